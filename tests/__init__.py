@@ -1,0 +1,1 @@
+"""Tests mirror the packages; ``contract/`` enumerates plug-ins, ``golden/`` holds data, ``bench/`` is run by hand."""
