@@ -1,0 +1,81 @@
+"""Train, validation and test: writers never cross.
+
+The unit is the group (a writer or document where known, else one image), drawn for each origin and label by itself so
+that every part holds every kind. Deterministic: the same samples and seed give the same parts wherever the files lie.
+"""
+
+import collections
+
+import numpy as np
+
+from trainer.corpora import Sample
+
+PARTS = ("train", "validation", "test")
+
+
+class TooFewSamples(ValueError):
+    """A part would be left without a label; the message says which, and what would be enough."""
+
+
+def split(
+    samples: list[Sample], validation: float, test: float, seed: int, by_writer: bool = True
+) -> dict[str, list[Sample]]:
+    """Three disjoint parts.
+
+    ``test`` is the share of all images, ``validation`` the share of what remains after it (0.3 = the original's 70/30).
+    ``by_writer=False`` splits images one by one, for closed sets in which every person has to be in every part.
+    """
+    strata: dict[str, dict[tuple[str, str], list[Sample]]] = collections.defaultdict(
+        lambda: collections.defaultdict(list)
+    )
+    for sample in samples:
+        group = sample.group if by_writer else (sample.origin, sample.name)
+        strata[sample.origin][group].append(sample)
+    parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
+    for index, groups in enumerate(_by_labels(strata)):
+        rng = np.random.default_rng([seed, index])
+        order = rng.permutation(len(groups))
+        shares = {"test": test, "validation": (1 - test) * validation, "train": (1 - test) * (1 - validation)}
+        for part, chosen in _deal([groups[i] for i in order], shares).items():
+            parts[part] += chosen
+    _check(parts, needed=[part for part in PARTS if part != "test" or test > 0])
+    return {part: sorted(chosen, key=lambda s: (s.origin, s.name)) for part, chosen in parts.items()}
+
+
+def _by_labels(strata) -> list[list[list[Sample]]]:
+    """Groups of one origin that hold the same labels, in a stable order: what must be spread evenly."""
+    kinds = []
+    for groups in strata.values():
+        by_labels = collections.defaultdict(list)
+        for _, members in sorted(groups.items()):
+            by_labels[tuple(sorted({m.label for m in members}))].append(members)
+        kinds += [by_labels[labels] for labels in sorted(by_labels)]
+    return kinds
+
+
+def _deal(groups: list[list[Sample]], shares: dict[str, float]) -> dict[str, list[Sample]]:
+    """Give each group to the part that is furthest behind its share of images; the last ones to parts still empty."""
+    total = sum(map(len, groups))
+    parts: dict[str, list[Sample]] = {part: [] for part, share in shares.items() if share > 0}
+    for number, members in enumerate(groups):
+        empty = [part for part, chosen in parts.items() if not chosen]
+        candidates = empty if len(groups) - number <= len(empty) else parts
+        behind = {part: shares[part] - len(parts[part]) / total for part in candidates}
+        parts[max(behind, key=lambda part: behind[part])] += members
+    return parts
+
+
+def _check(parts, needed):
+    labels = sorted({sample.label for chosen in parts.values() for sample in chosen})
+    for part in needed:
+        missing = [label for label in labels if not any(sample.label == label for sample in parts[part])]
+        if missing:
+            groups = {
+                label: len({s.group for chosen in parts.values() for s in chosen if s.label == label})
+                for label in missing
+            }
+            raise TooFewSamples(
+                f"no {' and no '.join(repr(m) for m in missing)} image is left for the {part} part: "
+                f"{', '.join(f'{label!r} has {count} writer(s) or document(s)' for label, count in groups.items())}, "
+                "which stay together; bring images of more people, or give --test-dir"
+            )
