@@ -1,0 +1,99 @@
+"""The generated dataset: signatures, skilled forgeries and words of people who do not exist.
+
+The embedded default of ``trainer.task`` and the only images in tests and docs. ``hand.py`` writes, ``pen.py`` moves and
+draws, ``words.py`` prints, ``paper.py`` scans. Everything follows from the seed; person 7 of seed 3 is the same person
+whether 10 or 1,000 people are asked for.
+"""
+
+import concurrent.futures
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from trainer import plugins
+from trainer.samples import hand, paper, pen, words
+from trainer.samples.letters import CURSIVE, CYRILLIC, GREEK, PRINT
+
+KINDS = ("genuine", "forged", "text")
+
+
+@dataclasses.dataclass(frozen=True)
+class Amount:
+    """How large a dataset is, in which layout: ``writers`` people and so many images of each kind by every one."""
+
+    layout: str = "class_folders"
+    writers: int = 40
+    genuine: int = 12
+    forged: int = 8
+    text: int = 20
+
+    def images(self) -> int:
+        """Files in all."""
+        corpus = plugins.load("corpora", self.layout)
+        return self.writers * sum(getattr(self, kind) for kind in KINDS if _label(corpus, kind) is not None)
+
+
+def image(seed: int, writer: int, kind: str, number: int) -> tuple[bytes, str]:
+    """One generated file: its bytes and its suffix.
+
+    ``kind`` is ``genuine``, ``forged`` (an imitation of this writer) or ``text`` (a word, printed or handwritten).
+    """
+    rng = np.random.default_rng([seed, writer, KINDS.index(kind), number])
+    capture = paper.a_capture(rng)
+    if kind == "text":
+        ink, tool = _word(rng)
+    else:
+        person = hand.new_person(np.random.default_rng([seed, writer]))
+        tool = hand.a_pen(rng, person.habits.pen_width)
+        sign = hand.genuine if kind == "genuine" else hand.forged
+        ink = pen.draw(sign(person, rng), tool, rng.uniform(60, 130), rng)
+    return paper.encode(paper.scan(ink, tool, capture, rng), capture)
+
+
+def write(out: Path, amount: Amount, seed: int) -> Iterator[int]:
+    """Write the dataset below ``out``; yields the number of files done after each writer.
+
+    A layout that cannot name a label (paired folders hold no words) leaves those images out.
+    """
+    corpus = plugins.load("corpora", amount.layout)
+    done = 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for count in pool.map(
+            lambda writer: _write_one(out, corpus, seed, writer, amount), range(1, amount.writers + 1)
+        ):
+            done += count
+            yield done
+
+
+def _write_one(out, corpus, seed, writer, amount):
+    done = 0
+    for kind in KINDS:
+        label = _label(corpus, kind)
+        for number in range(getattr(amount, kind) if label else 0):
+            data, suffix = image(seed, writer, kind, number)
+            # Forgeries stand behind the genuine ones in layouts that call both "signature".
+            place = corpus.place(label, f"{writer:03d}", number + (amount.genuine if kind == "forged" else 0))
+            path = out / place.with_name(place.name + suffix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            done += 1
+    return done
+
+
+def _label(corpus, kind):
+    """What a layout calls a kind of image: its own name where the layout has such a label, else signature or text."""
+    if corpus.labels is None:
+        return "text" if kind == "text" else "signature"
+    return kind if kind in corpus.labels else None
+
+
+def _word(rng):
+    """Half printed, half in somebody's everyday hand; four alphabets."""
+    tool = hand.a_pen(rng)
+    if rng.random() < 0.5:
+        return words.print_word(rng), tool
+    font = [CURSIVE, PRINT, GREEK, CYRILLIC][rng.choice(4, p=[0.5, 0.3, 0.1, 0.1])]
+    return pen.draw(hand.handwriting(words.a_text(rng), font, rng), tool, rng.uniform(40, 110), rng), tool

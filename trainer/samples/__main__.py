@@ -1,0 +1,43 @@
+"""``python -m trainer.samples OUT --writers 40 --seed 7``: write the generated dataset as files."""
+
+from pathlib import Path
+
+from trainer import plugins, samples
+from trainer.flags import Parser
+from trainer.progress import Progress
+from trainer.samples import Amount
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the files; an existing folder that holds anything is refused."""
+    parser = Parser(prog="python -m trainer.samples", description=__doc__)
+    parser.add_argument("out", type=Path, help="folder to create")
+    parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same people (%(default)s)")
+    parser.add_argument(
+        "--layout", default=Amount.layout, help=f"one of {', '.join(plugins.names('corpora'))} (%(default)s)"
+    )
+    for name, what in (
+        ("writers", "people"),
+        ("genuine", "signatures of each"),
+        ("forged", "skilled forgeries of each"),
+        ("text", "words of each"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=getattr(Amount, name), help=f"{what} (%(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        plugins.check("corpora", options.layout)
+    except plugins.UnknownName as error:
+        parser.error(str(error))
+    amount = Amount(options.layout, options.writers, options.genuine, options.forged, options.text)
+    if amount.writers < 1 or min(amount.genuine, amount.forged, amount.text) < 0:
+        parser.error("--writers has to be 1 or more, the others 0 or more")
+    if options.out.exists() and any(options.out.iterdir()):
+        parser.error(f"{str(options.out)!r} is not empty; nothing is ever written over")
+    with Progress("generating", amount.images()) as progress:
+        for done in samples.write(options.out, amount, options.seed):
+            progress.show(done)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
