@@ -1,0 +1,108 @@
+"""Settings: declared once, checked everywhere, wrong names answered with the nearest right one."""
+
+import dataclasses
+
+import pytest
+
+from tests.conftest import ROOT
+from trainer import config
+from trainer.config import Config
+
+
+def fails(capsys, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        config.from_command_line(list(arguments), {})
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_defaults_are_those_of_the_dataclasses():
+    assert config.from_command_line([], {}) == Config()
+
+
+def test_an_unknown_flag_is_answered_with_the_nearest_one(capsys):
+    assert "--epochs" in fails(capsys, "--epoch", "3")
+
+
+def test_a_flag_cannot_be_abbreviated(capsys):
+    assert "--batch-size" in fails(capsys, "--batch", "3")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "right"),
+    [
+        ("--backbone", "compct", "'compact'"),
+        ("--problem", "signature_or_text", "'signature_vs_text'"),
+        ("--epochs", "many", "not a number"),
+        ("--epochs", "2.5", "not a whole number"),
+        ("--validation-fraction", "1.5", "0.05 to 0.9"),
+        ("--dropout", "-1", "0 to 0.95"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_what_would_be_right(capsys, flag, value, right):
+    message = fails(capsys, flag, value)
+    assert flag in message
+    assert value in message
+    assert right in message
+
+
+def test_integers_may_come_as_floats_as_vertex_tuning_sends_them():
+    assert config.from_command_line(["--batch-size", "64.0"], {}).training.batch_size == 64
+
+
+def test_train_dir_may_be_given_several_times():
+    given = config.from_command_line(["--train-dir", "a=x", "--train-dir", "y"], {})
+    assert given.data.train_dir == ("a=x", "y")
+
+
+def test_augmentation_can_be_switched_off():
+    assert not config.from_command_line(["--no-augment"], {}).training.augment
+
+
+def test_a_flag_wins_over_vertex_and_vertex_over_the_file(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('[output]\nmodel_dir = "file"\ncheckpoint_dir = "file"\njob_dir = "file"\n')
+    environment = {"AIP_MODEL_DIR": "vertex", "AIP_CHECKPOINT_DIR": "vertex", "AIP_TENSORBOARD_LOG_DIR": "board"}
+    output = config.from_command_line(["--config", str(path), "--model-dir", "flag"], environment).output
+    assert (output.model_dir, output.checkpoint_dir, output.job_dir) == ("flag", "vertex", "file")
+    assert output.tensorboard_dir == "board"
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("[training]\nepoch = 3\n", "'epochs'"),
+        ("[trainin]\nepochs = 3\n", "'training'"),
+        ('[training]\nepochs = "x"\n', "not a number"),
+        ('[data]\ntrain_dir = "scans"\n', "['scans']"),
+        ("[training\n", "run.toml"),
+    ],
+)
+def test_a_wrong_file_names_itself_and_what_would_be_right(capsys, tmp_path, text, right):
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    message = fails(capsys, "--config", str(path))
+    assert "run.toml" in message
+    assert right in message
+
+
+def test_a_config_file_reads_back_what_it_wrote(tmp_path):
+    wanted = config.from_command_line(["--train-dir", "a=b", "--no-augment", "--image-width", "96", "--seed", "3"], {})
+    config.write(wanted, tmp_path / "config.toml")
+    assert config.read(tmp_path / "config.toml") == wanted
+
+
+def test_help_documents_every_setting(capsys):
+    with pytest.raises(SystemExit):
+        config.from_command_line(["--help"], {})
+    page = capsys.readouterr().out
+    for section in config.SECTIONS.values():
+        for field in dataclasses.fields(section):
+            assert "--" + field.name.replace("_", "-") in page
+    assert "default: 15" in page
+
+
+def test_every_setting_is_in_the_docs():
+    docs = (ROOT / "docs" / "training.md").read_text()
+    fields = [field.name for section in config.SECTIONS.values() for field in dataclasses.fields(section)]
+    assert [name for name in fields if "`--" + name.replace("_", "-") not in docs] == []

@@ -1,0 +1,191 @@
+"""Every knob of a training run, once: frozen dataclasses from which flags, ``--help`` and ``config.toml`` derive.
+
+Knows names, defaults and ranges, not what is done with them. Precedence: flag, then Vertex' ``AIP_*`` environment, then
+``--config`` file, then default. Next: ``task.py``.
+"""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from trainer import plugins
+from trainer.flags import BadSetting, Parser, between, given, option, parsed
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_whole = lambda low, high: between(low, high, int)  # noqa: E731
+
+
+def _plugin(folder):
+    return lambda name: plugins.check(folder, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What to learn from.
+
+    Without --train-dir the generated dataset is used. A folder's layout is detected; LABEL=PATH gives everything below
+    PATH one label. Writers never cross from one part to another.
+    """
+
+    train_dir: tuple[str, ...] = option(
+        (), "folder of images, or LABEL=PATH; may be given several times", metavar="[LABEL=]PATH"
+    )
+    test_dir: tuple[str, ...] = option(
+        (), "the separate unseen set; without it a part of the training data is set aside", metavar="[LABEL=]PATH"
+    )
+    validation_fraction: float = option(
+        0.3, "share of the training images that choose the best epoch", between(0.05, 0.9)
+    )
+    test_fraction: float = option(
+        0.15, "share of all images set aside as the unseen part when there is no --test-dir", between(0.01, 0.9)
+    )
+    writers: int | None = option(
+        None, "people in the generated dataset; the problem knows its default", _whole(4, 100_000)
+    )
+    strict: bool = option(False, "fail when any image cannot be read, instead of counting and naming it")
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What to learn, and with which network."""
+
+    problem: str = option(
+        "signature_vs_text", f"the question: {', '.join(plugins.names('problems'))}", _plugin("problems"), "NAME"
+    )
+    backbone: str | None = option(
+        None,
+        f"the network: {', '.join(plugins.names('backbones'))}; the problem knows its default",
+        _plugin("backbones"),
+        "NAME",
+    )
+    image_height: int | None = option(
+        None, "pixels of the canonical image; the problem knows its default", _whole(16, 1024), "PIXELS"
+    )
+    image_width: int | None = option(
+        None, "pixels of the canonical image; the problem knows its default", _whole(16, 1024), "PIXELS"
+    )
+    dropout: float = option(0.5, "share of the last layer's features dropped while training", between(0, 0.95))
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How to learn it."""
+
+    epochs: int = option(15, "passes over the training part; the best by validation loss is kept", _whole(1, 100_000))
+    batch_size: int = option(32, "images in one step, over all devices together", _whole(1, 65_536))
+    learning_rate: float = option(0.001, "of Adam at the start; it falls to nothing along a cosine", between(1e-8, 10))
+    augment: bool = option(True, "rotate, rescale, zoom and re-ink the training images a little, anew in each epoch")
+    seed: int = option(
+        7,
+        "of the split, the weights, the order and the augmentation; same seed and data, same numbers",
+        _whole(0, 2**32 - 1),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """Where things go.
+
+    An interrupted run continues from its newest checkpoint when the same command is given again. On Vertex AI the
+    environment (AIP_MODEL_DIR, AIP_CHECKPOINT_DIR, AIP_TENSORBOARD_LOG_DIR) sets the last three.
+    """
+
+    job_dir: str | None = option(None, "folder of the run; runs/TIME-PROBLEM if not given", metavar="PATH")
+    model_dir: str | None = option(None, "where the artefact goes; model/ in the job dir if not given", metavar="PATH")
+    checkpoint_dir: str | None = option(
+        None, "where checkpoints go; checkpoints/ in the job dir if not given", metavar="PATH"
+    )
+    tensorboard_dir: str | None = option(
+        None, "where TensorBoard event files go; none are written if not given", metavar="PATH"
+    )
+
+
+SECTIONS = {"data": Data, "model": Model, "training": Training, "output": Output}
+VERTEX = {
+    "AIP_MODEL_DIR": "model_dir",
+    "AIP_CHECKPOINT_DIR": "checkpoint_dir",
+    "AIP_TENSORBOARD_LOG_DIR": "tensorboard_dir",
+}
+
+HELP = """\
+Train a handwritten-signature model on images and export it with honest numbers.
+
+  python -m trainer.task                                   on the generated dataset
+  python -m trainer.task --train-dir scans/                on your own, layout detected
+  python -m trainer.task --train-dir signature=a/ --train-dir text=b/ --epochs 30
+  python -m trainer.task --config run.toml --seed 8        a file, and flags that override it
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One run, completely described."""
+
+    data: Data = Data()
+    model: Model = Model()
+    training: Training = Training()
+    output: Output = Output()
+
+    def learns_the_same_as(self, other: "Config") -> bool:
+        """Equal in everything that decides the numbers: all but ``output``."""
+        return dataclasses.replace(self, output=other.output) == other
+
+
+def parser() -> Parser:
+    """The command line of ``python -m trainer.task``."""
+    flags = Parser(prog="python -m trainer.task", description=HELP)
+    flags.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with these settings, as written to config.toml by every run",
+    )
+    for section in SECTIONS.values():
+        flags.add_settings(section)
+    return flags
+
+
+def from_command_line(arguments: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> Config:
+    """Flags, environment and file to a ``Config``; exits with a message on anything unknown."""
+    flags = parser()
+    options = flags.parse_args(arguments)
+    try:
+        tables = load(options.config) if options.config else {}
+    except (OSError, BadSetting, ValueError) as error:
+        flags.error(f"--config {options.config}: {error}")
+    from_vertex = {field: environment[name] for name, field in VERTEX.items() if environment.get(name)}
+    sections = {}
+    for name, section in SECTIONS.items():
+        vertex = from_vertex if section is Output else {}
+        values = {**tables.get(name, {}), **vertex, **given(section, options)}
+        sections[name] = section(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+    return Config(**sections)
+
+
+def load(path: Path) -> dict[str, dict[str, Any]]:
+    """Read a TOML file of settings, every name and value checked. Raises ``BadSetting``, ``OSError``."""
+    tables = tomllib.loads(path.read_text())
+    unknown = [name for name in tables if name not in SECTIONS]
+    if unknown:
+        raise BadSetting(f"unknown table [{unknown[0]}]{plugins.nearest(unknown[0], list(SECTIONS))}")
+    return {name: parsed(SECTIONS[name], values, f"[{name}]") for name, values in tables.items()}
+
+
+def read(path: Path) -> Config:
+    """A ``config.toml`` back to the ``Config`` that wrote it."""
+    return Config(**{name: SECTIONS[name](**values) for name, values in load(path).items()})
+
+
+def write(config: Config, path: Path) -> None:
+    """The resolved settings as TOML; what is not set is left out."""
+    tables = dataclasses.asdict(config)
+    path.write_text(tomli_w.dumps({n: {k: v for k, v in t.items() if v is not None} for n, t in tables.items()}))
