@@ -1,0 +1,83 @@
+"""Canonical images to vectors: LiteRT (what serves) and TensorFlow (the reference).
+
+Both are a function ``uint8 [N, H, W, 1] -> float32 [N, D]`` with the result of a batch equal to the results of its
+images one by one. An engine belongs to one thread. Knows no decisions. Next: ``model.py``.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from trainer.artifact.manifest import BadArtifact, Manifest
+from trainer.quiet import native_stderr_closed
+
+Engine = Callable[[np.ndarray], np.ndarray]
+KINDS = ("litert", "tensorflow")
+
+
+def open_engine(manifest: Manifest, folder: Path, kind: str = "litert", threads: int = 1) -> Engine:
+    """An engine over an artefact's model. Raises ``BadArtifact`` when the file is no such model."""
+    shape = (manifest.imaging["height"], manifest.imaging["width"], 1)
+    if kind == "litert":
+        twin = manifest.twins.get(manifest.precision)
+        if twin is None:
+            raise BadArtifact(f"the artefact answers with precision {manifest.precision!r} but has no such twin")
+        return _litert(folder / twin["file"], shape, manifest.vector_size, threads)
+    if kind == "tensorflow":
+        return _tensorflow(folder, shape)
+    raise ValueError(f"no engine is called {kind!r}; there is: {', '.join(KINDS)}")
+
+
+def _litert(path: Path, shape: tuple[int, int, int], vector_size: int, threads: int) -> Engine:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        # A path, not bytes: the file is mapped, so every thread's interpreter reads the same weights.
+        with native_stderr_closed():  # says which delegate it made, in a line that Vertex would show as an error
+            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            taken = interpreter.get_input_details()[0]
+            interpreter.resize_tensor_input(taken["index"], (1, *shape), strict=True)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError, OSError, IndexError) as error:
+        raise BadArtifact(f"{path.name!r} is not a LiteRT model of {shape[0]} x {shape[1]} images: {error}") from None
+    given = interpreter.get_output_details()[0]
+    if taken["dtype"] != np.uint8 or given["dtype"] != np.float32:
+        raise BadArtifact(
+            f"{path.name!r} maps {taken['dtype'].__name__} to {given['dtype'].__name__}, not uint8 to float32"
+        )
+
+    def vectors(images: np.ndarray) -> np.ndarray:
+        _check(images, shape)
+        result = np.empty((len(images), vector_size), np.float32)
+        for row, image in enumerate(images):  # on a CPU a batch is no faster than its images one by one
+            interpreter.set_tensor(taken["index"], image[None])
+            interpreter.invoke()
+            result[row] = interpreter.get_tensor(given["index"])[0]
+        return result
+
+    return vectors
+
+
+def _tensorflow(folder: Path, shape: tuple[int, int, int]) -> Engine:
+    try:
+        import tensorflow as tf
+    except ModuleNotFoundError:
+        raise BadArtifact("the TensorFlow engine was asked for, but tensorflow is not installed here") from None
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    except (OSError, ValueError) as error:
+        raise BadArtifact(f"{str(folder)!r} holds no SavedModel: {error}") from None
+
+    def vectors(images: np.ndarray) -> np.ndarray:
+        _check(images, shape)
+        return loaded.serve(tf.constant(images)).numpy()
+
+    return vectors
+
+
+def _check(images: np.ndarray, shape: tuple[int, int, int]) -> None:
+    if images.dtype != np.uint8 or images.shape[1:] != shape:
+        raise ValueError(
+            f"images are {images.dtype} {list(images.shape)}; the model takes uint8 [N, {shape[0]}, {shape[1]}, 1]"
+        )

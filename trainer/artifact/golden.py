@@ -1,0 +1,70 @@
+"""Golden answers: stored images with the canonical image and the vector they must give, and the replay.
+
+Closes the gap between the machine that exported and the one that answers: another image library that decodes
+differently, a broken download, the wrong twin. All images are generated; no person's signature is stored.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from trainer.artifact.manifest import BadArtifact
+from trainer.imaging import Imaging, canonicalise
+
+FOLDER = "golden"
+FILE = "golden.json"
+
+
+class GoldenMismatch(BadArtifact):
+    """This machine does not reproduce what the artefact recorded."""
+
+
+def write(folder: Path, images: dict[str, bytes], imaging: Imaging, engine) -> None:
+    """Store encoded images (name -> bytes) with what ``engine`` answers to them."""
+    place = folder / FOLDER
+    place.mkdir()
+    answers = []
+    for name, data in images.items():
+        (place / name).write_bytes(data)
+        canonical = canonicalise(data, imaging).image
+        vector = [float(value) for value in engine(canonical[None])[0]]
+        answers.append({"file": name, "canonical_sha256": _hash(canonical), "vector": vector})
+    (place / FILE).write_text(json.dumps(answers, indent=1) + "\n")
+
+
+def replay(folder: Path, imaging: Imaging, engine, tolerance: float) -> int:
+    """Answer every golden image again; returns how many. Raises ``GoldenMismatch`` at the first that differs.
+
+    ``tolerance`` is the largest difference accepted in any component of a vector.
+    """
+    place = folder / FOLDER
+    try:
+        answers = json.loads((place / FILE).read_text())
+        for answer in answers:
+            _replay_one(place, answer, imaging, engine, tolerance)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, BadArtifact):
+            raise
+        raise BadArtifact(f"the golden answers cannot be read: {type(error).__name__}: {error}") from None
+    return len(answers)
+
+
+def _replay_one(place, answer, imaging, engine, tolerance):
+    canonical = canonicalise((place / answer["file"]).read_bytes(), imaging).image
+    if _hash(canonical) != answer["canonical_sha256"]:
+        raise GoldenMismatch(
+            f"golden image {answer['file']!r} gives another canonical image here than where the model was exported: "
+            "Pillow, OpenCV or NumPy differ; compare with 'versions' in the manifest"
+        )
+    difference = float(np.max(np.abs(engine(canonical[None])[0] - np.asarray(answer["vector"], np.float32))))
+    if not difference <= tolerance:
+        raise GoldenMismatch(
+            f"golden image {answer['file']!r} is answered {difference:.2g} away from what was recorded; "
+            f"{tolerance:.2g} is accepted"
+        )
+
+
+def _hash(canonical: np.ndarray) -> str:
+    return hashlib.sha256(canonical.tobytes()).hexdigest()

@@ -1,0 +1,101 @@
+"""``manifest.json``: everything an artefact says about itself. Standard library only (``deploy`` reads it too).
+
+The manifest is written last, so a directory that has one is complete. Next: ``model.py`` opens what it describes.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+FILE = "manifest.json"
+FORMAT = "countersign/1"
+
+
+class BadArtifact(ValueError):
+    """A directory is no artefact of ours, or a damaged one; the message says what is wrong with it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """An artefact's description; every field is JSON.
+
+    ``imaging`` are the parameters of ``trainer.imaging.Imaging``, ``decision`` those of one of
+    ``trainer.artifact.decision``, ``twins`` the LiteRT files by precision with their measured difference from the
+    SavedModel, ``precision`` the twin that answers, ``files`` sha256 and size of every other file.
+    """
+
+    problem: str
+    question: str
+    backbone: str
+    labels: list[str]
+    vector_size: int
+    imaging: dict[str, Any]
+    imaging_fingerprint: str
+    decision: dict[str, Any]
+    twins: dict[str, dict[str, Any]]
+    precision: str
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+    versions: dict[str, str]
+    created_at: str
+    files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    format: str = FORMAT
+
+
+def write(manifest: Manifest, folder: Path) -> Manifest:
+    """Record every file of the folder, then write the manifest in one step; returns it as written."""
+    manifest = dataclasses.replace(manifest, files=_inventory(folder))
+    partial = folder / (FILE + ".partial")
+    partial.write_text(json.dumps(dataclasses.asdict(manifest), indent=2) + "\n")
+    os.replace(partial, folder / FILE)
+    return manifest
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of an artefact. Raises ``BadArtifact``; does not look at the other files, see ``verify``."""
+    path = folder / FILE
+    if not folder.is_dir():
+        raise BadArtifact(f"no artefact at {str(folder)!r}: there is no such folder")
+    if not path.is_file():
+        raise BadArtifact(f"{str(folder)!r} is no artefact, or an incomplete one: it has no {FILE}")
+    try:
+        values = json.loads(path.read_text())
+        found = values.get("format") if isinstance(values, dict) else None
+    except ValueError as error:
+        raise BadArtifact(f"{str(path)!r} is not JSON: {error}") from None
+    if found != FORMAT:
+        raise BadArtifact(f"{str(path)!r} has format {found!r}; this version reads {FORMAT!r}")
+    try:
+        return Manifest(**values)
+    except TypeError as error:
+        raise BadArtifact(f"{str(path)!r} lacks or adds a field: {str(error).split('__init__() ')[-1]}") from None
+
+
+def verify(manifest: Manifest, folder: Path) -> None:
+    """Compare size and sha256 of every recorded file. Raises ``BadArtifact`` naming the first that differs."""
+    for name, recorded in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise BadArtifact(f"the artefact lacks {name!r}, which its manifest records")
+        if path.stat().st_size != recorded["bytes"]:
+            raise BadArtifact(
+                f"{name!r} has {path.stat().st_size} bytes, the manifest records {recorded['bytes']}: damaged"
+            )
+        if _sha256(path) != recorded["sha256"]:
+            raise BadArtifact(f"{name!r} does not have the recorded sha256: damaged or changed after export")
+
+
+def _inventory(folder: Path) -> dict[str, dict[str, Any]]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (FILE, FILE + ".partial"))
+    return {p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
