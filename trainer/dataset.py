@@ -1,0 +1,90 @@
+"""Shards to batches: streamed, shuffled, augmented, ready before the model asks. tf.data, on canonical images.
+
+An epoch's order and augmentation follow from (seed, epoch) alone, so a run that resumes at epoch 5 sees what an
+uninterrupted one would. Memory does not depend on the number of images.
+"""
+
+import math
+
+import tensorflow as tf
+
+from trainer.records import Records
+
+SHUFFLE = 8192  # images in the shuffle buffer: 64 MB at 64 x 128
+ROTATION = math.radians(5)  # the most a training image is turned, either way
+ZOOM = 0.15  # the most it is scaled
+STRETCH = 0.10  # the most its two axes are scaled apart
+THINNING = 0.6  # of a pixel at most: hairlines must not vanish
+SHIFT = 0.04  # the most it is moved, as a share of the canvas
+
+
+def training(
+    records: Records, canvas: tuple[int, int], batch_size: int, seed: int, epoch: int, augment: bool
+) -> tf.data.Dataset:
+    """One epoch of (images ``uint8 [B, H, W, 1]``, targets) in whole batches; ``targets`` see ``_parse``."""
+    files = tf.random.experimental.stateless_shuffle(tf.constant(records.paths("train")), seed=[seed, epoch])
+    images = tf.data.TFRecordDataset(files, compression_type="GZIP").shuffle(SHUFFLE, seed=_mix(seed, epoch))
+    images = images.batch(batch_size, drop_remainder=True).map(lambda e: _parse(e, canvas), num_parallel_calls=1)
+    if augment:
+        images = images.enumerate().map(
+            lambda step, batch: (jitter(batch[0], [_mix(seed, epoch), step]), batch[1]), num_parallel_calls=1
+        )
+    return images.prefetch(4)
+
+
+def validation(records: Records, canvas: tuple[int, int], batch_size: int) -> tf.data.Dataset:
+    """The validation part as it is, in order, the last batch maybe smaller."""
+    images = tf.data.TFRecordDataset(records.paths("validation"), compression_type="GZIP").batch(batch_size)
+    return images.map(lambda e: _parse(e, canvas), num_parallel_calls=1).prefetch(4)
+
+
+def jitter(images, seed):
+    """Rotate, zoom, rescale and shift each image and change its pen, by a little of its own.
+
+    ``uint8 [N, H, W, 1]`` to the same; bilinear, paper (0) outside. ``seed`` is two integers.
+    """
+    shape = tf.shape(images)
+    count, height, width = shape[0], tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32)
+    draw = tf.random.stateless_uniform([6, count], tf.cast(tf.stack(seed), tf.int64), -1, 1)
+    angle, zoom, stretch = draw[0] * ROTATION, draw[1] * ZOOM, draw[2] * STRETCH
+    scale_x, scale_y = tf.exp(-zoom - stretch), tf.exp(-zoom + stretch)  # output pixel -> input pixel
+    a, b = tf.cos(angle) * scale_x, -tf.sin(angle) * scale_y
+    c, d = tf.sin(angle) * scale_x, tf.cos(angle) * scale_y
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    move_x = middle_x - a * middle_x - b * middle_y + draw[3] * SHIFT * width
+    move_y = middle_y - c * middle_x - d * middle_y + draw[4] * SHIFT * height
+    zero = tf.zeros_like(a)
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images, transforms=tf.stack([a, b, move_x, c, d, move_y, zero, zero], axis=1),
+        output_shape=shape[1:3], interpolation="BILINEAR", fill_mode="CONSTANT", fill_value=0.0,
+    )  # fmt: skip
+    return _another_pen(moved, draw[5])
+
+
+def _another_pen(images, amount):
+    """Thicken (``amount`` up to 1) or thin (down to -1) strokes, so that no model learns "thick is text".
+
+    ``uint8 [N, H, W, 1]``; a step towards the brightest or darkest of each pixel's neighbours.
+    """
+    ink = tf.cast(images, tf.float32)
+    thick, thin = tf.nn.max_pool2d(ink, 3, 1, "SAME"), -tf.nn.max_pool2d(-ink, 3, 1, "SAME")
+    amount = tf.reshape(amount, [-1, 1, 1, 1])
+    changed = ink + tf.maximum(amount, 0) * (thick - ink) + THINNING * tf.maximum(-amount, 0) * (thin - ink)
+    return tf.cast(changed + 0.5, tf.uint8)
+
+
+def _parse(examples, canvas):
+    """Serialised examples to images and ``{"label": int32 [N], "writer": int32 [N]}``."""
+    kinds = {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([], tf.int64),
+        "writer": tf.io.FixedLenFeature([], tf.int64),
+    }
+    found = tf.io.parse_example(examples, kinds)
+    images = tf.reshape(tf.io.decode_raw(found["image"], tf.uint8), [-1, *canvas, 1])
+    return images, {"label": tf.cast(found["label"], tf.int32), "writer": tf.cast(found["writer"], tf.int32)}
+
+
+def _mix(seed: int, epoch: int) -> int:
+    """One number for tf.data's single seed that differs for every epoch."""
+    return (seed * 1_000_003 + epoch) % (2**31)
