@@ -1,0 +1,128 @@
+"""A run's folder: started, killed, continued, finished; never a half artefact taken for a whole one."""
+
+import datetime
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT, SMALL_RUN
+from trainer import config, run, task
+from trainer.artifact import manifest
+from trainer.run import OtherRun
+
+EPOCHS = ["--epochs", "6"]
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
+
+
+def command(scans, folder, *more):
+    return [
+        sys.executable,
+        "-m",
+        "trainer.task",
+        "--train-dir",
+        str(scans),
+        "--job-dir",
+        str(folder),
+        *SMALL_RUN,
+        *EPOCHS,
+        *more,
+    ]
+
+
+def start(arguments, cwd):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        arguments, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for(process, path):
+    """Until the file is there; fails when the process ends before."""
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.005)
+
+
+def test_a_killed_run_continues_and_reaches_the_numbers_of_an_uninterrupted_one(scans, tmp_path):
+    whole = tmp_path / "whole"
+    assert task.main(command(scans, whole)[3:]) == 0
+    broken = tmp_path / "broken"
+    process = start(command(scans, broken), tmp_path)
+    wait_for(process, broken / "checkpoints" / "newest" / "checkpoint")
+    process.kill()
+    process.communicate()
+    assert not (broken / "model").exists(), "killed while training: no artefact"
+    continued = start(command(scans, broken), tmp_path)
+    output, _ = continued.communicate(timeout=200)
+    assert continued.returncode == 0, output
+    assert "continuing after epoch" in output
+    assert (broken / "training.csv").read_text() == (whole / "training.csv").read_text()
+    assert manifest.read(broken / "model").metrics == manifest.read(whole / "model").metrics
+
+
+@pytest.mark.parametrize("moment", ["records.partial", "model.partial"])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_kill_at_any_moment_leaves_no_artefact_or_a_whole_one(scans, tmp_path, moment, how):
+    folder = tmp_path / "run"
+    process = start(command(scans, folder, "--epochs", "1"), tmp_path)
+    wait_for(process, folder / moment)
+    process.send_signal(how)
+    output, _ = process.communicate(timeout=100)
+    if (folder / "model").exists():
+        manifest.verify(manifest.read(folder / "model"), folder / "model")
+    elif how != signal.SIGKILL:
+        assert process.returncode == 130, output
+        assert "continues" in output
+
+
+def test_a_finished_run_holds_everything_and_is_not_trained_again(run_dir, scans, capsys):
+    for name in ("model/saved_model.pb", "model/model.tflite", "model/model.int8.tflite", "model/manifest.json"):
+        assert (run_dir / name).is_file()
+    for name in ("report.json", "report.md", "confusion.png", "roc.png", "training.png"):
+        assert (run_dir / "report" / name).is_file()
+    for name in ("config.toml", "training.csv", "checkpoints", "records/manifest.json"):
+        assert (run_dir / name).exists()
+    assert not list(run_dir.rglob("*.partial"))
+    before = (run_dir / "model" / "manifest.json").stat().st_mtime_ns
+    assert task.main(["--train-dir", str(scans), "--job-dir", str(run_dir), *SMALL_RUN]) == 0
+    assert "complete already" in capsys.readouterr().out
+    assert (run_dir / "model" / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_a_job_dir_of_other_settings_is_refused_by_name(run_dir, scans, capsys):
+    assert task.main(["--train-dir", str(scans), "--job-dir", str(run_dir), *SMALL_RUN, "--seed", "8"]) == 1
+    assert "seed was 7, now 8" in capsys.readouterr().err
+
+
+def test_without_a_job_dir_an_unfinished_run_of_the_same_settings_is_continued(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = config.from_command_line(["--epochs", "4"], {})
+    first = run.open_run(wanted, NOW)
+    assert first.folder.name == "20260102-030405-signature_vs_text"
+    later = NOW + datetime.timedelta(hours=1)
+    assert run.open_run(wanted, later) == first
+    other = config.from_command_line(["--epochs", "5"], {})
+    assert run.open_run(other, later).folder.name == "20260102-040405-signature_vs_text"
+
+
+def test_vertex_places_are_honoured_and_another_runs_artefact_there_is_not_mistaken_for_ours(artifact, tmp_path):
+    environment = {"AIP_MODEL_DIR": str(artifact), "AIP_CHECKPOINT_DIR": str(tmp_path / "c")}
+    wanted = config.from_command_line(["--job-dir", str(tmp_path / "job")], environment)
+    opened = run.open_run(wanted, NOW)
+    assert (opened.model, opened.checkpoints) == (artifact, tmp_path / "c")
+    assert not opened.complete
+
+
+def test_the_newest_model_is_that_of_the_last_finished_run(run_dir, tmp_path):
+    assert run.newest_model(run_dir.parent) == run_dir / "model"
+    with pytest.raises(FileNotFoundError, match=r"trainer\.task"):
+        run.newest_model(tmp_path)
+
+
+def test_open_run_of_another_config_raises(run_dir):
+    with pytest.raises(OtherRun):
+        run.open_run(config.from_command_line(["--job-dir", str(run_dir)], {}), NOW)

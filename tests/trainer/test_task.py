@@ -1,0 +1,89 @@
+"""The command as a whole: errors that say what to do, and options that do what they say."""
+
+import csv
+
+import pytest
+
+from tests.conftest import SMALL_RUN
+from trainer import samples, task
+from trainer.artifact import manifest
+from trainer.samples import Amount
+
+
+def run(capsys, *arguments) -> tuple[int, str]:
+    status = task.main([*SMALL_RUN, "--epochs", "1", *map(str, arguments)])
+    printed = capsys.readouterr()
+    return status, printed.out + printed.err
+
+
+@pytest.mark.parametrize(
+    ("folder", "says"),
+    [("nowhere", "no folder"), ("empty", "holds no image"), ("one", "at least two labels")],
+)
+def test_unusable_data_is_one_sentence_and_leaves_no_artefact(capsys, tmp_path, scans, folder, says):
+    (tmp_path / "empty").mkdir()
+    place = f"signature={scans}" if folder == "one" else tmp_path / folder
+    status, printed = run(capsys, "--train-dir", place, "--job-dir", tmp_path / "job")
+    assert status == 1
+    assert says in printed
+    assert "Traceback" not in printed
+    assert not (tmp_path / "job" / "model").exists()
+
+
+def test_more_classes_than_two_are_learnt_with_a_softmax(capsys, tmp_path):
+    for label, writer in (("red", 1), ("green", 2), ("blue", 3)):
+        for number in range(12):
+            path = tmp_path / "data" / label / f"{number}x.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(samples.image(1, writer, "genuine", number)[0])
+    status, printed = run(capsys, "--train-dir", tmp_path / "data", "--job-dir", tmp_path / "job", "--batch-size", "8")
+    assert status == 0, printed
+    described = manifest.read(tmp_path / "job" / "model")
+    assert described.labels == ["blue", "green", "red"]
+    assert described.vector_size == 3
+
+
+def test_people_of_a_closed_set_are_learnt_from_paired_folders(capsys, tmp_path):
+    for _ in samples.write(tmp_path / "data", Amount("paired_folders", 3, 8, 8), seed=2):
+        pass
+    arguments = ("--problem", "genuine_vs_forged", "--train-dir", tmp_path / "data", "--job-dir", tmp_path / "job")
+    status, printed = run(capsys, *arguments)
+    assert status == 0, printed
+    assert manifest.read(tmp_path / "job" / "model").labels == ["forged", "genuine"]
+
+
+def test_a_test_dir_is_the_unseen_part_and_a_model_dir_takes_the_artefact(capsys, tmp_path, scans):
+    for _ in samples.write(tmp_path / "unseen", Amount(writers=3, genuine=2, forged=1, text=3), seed=77):
+        pass
+    board = tmp_path / "board"
+    status, printed = run(
+        capsys, "--train-dir", scans, "--test-dir", tmp_path / "unseen", "--job-dir", tmp_path / "job",
+        "--model-dir", tmp_path / "published", "--tensorboard-dir", board, "--no-augment",
+    )  # fmt: skip
+    assert status == 0, printed
+    assert manifest.read(tmp_path / "published").metrics["images"] == 18
+    assert not (tmp_path / "job" / "model").exists()
+    assert list(board.glob("events.out.tfevents.*"))
+    (row,) = csv.DictReader((tmp_path / "job" / "training.csv").read_text().splitlines())
+    assert set(row) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
+
+
+def test_a_batch_larger_than_the_data_is_refused_with_the_flag_to_change(capsys, tmp_path, scans):
+    status, printed = run(capsys, "--train-dir", scans, "--job-dir", tmp_path / "job", "--batch-size", "5000")
+    assert status == 1
+    assert "--batch-size" in printed
+
+
+def test_strict_refuses_an_unreadable_test_image(capsys, tmp_path, scans):
+    (tmp_path / "unseen" / "text").mkdir(parents=True)
+    (tmp_path / "unseen" / "signature").mkdir()
+    (tmp_path / "unseen" / "text" / "good.png").write_bytes(samples.image(1, 1, "text", 0)[0])
+    (tmp_path / "unseen" / "signature" / "bad.png").write_bytes(b"bad")
+    common = ("--train-dir", scans, "--test-dir", tmp_path / "unseen")
+    status, printed = run(capsys, *common, "--strict", "--job-dir", tmp_path / "strict")
+    assert status == 1
+    assert "bad.png" in printed
+    assert not (tmp_path / "strict" / "model").exists()
+    status, printed = run(capsys, *common, "--job-dir", tmp_path / "lenient")
+    assert status == 0
+    assert "bad.png" in (tmp_path / "lenient" / "report" / "report.md").read_text()

@@ -1,0 +1,127 @@
+"""A run's folder: where it is, what it has reached, and what may be continued.
+
+Knows paths and completeness, not training. Next: ``task.py``, which fills it.
+"""
+
+import dataclasses
+import datetime
+from pathlib import Path
+
+from trainer import config, storage
+from trainer.artifact import manifest
+from trainer.config import Config
+
+RUNS = Path("runs")
+
+
+class OtherRun(ValueError):
+    """The job dir belongs to a run with other settings; the message names them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The places of one run, all local; ``published`` is where a ``gs://`` model dir asks for a copy."""
+
+    folder: Path
+    model: Path
+    checkpoints: Path
+    published: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "records"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "training.csv"
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def complete(self) -> bool:
+        """Whether this run's artefact is there and whole; another run may have left one at the same --model-dir."""
+        try:
+            return manifest.read(self.model).training.get("run") == self.name
+        except manifest.BadArtifact:
+            return False
+
+
+def open_run(wanted: Config, now: datetime.datetime) -> Run:
+    """The run to work in: the given job dir, an unfinished run of the same settings, or a new one.
+
+    Raises ``OtherRun`` when the given job dir has been used with other settings.
+    """
+    if wanted.output.job_dir:
+        run = _places(storage.local(wanted.output.job_dir), wanted)
+        if run.settings.is_file():
+            _check_same(run, wanted)
+    else:
+        run = _unfinished(wanted) or _places(RUNS / f"{now:%Y%m%d-%H%M%S}-{wanted.model.problem}", wanted)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    partial = run.settings.with_suffix(".partial")
+    config.write(wanted, partial)
+    partial.replace(run.settings)
+    return run
+
+
+def newest_model(runs: Path = RUNS) -> Path:
+    """The artefact of the last run that finished. Raises ``FileNotFoundError``."""
+    found = sorted(runs.glob(f"*/model/{manifest.FILE}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise FileNotFoundError(f"no finished run below {str(runs)!r}; train one with: python -m trainer.task")
+    return found[-1].parent
+
+
+def _places(folder: Path, wanted: Config) -> Run:
+    output = wanted.output
+    checkpoints = storage.local(output.checkpoint_dir) if output.checkpoint_dir else folder / "checkpoints"
+    if output.model_dir and storage.is_remote(output.model_dir):
+        return Run(folder, folder / "model", checkpoints, published=output.model_dir)
+    return Run(folder, storage.local(output.model_dir) if output.model_dir else folder / "model", checkpoints)
+
+
+def _unfinished(wanted: Config) -> Run | None:
+    """The newest run below ``runs/`` with these very settings and no artefact yet."""
+    for settings in sorted(RUNS.glob(f"*-{wanted.model.problem}/config.toml"), reverse=True):
+        run = _places(settings.parent, wanted)
+        try:
+            same = config.read(settings) == wanted
+        except ValueError:
+            continue  # written by another version: not ours to continue
+        if same and not run.complete:
+            return run
+    return None
+
+
+def _check_same(run: Run, wanted: Config) -> None:
+    before = config.read(run.settings)
+    if before.learns_the_same_as(wanted):
+        return
+    was, now = dataclasses.asdict(before), dataclasses.asdict(wanted)
+    changed = [
+        f"{name} was {was[section][name]!r}, now {now[section][name]!r}"
+        for section in config.SECTIONS
+        if section != "output"
+        for name in was[section]
+        if was[section][name] != now[section][name]
+    ]
+    raise OtherRun(
+        f"{str(run.folder)!r} holds a run with other settings ({'; '.join(changed)}); choose another --job-dir"
+    )
+
+
+if __name__ == "__main__":  # ``python -m trainer.run`` prints the artefact of the last finished run, for `make serve`
+    try:
+        print(newest_model())
+    except FileNotFoundError as error:
+        raise SystemExit(str(error)) from None
