@@ -1,0 +1,52 @@
+"""What can go wrong with a request, in the service's own terms. HTTP statuses are ``app.py``'s business.
+
+Errors of a single image are ``trainer.imaging.ImageError``; ``BadInstance`` says which instance had one.
+"""
+
+
+class PredictorError(Exception):
+    """``code`` is stable and meant for machines; the message is for people and never holds the payload."""
+
+    code = "error"
+
+    def __init__(self, message: str, instance: int | None = None):
+        super().__init__(message)
+        self.instance = instance  # position in "instances", counted from 0
+
+
+class BadRequest(PredictorError):
+    """The body is not what the contract says."""
+
+    code = "bad_request"
+
+
+class TooLarge(PredictorError):
+    """More bytes or instances than the limits admit."""
+
+    code = "too_large"
+
+
+class BadInstance(PredictorError):
+    """One image cannot be used; carries the image error's code."""
+
+    def __init__(self, error, instance: int):
+        super().__init__(str(error), instance)
+        self.error, self.code = error, error.code
+
+
+class NotReady(PredictorError):
+    """The model is still loading, or the server is shutting down."""
+
+    code = "not_ready"
+
+
+class Busy(PredictorError):
+    """Everything that may wait is waiting already."""
+
+    code = "busy"
+
+
+class Expired(PredictorError):
+    """The request's time was over before its work began."""
+
+    code = "deadline_exceeded"

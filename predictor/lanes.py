@@ -1,0 +1,65 @@
+"""Bounded work on threads for an event loop: refuse at once what cannot wait, drop what came too late or was given up.
+
+Knows no model and no HTTP. One thread for each vCPU does whole items; decoders and engines release the interpreter.
+"""
+
+import asyncio
+import concurrent.futures
+import time
+from collections.abc import Callable
+from typing import Any
+
+from predictor.errors import Busy, Expired
+
+
+class Lanes:
+    """``await lanes.run_all(work, items, deadline)``: every item on some thread, results in order."""
+
+    def __init__(self, threads: int, waiting: int, clock: Callable[[], float] = time.monotonic):
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="lane")
+        self._room = threads + waiting
+        self._taken = 0
+        self._clock = clock
+
+    @property
+    def taken(self) -> int:
+        """Items being worked on or waiting."""
+        return self._taken
+
+    async def run_all(self, work: Callable[[Any], Any], items: list[Any], deadline: float) -> list[Any]:
+        """Do all items or none: raises ``Busy`` at once when they do not all find room.
+
+        ``deadline`` is a time of the clock; items that have not begun by then raise ``Expired``. The first error wins
+        and gives up what has not begun; so does cancelling the caller.
+        """
+        if self._taken + len(items) > self._room:
+            raise Busy(
+                f"{self._taken} images are being worked on or waiting, at most {self._room} may; try again shortly"
+            )
+        self._taken += len(items)
+        loop = asyncio.get_running_loop()
+        begun = [self._pool.submit(self._in_time, work, item, deadline) for item in items]
+        for future in begun:
+            future.add_done_callback(lambda _: self._leave(loop))
+        try:
+            return list(await asyncio.gather(*map(asyncio.wrap_future, begun)))
+        finally:
+            for future in begun:
+                future.cancel()  # without effect on what has begun or is done
+
+    def close(self) -> None:
+        """Wait for what has begun."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _in_time(self, work, item, deadline):
+        if self._clock() > deadline:
+            raise Expired("the request waited longer than its deadline and was dropped before any work")
+        return work(item)
+
+    def _leave(self, loop):
+        """Called on any thread when an item is done or given up; the count belongs to the loop."""
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._count_down)
+
+    def _count_down(self):
+        self._taken -= 1

@@ -1,0 +1,73 @@
+"""Every setting of the server, once; flags, environment and ``--help`` derive from the fields.
+
+Settings decide only whether and when an answer arrives, never which one: that lives in the artefact.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+
+from trainer.artifact import engine
+from trainer.flags import Parser, between, given, one_of, option, parsed
+
+_CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _route(value: str) -> str:
+    if not str(value).startswith("/"):
+        raise ValueError(f"{value!r} is no route; it has to begin with '/'")
+    return str(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Serving.
+
+    Vertex AI sets AIP_STORAGE_URI, AIP_HTTP_PORT, AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE, Cloud Run sets PORT; a flag
+    wins over both.
+    """
+
+    model: str = option("", "the artefact: a folder or a gs:// prefix", metavar="PATH")
+    host: str = option(
+        "127.0.0.1", "address to listen on; 0.0.0.0 where Vertex AI or Cloud Run set a port", metavar="ADDRESS"
+    )
+    port: int = option(8080, "port to listen on", between(0, 65535, int))
+    health_route: str = option("/health", "where health is asked", _route, "ROUTE")
+    predict_route: str = option("/predict", "where predictions are asked", _route, "ROUTE")
+    engine: str = option("litert", f"what computes: {', '.join(engine.KINDS)}", one_of(*engine.KINDS), "NAME")
+    threads: int = option(_CPUS, "images worked on at the same time; one for each vCPU is best", between(1, 256, int))
+    waiting: int = option(256, "images that may wait beyond those; more are refused at once", between(0, 100_000, int))
+    deadline: float = option(30.0, "seconds after which a request that still waits is dropped", between(0.1, 3600))
+    max_body_bytes: int = option(
+        10_000_000,
+        "largest request; a dedicated Vertex endpoint takes 10 MB, a shared one 1.5 MB",
+        between(1000, 1_000_000_000, int),
+    )
+    max_instances: int = option(256, "most images in one request", between(1, 100_000, int))
+    max_image_bytes: int = option(8_000_000, "largest image file", between(1000, 1_000_000_000, int))
+    max_image_pixels: int = option(
+        50_000_000, "largest image, width times height, checked before it is decoded", between(1000, 1_000_000_000, int)
+    )
+
+
+VERTEX = {
+    "AIP_STORAGE_URI": "model", "PORT": "port", "AIP_HTTP_PORT": "port",
+    "AIP_HEALTH_ROUTE": "health_route", "AIP_PREDICT_ROUTE": "predict_route",
+}  # fmt: skip
+
+
+def from_command_line(arguments: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Flags and environment to ``Settings``; exits with a message on anything unknown."""
+    flags = Parser(prog="python -m predictor", description="Serve an exported model over HTTP.")
+    flags.add_settings(Settings)
+    options = flags.parse_args(arguments)
+    from_platform = {field: environment[name] for name, field in VERTEX.items() if environment.get(name)}
+    if "port" in from_platform:
+        from_platform["host"] = "0.0.0.0"  # noqa: S104 - inside a container this is the contract
+    try:
+        values = {**parsed(Settings, from_platform, "environment"), **given(Settings, options)}
+    except ValueError as error:
+        flags.error(str(error))
+    if not values.get("model"):
+        flags.error("no model: give --model PATH or set AIP_STORAGE_URI")
+    return Settings(**values)

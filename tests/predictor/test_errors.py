@@ -1,0 +1,48 @@
+"""One table from domain errors to statuses, and it is complete."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from predictor import app, errors, wire
+from predictor.errors import BadInstance, BadRequest, PredictorError, TooLarge
+from trainer.imaging import ImageError
+
+
+def all_below(kind):
+    return [kind, *(found for child in kind.__subclasses__() for found in all_below(child))]
+
+
+@pytest.mark.parametrize("kind", all_below(ImageError))
+def test_every_image_error_has_a_status_and_keeps_its_code_and_position(kind):
+    error = BadInstance(kind("what was wrong"), 3)
+    assert 400 <= app.status_of(error) < 500
+    assert (error.code, error.instance, str(error)) == (kind.code, 3, "what was wrong")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in all_below(PredictorError)[1:] if kind is not BadInstance])
+def test_every_error_of_the_service_has_a_status_and_a_code_of_its_own(kind):
+    assert app.status_of(kind("x")) in (400, 413, 429, 503)
+    assert [k for k in all_below(PredictorError) if k.code == kind.code] == [kind]
+
+
+def test_the_errors_know_no_http():
+    assert "http" not in Path(errors.__file__).read_text().lower().split('"""', 2)[2]
+
+
+def test_a_request_made_is_a_request_parsed():
+    parsed = wire.parse(wire.request([b"one", b""]).encode(), max_instances=2)
+    assert parsed.images == [b"one", b""]
+    assert parsed.parameters == {}
+
+
+@pytest.mark.parametrize("depth", [10, 100_000])
+def test_deep_nesting_is_a_bad_request(depth):
+    with pytest.raises(BadRequest):
+        wire.parse(b'{"instances": ' + b"[" * depth + b"]" * depth + b"}", max_instances=5)
+
+
+def test_too_many_instances_are_counted_not_decoded():
+    with pytest.raises(TooLarge, match="3 instances"):
+        wire.parse(json.dumps({"instances": ["*"] * 3}).encode(), max_instances=2)

@@ -1,0 +1,123 @@
+"""Bounded work on threads: refuses at once, drops what is late, gives up what was cancelled."""
+
+import asyncio
+import threading
+
+import pytest
+
+from predictor.errors import Busy, Expired
+from predictor.lanes import Lanes
+
+LATER = 1e9
+
+
+class Clock:
+    """A time that moves when told."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def lanes(clock):
+    made = Lanes(threads=2, waiting=2, clock=clock)
+    yield made
+    made.close()
+
+
+async def settled(lanes):
+    """Until every item has been counted out."""
+    while lanes.taken:
+        await asyncio.sleep(0)
+
+
+def test_results_come_in_the_order_of_the_items(lanes):
+    first_may_end = threading.Event()
+
+    def work(item):
+        if item == 0:
+            assert first_may_end.wait(10)
+        else:
+            first_may_end.set()
+        return item * 10
+
+    assert asyncio.run(lanes.run_all(work, [0, 1], LATER)) == [0, 10]
+
+
+def test_what_finds_no_room_is_refused_at_once_and_takes_none(lanes):
+    gate = threading.Event()
+
+    async def scenario():
+        full = asyncio.create_task(lanes.run_all(lambda _: gate.wait(10), [1, 2, 3], LATER))
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await lanes.run_all(lambda _: None, [1, 2], LATER)
+        one_more = asyncio.create_task(lanes.run_all(lambda _: "fits", [1], LATER))
+        await asyncio.sleep(0)
+        gate.set()
+        assert await one_more == ["fits"]
+        await full
+        await settled(lanes)
+
+    asyncio.run(scenario())
+
+
+def test_what_waited_past_its_deadline_is_dropped_before_any_work(lanes, clock):
+    gate, done = threading.Event(), []
+
+    async def scenario():
+        busy = asyncio.create_task(lanes.run_all(lambda _: gate.wait(10), [1, 2], LATER))
+        late = asyncio.create_task(lanes.run_all(done.append, [3], deadline=5.0))
+        await asyncio.sleep(0)
+        clock.now = 6.0
+        gate.set()
+        with pytest.raises(Expired):
+            await late
+        await busy
+        await settled(lanes)
+
+    asyncio.run(scenario())
+    assert done == []
+
+
+def test_a_cancelled_caller_frees_its_place_and_its_work_is_not_begun(lanes):
+    gate, done = threading.Event(), []
+
+    async def scenario():
+        busy = asyncio.create_task(lanes.run_all(lambda _: gate.wait(10), [1, 2], LATER))
+        gone = asyncio.create_task(lanes.run_all(done.append, [3, 4], LATER))
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert lanes.taken == 2
+        gate.set()
+        await busy
+        await settled(lanes)
+
+    asyncio.run(scenario())
+    assert done == []
+
+
+def test_the_first_error_wins_and_everything_is_counted_out(lanes):
+    def work(item):
+        if item == 1:
+            raise ValueError("item 1")
+        return item
+
+    async def scenario():
+        with pytest.raises(ValueError, match="item 1"):
+            await lanes.run_all(work, [0, 1, 2], LATER)
+        await settled(lanes)
+
+    asyncio.run(scenario())
