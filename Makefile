@@ -1,0 +1,58 @@
+# Two commands do everything on a machine with Python >= 3.10 and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN ?= $(VENV)/bin
+PORT ?= 8080
+DEMO := runs/demo
+DEMO_FLAGS ?=
+
+.PHONY: demo test serve bench lint lock clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answer a JSON request
+	rm -rf $(DEMO)
+	$(BIN)/python -m trainer.task --job-dir $(DEMO) $(DEMO_FLAGS)
+	$(BIN)/python -m trainer.samples $(DEMO)/new --seed 99 --writers 1 --genuine 1 --forged 0 --text 1
+	@set -e; $(BIN)/python -m predictor --model $(DEMO)/model --port $(PORT) & server=$$!; \
+	trap 'kill $$server 2>/dev/null; wait $$server' EXIT; \
+	echo "asking http://127.0.0.1:$(PORT)/predict about a signature and a word nobody trained on:"; \
+	$(BIN)/python -m predictor.request --send http://127.0.0.1:$(PORT)/predict $(DEMO)/new/signature/* $(DEMO)/new/text/*
+	@echo "Look at $(DEMO)/report/report.md; serve the model with: make serve"
+
+test: $(VENV)/installed-dev  ## run the tests
+	$(BIN)/python -m pytest
+
+serve: $(VENV)/installed  ## serve the last trained model
+	$(BIN)/python -m predictor --port $(PORT) --model "$$($(BIN)/python -m trainer.run)"
+
+bench: $(VENV)/installed-dev  ## measure; not part of the tests
+	$(BIN)/python -m tests.bench.training
+	$(BIN)/python -m tests.bench.startup
+
+lint: $(VENV)/installed-dev  ## style, types, Dockerfile
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile.serve
+
+lock: $(VENV)/installed-dev  ## pin again, for every supported Python, what setup.py and predictor/requirements.in ask for
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile $(LOCK) setup.py --extra dev -o requirements-dev.txt
+	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt setup.py --extra serve -o requirements.txt
+	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt predictor/requirements.in -o predictor/requirements.txt
+LOCK := -q --universal --python-version 3.10 --no-emit-index-url --no-annotate --custom-compile-command "make lock"
+
+clean:  ## forget what was installed and trained
+	rm -rf $(VENV) runs
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Countersign needs Python 3.10 or newer, this is " + sys.version) if sys.version_info < (3, 10) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt | $(BIN)/python
+	$(BIN)/pip install --disable-pip-version-check --progress-bar on -r requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt | $(BIN)/python
+	$(BIN)/pip install --disable-pip-version-check --progress-bar on -r requirements-dev.txt
+	touch $@ $(VENV)/installed

@@ -1,0 +1,66 @@
+"""``python docs/pictures.py MODEL``: make the pictures of the documentation, from generated images only."""
+
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from trainer import samples
+from trainer.artifact.model import Model
+
+HERE = Path(__file__).parent
+SEED = 31  # people the demo's model has never seen
+SHOWN = [(3, "genuine"), (5, "text"), (6, "genuine"), (9, "text"), (8, "genuine"), (12, "text")]
+
+
+def main(model: Model) -> None:
+    """Write ``answers.png`` and ``samples.png``."""
+    _answers(model).savefig(HERE / "answers.png")
+    _samples().savefig(HERE / "samples.png")
+
+
+def _answers(model: Model) -> Figure:
+    figure = _figure(12, 3.4)
+    for column, (writer, kind) in enumerate(SHOWN):
+        data, _ = samples.image(SEED, writer, kind, 0)
+        answer = model.answer(data)
+        _show(figure.add_subplot(2, len(SHOWN), column + 1), Image.open(BytesIO(data)))
+        seen = figure.add_subplot(2, len(SHOWN), len(SHOWN) + column + 1)
+        _show(seen, 255 - model.see(data).image[:, :, 0])
+        seen.set_xlabel(f"{answer['label']}  {answer['score']:.1%}")
+    return figure
+
+
+def _samples() -> Figure:
+    """Each row a person: three genuine signatures, two forgeries of them, two words."""
+    rows, columns = (
+        8,
+        [("genuine", 0), ("genuine", 1), ("genuine", 2), ("forged", 0), ("forged", 1), ("text", 0), ("text", 1)],
+    )
+    figure = _figure(14, 9)
+    for row in range(rows):
+        for column, (kind, number) in enumerate(columns):
+            axes = figure.add_subplot(rows, len(columns), row * len(columns) + column + 1)
+            _show(axes, Image.open(BytesIO(samples.image(SEED, row + 1, kind, number)[0])))
+            if row == 0:
+                axes.set_title(kind)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=80, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _show(axes, picture) -> None:
+    axes.imshow(np.asarray(picture), cmap="gray", vmin=0, vmax=255)
+    axes.set(xticks=[], yticks=[])
+
+
+if __name__ == "__main__":
+    main(Model(Path(sys.argv[1])))

@@ -1,0 +1,69 @@
+"""``python -m tests.bench.training``: does the input pipeline keep the model busy?
+
+Images a second of real epochs (shards, shuffle, augmentation) against the same compiled step on a batch that stays in
+memory, in turns within one run. The pipeline is good when the ratio is at least 0.9.
+"""
+
+import itertools
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from trainer import quiet
+
+ROUNDS, BATCH, CANVAS = 5, 32, (64, 128)
+
+
+def main() -> None:
+    """Print the two rates and their ratio."""
+    tf = quiet.import_tensorflow()
+    import keras
+
+    from trainer import corpora, dataset, fit, model, plugins, records, samples, splits
+    from trainer.imaging import Imaging
+    from trainer.samples import Amount
+
+    with tempfile.TemporaryDirectory() as folder:
+        for done in samples.write(Path(folder) / "scans", Amount(writers=160, genuine=3, forged=2, text=5), seed=1):
+            print(f"\rgenerating {done}", end="", flush=True)
+        parts = splits.split(corpora.read(Path(folder) / "scans"), 0.1, 0.0, seed=1)
+        print()
+        prepared = records.prepare(parts, ("signature", "text"), Imaging(*CANVAS), Path(folder) / "records")
+        problem, strategy = plugins.load("problems", "signature_vs_text"), fit.strategy_here()
+        trained, averaged = (
+            model.build("signature_vs_text", "compact", *CANVAS, ("signature", "text"), 0.5) for _ in "12"
+        )
+        optimizer = keras.optimizers.Adam()
+        optimizer.build(trained.trainable_variables)
+        train, _ = fit.compiled_steps(strategy, trained, averaged, optimizer, problem, BATCH)
+        epoch = itertools.count()
+
+        def real() -> float:
+            batches = dataset.training(prepared, CANVAS, BATCH, 1, next(epoch), augment=True)
+            began, images = time.perf_counter(), 0
+            for batch in strategy.experimental_distribute_dataset(batches):
+                train(*batch).numpy()
+                images += BATCH
+            return images / (time.perf_counter() - began)
+
+        resident = next(iter(dataset.training(prepared, CANVAS, BATCH, 1, 0, augment=True)))
+
+        def memory() -> float:
+            steps = prepared.images("train") // BATCH
+            began = time.perf_counter()
+            for _ in range(steps):
+                train(*resident).numpy()
+            return steps * BATCH / (time.perf_counter() - began)
+
+        real(), memory()  # compile
+        rates = [(real(), memory()) for _ in range(ROUNDS)]
+    ratios = sorted(a / b for a, b in rates)
+    print(f"real epoch      {statistics.median(a for a, _ in rates):7.0f} images/s")
+    print(f"batch in memory {statistics.median(b for _, b in rates):7.0f} images/s")
+    print(f"ratio           {statistics.median(ratios):7.3f}  (min {ratios[0]:.3f}, max {ratios[-1]:.3f}; wanted 0.9)")
+    print(f"TensorFlow {tf.__version__}, {strategy.num_replicas_in_sync} devices, batch {BATCH}, {CANVAS} images")
+
+
+if __name__ == "__main__":
+    main()
