@@ -39,10 +39,12 @@ class Fitted:
 def fit(
     problem: Problem, build: Callable[[], keras.Model], records: Records, training: Training,
     checkpoints: Path, log: Path, callbacks: Sequence[keras.callbacks.Callback] = (),
+    strategy: tf.distribute.Strategy | None = None,
 ) -> Fitted:  # fmt: skip
     """Train ``build()`` from its newest checkpoint (or from nothing) to the last epoch.
 
-    ``log`` is the CSV with one row an epoch. Raises ``TooFewImages``.
+    ``log`` is the CSV with one row an epoch; without ``strategy`` the devices of this machine decide. Raises
+    ``TooFewImages``.
     """
     if records.images("train") < training.batch_size:
         raise TooFewImages(
@@ -51,7 +53,7 @@ def fit(
         )
     keras.utils.set_random_seed(training.seed)
     tf.config.experimental.enable_op_determinism()
-    strategy = strategy_here()
+    strategy = strategy or strategy_here()
     steps_in_all = training.epochs * (records.images("train") // training.batch_size)
     with strategy.scope():
         model, averaged = build(), build()
@@ -87,7 +89,7 @@ def compiled_steps(strategy, model, averaged, optimizer, problem: Problem, batch
     ``averaged`` follows ``model`` as a running mean of its weights (Polyak and Juditsky 1992); it is what is judged and
     exported, because single steps swing between the few writers whose signatures look like words.
     """
-    pairs = list(zip(averaged.weights, model.weights, strict=True))
+    pairs = [(mean.value, newest.value) for mean, newest in zip(averaged.weights, model.weights, strict=True)]
 
     def train_replica(images, targets):
         with tf.GradientTape() as tape:
@@ -97,24 +99,32 @@ def compiled_steps(strategy, model, averaged, optimizer, problem: Problem, batch
             loss = tf.reduce_sum(losses) / batch_size
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        step = tf.cast(optimizer.iterations.value, tf.float32)
-        keep = tf.minimum(AVERAGING, (1 + step) / (10 + step))
-        for mean, newest in pairs:
-            mean.assign(keep * mean + (1 - keep) * newest)
         return _sums(losses, problem.accuracy(targets, vectors))
 
     def judge_replica(images, targets):
         vectors = averaged(images, training=False)
         return _sums(problem.loss(targets, vectors), problem.accuracy(targets, vectors))
 
-    def distributed(replica):
-        def step(images, targets):
-            sums = strategy.run(replica, args=(images, targets))
-            return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+    def average():
+        # Outside the replicas: all of them hold the same weights by now.
+        step = tf.cast(optimizer.iterations.value, tf.float32)
+        keep = tf.minimum(AVERAGING, (1 + step) / (10 + step))  # the first steps are not worth remembering
+        for mean, newest in pairs:
+            strategy.extended.update(mean, lambda m, n: m.assign(keep * m + (1 - keep) * n), args=(newest,))
 
-        return tf.function(step, reduce_retracing=True)
+    @tf.function(reduce_retracing=True)
+    def train(images, targets):
+        sums = strategy.run(train_replica, args=(images, targets))
+        average()
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
-    return distributed(train_replica), distributed(judge_replica)
+    @tf.function(reduce_retracing=True)
+    def judge(images, targets):
+        return strategy.reduce(
+            tf.distribute.ReduceOp.SUM, strategy.run(judge_replica, args=(images, targets)), axis=None
+        )
+
+    return train, judge
 
 
 def _sums(losses, hits):

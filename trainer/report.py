@@ -13,11 +13,15 @@ from sklearn.metrics import roc_curve
 from trainer.evaluate import Evaluation
 
 
-def write(folder: Path, evaluation: Evaluation, facts: dict[str, Any]) -> None:
-    """Everything about one run. ``facts`` are what the numbers rest on: problem, data, training."""
+def write(folder: Path, evaluation: Evaluation, facts: dict[str, Any], refused_before: list[tuple[str, str]]) -> None:
+    """Everything about one run.
+
+    ``facts`` are what the numbers rest on: problem, data, training. ``refused_before`` are (path, reason) of training
+    and validation images that could not be read.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     metrics = evaluation.metrics
-    refused = [{"path": path, "reason": reason} for path, reason in evaluation.refused]
+    refused = [{"path": path, "reason": reason} for path, reason in [*refused_before, *evaluation.refused]]
     content = {**facts, "classification": metrics, "refused": refused}
     (folder / "report.json").write_text(json.dumps(content, indent=2) + "\n")
     (folder / "report.md").write_text("\n".join(_lines(metrics, facts, refused)) + "\n")
@@ -65,7 +69,7 @@ def _lines(metrics, facts, refused):
     for name, value in facts["data"].items():
         yield f"- {name.replace('_', ' ')}: {value}"
     yield ""
-    yield f"Could not be read: {len(refused)} of the test images."
+    yield f"Images that could not be read: {len(refused)}."
     for entry in refused[:50]:
         yield f"- `{entry['path']}`: {entry['reason']}"
 

@@ -53,6 +53,7 @@ def train(wanted: Config) -> run.Run:
     imaging = Imaging(wanted.model.image_height or problem.canvas[0], wanted.model.image_width or problem.canvas[1])
     kept = {part: chosen for part, chosen in parts.items() if part != "test"}
     prepared = records.prepare(kept, labels, imaging, place.records, wanted.data.strict)
+    _name_refused(prepared.refused)
     _learn_and_publish(wanted, problem, place, prepared, parts["test"], imaging)
     return place
 
@@ -136,13 +137,22 @@ def _learn_and_publish(wanted, problem, place, prepared, unseen, imaging):
         raise records.UnreadableImages(
             f"{len(measured.refused)} test images cannot be read (--strict), the first: {measured.refused[0]}"
         )
+    _name_refused(measured.refused)
     told = {"problem": wanted.model.problem, "question": problem.question, "data": facts, "history": fitted.history}
-    report.write(place.report, measured, told)
+    report.write(place.report, measured, told, prepared.refused)
     export.publish(partial, measured.metrics, place.model)
     if place.published:
         storage.send(place.model, place.published, last=manifest.FILE)
     print(f"\n{report.table(measured.metrics)}\n")
     print(f"artefact: {place.published or place.model}\nreport: {place.report / 'report.md'}")
+
+
+def _name_refused(refused: list[tuple[str, str]]) -> None:
+    """Say which images were left out, and why."""
+    for path, reason in refused[:10]:
+        print(f"  left out: {path}: {reason}")
+    if len(refused) > 10:
+        print(f"  left out: {len(refused) - 10} more, named in the report")
 
 
 def _facts(wanted, prepared, unseen, fitted) -> dict:

@@ -1,0 +1,51 @@
+"""The training loop on several devices: the same numbers as on one, up to rounding."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+TRAIN = """
+import json, sys
+from pathlib import Path
+from trainer import quiet
+tf = quiet.import_tensorflow()
+devices, folder, data = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+from trainer import corpora, fit, model, plugins, records, splits
+from trainer.config import Training
+from trainer.imaging import Imaging
+labels = ("signature", "text")
+prepared = records.prepare(splits.split(corpora.read(data), 0.3, 0.0, 1), labels, Imaging(32, 64), folder / "records")
+strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)]) if devices > 1 else None
+fitted = fit.fit(
+    plugins.load("problems", "signature_vs_text"),
+    lambda: model.build("signature_vs_text", "compact", 32, 64, labels, 0.0),
+    prepared, Training(epochs=2, batch_size=16), folder / "checkpoints", folder / "training.csv", strategy=strategy,
+)
+print(json.dumps(fitted.history))
+"""
+
+
+@pytest.fixture
+def history(scans, tmp_path):
+    """Train in a process of its own with so many devices; the history."""
+
+    def train(devices: int):
+        command = [sys.executable, "-c", TRAIN, str(devices), str(tmp_path / str(devices)), str(scans)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return train
+
+
+def test_two_devices_learn_what_one_learns(history):
+    one, two = history(1), history(2)
+    assert len(one) == len(two) == 2
+    for row, other in zip(one, two, strict=True):
+        assert row == pytest.approx(other, rel=1e-3)
