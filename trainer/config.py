@@ -160,7 +160,7 @@ def from_command_line(arguments: list[str] | None = None, environment: Mapping[s
     options = flags.parse_args(arguments)
     try:
         tables = load(options.config) if options.config else {}
-    except (OSError, BadSetting, ValueError) as error:
+    except (OSError, BadSetting) as error:
         flags.error(f"--config {options.config}: {error}")
     from_vertex = {field: environment[name] for name, field in VERTEX.items() if environment.get(name)}
     sections = {}
@@ -173,7 +173,10 @@ def from_command_line(arguments: list[str] | None = None, environment: Mapping[s
 
 def load(path: Path) -> dict[str, dict[str, Any]]:
     """Read a TOML file of settings, every name and value checked. Raises ``BadSetting``, ``OSError``."""
-    tables = tomllib.loads(path.read_text())
+    try:
+        tables = tomllib.loads(path.read_text())
+    except ValueError as error:
+        raise BadSetting(f"{str(path)!r} is not TOML: {error}") from None
     unknown = [name for name in tables if name not in SECTIONS]
     if unknown:
         raise BadSetting(f"unknown table [{unknown[0]}]{plugins.nearest(unknown[0], list(SECTIONS))}")

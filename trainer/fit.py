@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from trainer import dataset
 from trainer.config import Training
+from trainer.errors import UserError
 from trainer.problems import Problem
 from trainer.progress import Progress
 from trainer.records import Records
@@ -23,7 +24,7 @@ AVERAGING = 0.99  # of the running mean of weights that each step keeps
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
-class TooFewImages(ValueError):
+class TooFewImages(UserError):
     """Less than one batch to train on."""
 
 

@@ -11,10 +11,11 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from trainer.errors import UserError
 from trainer.plugins import nearest
 
 
-class BadSetting(ValueError):
+class BadSetting(UserError):
     """A value or a name that a setting does not take; the message says what would be right."""
 
 

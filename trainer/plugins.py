@@ -8,8 +8,10 @@ import difflib
 import importlib
 import pkgutil
 
+from trainer.errors import UserError
 
-class UnknownName(ValueError):
+
+class UnknownName(UserError):
     """A name that no plug-in has; the message lists what exists and the nearest spelling."""
 
 

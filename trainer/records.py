@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.corpora import Sample
+from trainer.errors import UserError
 from trainer.imaging import ImageError, Imaging, canonicalise
 from trainer.progress import Progress
 
@@ -22,11 +23,11 @@ FILE = "manifest.json"
 SHARD_IMAGES = 2048  # a shard of 64 x 128 images is about 2 MB compressed
 
 
-class RecordsChanged(ValueError):
+class RecordsChanged(UserError):
     """The records in a job dir were made from other data or by another imaging; the message says to prepare again."""
 
 
-class UnreadableImages(ValueError):
+class UnreadableImages(UserError):
     """``--strict``: images were refused; the message names them."""
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from trainer import config, storage
 from trainer.artifact import manifest
 from trainer.config import Config
+from trainer.errors import UserError
 
 RUNS = Path("runs")
 
 
-class OtherRun(ValueError):
+class OtherRun(UserError):
     """The job dir belongs to a run with other settings; the message names them."""
 
 

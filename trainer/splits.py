@@ -9,11 +9,12 @@ import collections
 import numpy as np
 
 from trainer.corpora import Sample
+from trainer.errors import UserError
 
 PARTS = ("train", "validation", "test")
 
 
-class TooFewSamples(ValueError):
+class TooFewSamples(UserError):
     """A part would be left without a label; the message says which, and what would be enough."""
 
 

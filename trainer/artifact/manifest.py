@@ -10,11 +10,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from trainer.errors import UserError
+
 FILE = "manifest.json"
 FORMAT = "countersign/1"
 
 
-class BadArtifact(ValueError):
+class BadArtifact(UserError):
     """A directory is no artefact of ours, or a damaged one; the message says what is wrong with it."""
 
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from trainer import plugins
+from trainer.errors import UserError
 from trainer.imaging import FILE_SUFFIXES
 
 CONSTANT = "CORPUS"
 
 
-class UnknownLayout(ValueError):
+class UnknownLayout(UserError):
     """A folder that fits no layout, or not unambiguously; the message shows what was found and what is understood."""
 
 

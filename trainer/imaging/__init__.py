@@ -52,7 +52,7 @@ class Imaging:
 
     def __post_init__(self):
         if not (16 <= self.height <= 1024 and 16 <= self.width <= 1024):
-            raise ValueError(f"canvas of {self.height} x {self.width} pixels; height and width must be 16 to 1024")
+            raise ValueError(f"a canvas of {self.height} x {self.width} pixels; height and width must be 16 to 1024")
 
     def fingerprint(self) -> str:
         """Sixteen hex digits that change whenever the canonical images of the same files would."""

@@ -1,0 +1,82 @@
+"""Folders people name -> labelled samples -> parts that share no writer -> records of canonical images.
+
+Knows settings and problems, not models. Next: ``records.py`` writes what is chosen here, ``fit.py`` learns from it.
+"""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+from trainer import corpora, records, samples, splits, storage
+from trainer.config import Config
+from trainer.imaging import Imaging
+from trainer.problems import Problem
+from trainer.progress import Progress
+from trainer.run import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What a run learns from and is judged by: ``unseen`` stays raw files, because that is what is judged."""
+
+    records: records.Records
+    unseen: list[corpora.Sample]
+    imaging: Imaging
+
+
+def prepare(wanted: Config, problem: Problem, place: Run) -> Prepared:
+    """Everything up to training. Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``."""
+    parts = _parts(wanted, problem, place)
+    labels = tuple(sorted({sample.label for chosen in parts.values() for sample in chosen}))
+    if len(labels) < 2:
+        raise corpora.UnknownLayout(
+            f"all images have the label {labels[0]!r}; at least two labels are needed (--train-dir LABEL=PATH)"
+        )
+    imaging = Imaging(wanted.model.image_height or problem.canvas[0], wanted.model.image_width or problem.canvas[1])
+    unseen = parts.pop("test")
+    return Prepared(records.prepare(parts, labels, imaging, place.records, wanted.data.strict), unseen, imaging)
+
+
+def _parts(wanted: Config, problem: Problem, place: Run) -> dict[str, list[corpora.Sample]]:
+    """Train, validation and test samples, labelled in the problem's words."""
+    folders = [_labelled(folder) for folder in wanted.data.train_dir] or _generated(wanted, problem, place)
+    found = _relabelled(corpora.read_all(folders), problem)
+    fraction = 0.0 if wanted.data.test_dir else wanted.data.test_fraction
+    parts = splits.split(found, wanted.data.validation_fraction, fraction, wanted.training.seed, problem.by_writer)
+    if wanted.data.test_dir:
+        parts["test"] = _relabelled(corpora.read_all(map(_labelled, wanted.data.test_dir)), problem)
+    for part, chosen in parts.items():
+        print(f"  {part}: {_summary(chosen)}", flush=True)
+    return parts
+
+
+def _labelled(folder: str) -> tuple[str | None, Path]:
+    """``LABEL=PATH`` or ``PATH``; a path that exists wins over its reading as a label."""
+    label, equals, path = folder.partition("=")
+    if not equals or Path(folder).exists() or "/" in label:
+        return None, storage.local(folder)
+    return label, storage.local(path)
+
+
+def _generated(wanted: Config, problem: Problem, place: Run) -> list[tuple[None, Path]]:
+    """The generated dataset, written once into the run's folder; complete or absent."""
+    folder = place.folder / "samples"
+    if not folder.is_dir():
+        partial = folder.with_name("samples.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        amount = dataclasses.replace(problem.generated, writers=wanted.data.writers or problem.generated.writers)
+        with Progress("generating", amount.images()) as progress:
+            for done in samples.write(partial, amount, wanted.training.seed):
+                progress.show(done)
+        partial.rename(folder)
+    return [(None, folder)]
+
+
+def _relabelled(found: list[corpora.Sample], problem: Problem) -> list[corpora.Sample]:
+    return [dataclasses.replace(sample, label=problem.label_of(sample.label)) for sample in found]
+
+
+def _summary(chosen: list[corpora.Sample]) -> str:
+    labels = sorted({sample.label for sample in chosen})
+    each = ", ".join(f"{sum(s.label == label for s in chosen)} {label}" for label in labels)
+    return f"{len(chosen)} images ({each}) of {len({s.group for s in chosen})} writers, documents or single images"
