@@ -83,7 +83,7 @@ class Training:
     epochs: int = option(15, "passes over the training part; the best by validation loss is kept", _whole(1, 100_000))
     batch_size: int = option(32, "images in one step, over all devices together", _whole(1, 65_536))
     learning_rate: float = option(0.001, "of Adam at the start; it falls to nothing along a cosine", between(1e-8, 10))
-    augment: bool = option(True, "rotate, rescale, zoom and re-ink the training images a little, anew in each epoch")
+    augment: bool = option(True, "rotate, rescale and zoom the training images a little, anew in each epoch")
     seed: int = option(
         7,
         "of the split, the weights, the order and the augmentation; same seed and data, same numbers",

@@ -12,9 +12,8 @@ from trainer.records import Records
 
 SHUFFLE = 8192  # images in the shuffle buffer: 64 MB at 64 x 128
 ROTATION = math.radians(5)  # the most a training image is turned, either way
-ZOOM = 0.15  # the most it is scaled
-STRETCH = 0.10  # the most its two axes are scaled apart
-THINNING = 0.6  # of a pixel at most: hairlines must not vanish
+ZOOM = 0.10  # the most it is scaled
+STRETCH = 0.05  # the most its two axes are scaled apart
 SHIFT = 0.04  # the most it is moved, as a share of the canvas
 
 
@@ -39,13 +38,13 @@ def validation(records: Records, canvas: tuple[int, int], batch_size: int) -> tf
 
 
 def jitter(images, seed):
-    """Rotate, zoom, rescale and shift each image and change its pen, by a little of its own.
+    """Rotate, zoom, rescale and shift each image by a little of its own.
 
     ``uint8 [N, H, W, 1]`` to the same; bilinear, paper (0) outside. ``seed`` is two integers.
     """
     shape = tf.shape(images)
     count, height, width = shape[0], tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32)
-    draw = tf.random.stateless_uniform([6, count], tf.cast(tf.stack(seed), tf.int64), -1, 1)
+    draw = tf.random.stateless_uniform([5, count], tf.cast(tf.stack(seed), tf.int64), -1, 1)
     angle, zoom, stretch = draw[0] * ROTATION, draw[1] * ZOOM, draw[2] * STRETCH
     scale_x, scale_y = tf.exp(-zoom - stretch), tf.exp(-zoom + stretch)  # output pixel -> input pixel
     a, b = tf.cos(angle) * scale_x, -tf.sin(angle) * scale_y
@@ -54,23 +53,10 @@ def jitter(images, seed):
     move_x = middle_x - a * middle_x - b * middle_y + draw[3] * SHIFT * width
     move_y = middle_y - c * middle_x - d * middle_y + draw[4] * SHIFT * height
     zero = tf.zeros_like(a)
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
+    return tf.raw_ops.ImageProjectiveTransformV3(
         images=images, transforms=tf.stack([a, b, move_x, c, d, move_y, zero, zero], axis=1),
         output_shape=shape[1:3], interpolation="BILINEAR", fill_mode="CONSTANT", fill_value=0.0,
     )  # fmt: skip
-    return _another_pen(moved, draw[5])
-
-
-def _another_pen(images, amount):
-    """Thicken (``amount`` up to 1) or thin (down to -1) strokes, so that no model learns "thick is text".
-
-    ``uint8 [N, H, W, 1]``; a step towards the brightest or darkest of each pixel's neighbours.
-    """
-    ink = tf.cast(images, tf.float32)
-    thick, thin = tf.nn.max_pool2d(ink, 3, 1, "SAME"), -tf.nn.max_pool2d(-ink, 3, 1, "SAME")
-    amount = tf.reshape(amount, [-1, 1, 1, 1])
-    changed = ink + tf.maximum(amount, 0) * (thick - ink) + THINNING * tf.maximum(-amount, 0) * (thin - ink)
-    return tf.cast(changed + 0.5, tf.uint8)
 
 
 def _parse(examples, canvas):

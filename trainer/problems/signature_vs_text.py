@@ -8,7 +8,7 @@ from trainer.samples import Amount
 
 PROBLEM = classification_problem(
     question="is this a signature or text?",
-    canvas=(64, 128),
+    canvas=(96, 192),
     backbone="compact",
     generated=Amount("class_folders", writers=160, genuine=3, forged=2, text=5),
     by_writer=True,
