@@ -13,17 +13,19 @@ demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answe
 	rm -rf $(DEMO)
 	$(BIN)/python -m trainer.task --job-dir $(DEMO) $(DEMO_FLAGS)
 	$(BIN)/python -m trainer.samples $(DEMO)/new --seed 99 --writers 1 --genuine 1 --forged 0 --text 1
-	@set -e; $(BIN)/python -m predictor --model $(DEMO)/model --port $(PORT) & server=$$!; \
-	trap 'kill $$server 2>/dev/null; wait $$server' EXIT; \
-	echo "asking http://127.0.0.1:$(PORT)/predict about a signature and a word nobody trained on:"; \
-	$(BIN)/python -m predictor.request --send http://127.0.0.1:$(PORT)/predict $(DEMO)/new/signature/* $(DEMO)/new/text/*
+	@set -e; port=$$($(BIN)/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'); \
+	$(BIN)/python -m predictor --model $(DEMO)/model --host 127.0.0.1 --port $$port & server=$$!; \
+	trap 'kill $$server 2>/dev/null || true; wait $$server' EXIT; \
+	echo "asking http://127.0.0.1:$$port/predict about a signature and a word nobody trained on:"; \
+	$(BIN)/python -m predictor.request --send http://127.0.0.1:$$port/predict $(DEMO)/new/signature/* $(DEMO)/new/text/*; \
+	kill -0 $$server
 	@echo "Look at $(DEMO)/report/report.md; serve the model with: make serve"
 
 test: $(VENV)/installed-dev  ## run the tests
 	$(BIN)/python -m pytest
 
 serve: $(VENV)/installed  ## serve the last trained model
-	$(BIN)/python -m predictor --port $(PORT) --model "$$($(BIN)/python -m trainer.run)"
+	$(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --model "$$($(BIN)/python -m trainer.run)"
 
 bench: $(VENV)/installed-dev  ## measure; not part of the tests
 	$(BIN)/python -m tests.bench.training

@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 
 TRAINING = [
     "tensorflow>=2.17",
-    "keras>=3.5",
+    "keras>=3.6",
     "scikit-learn>=1.5",
     "scipy>=1.13",
     "matplotlib>=3.9",

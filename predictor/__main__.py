@@ -1,5 +1,6 @@
 """``python -m predictor --model DIR``: serve an artefact until SIGTERM."""
 
+import asyncio
 import logging
 import signal
 import sys
@@ -13,6 +14,26 @@ import uvicorn  # noqa: E402
 from predictor import settings  # noqa: E402
 from predictor.app import create_app  # noqa: E402
 from predictor.telemetry import JsonLines  # noqa: E402
+
+
+class Server(uvicorn.Server):
+    """uvicorn that says no at its health route, and finishes what it took, before it stops listening."""
+
+    _draining = False
+
+    def handle_exit(self, sig, frame):
+        drain = getattr(getattr(self.config.app, "state", None), "drain", None)
+        if drain is None or self._draining:  # still starting, or told twice
+            super().handle_exit(sig, frame)
+            return
+        self._draining = True
+
+        async def stop():
+            await drain()
+            uvicorn.Server.handle_exit(self, sig, frame)
+
+        loop = asyncio.get_event_loop()
+        loop.call_soon_threadsafe(lambda: loop.create_task(stop()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,8 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
         create_app(chosen, give_up), chosen.host, chosen.port, loop="uvloop", http="httptools", ws="none",
         log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=int(chosen.deadline) + 1,
     )  # fmt: skip
-    server = uvicorn.Server(config)
-    server.run()
+    server = Server(config)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        return 130
     return 1 if failed or not server.started else 0
 
 

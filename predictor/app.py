@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -49,11 +49,17 @@ def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
             log("ERROR", f"the model cannot be served: {error}", model=settings.model, traceback=traceback.format_exc())
             give_up()
 
+    async def drain():
+        """Health says no and nothing new is taken; returns when what was taken is done."""
+        service.close()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(lanes.idle(), settings.deadline)
+
     @contextlib.asynccontextmanager
-    async def lifespan(_):
+    async def lifespan(app):
+        app.state.drain = drain
         loading = asyncio.create_task(load())
         yield
-        service.close()
         loading.cancel()
         lanes.close()
 
@@ -64,8 +70,8 @@ def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
     async def predict(request: Request) -> Response:
         began = time.monotonic()
         service.check_ready()  # before the body is read
-        asked = wire.parse(await _body(request, settings.max_body_bytes), settings.max_instances)
-        answers = await lanes.run_all(service.answer, list(enumerate(asked.images)), began + settings.deadline)
+        images = wire.parse(await _body(request, settings.max_body_bytes), settings.max_instances)
+        answers = await lanes.run_all(service.answer, list(enumerate(images)), began + settings.deadline)
         log("INFO", "predict", status=200, instances=len(answers), ms=round(1000 * (time.monotonic() - began), 2))
         return _json(wire.predictions(answers))
 
@@ -74,7 +80,12 @@ def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
             Route(settings.health_route, health, methods=["GET"]),
             Route(settings.predict_route, predict, methods=["POST"]),
         ],
-        exception_handlers={PredictorError: _refusal, HTTPException: _http_error, Exception: _unknown},
+        exception_handlers={
+            PredictorError: _refusal,
+            HTTPException: _http_error,
+            ClientDisconnect: _gone,
+            Exception: _unknown,
+        },
         lifespan=lifespan,
     )
 
@@ -107,6 +118,12 @@ async def _refusal(request: Request, error: Any) -> Response:
 
 async def _http_error(_: Request, error: Any) -> Response:
     return _json(wire.error(CODES.get(error.status_code, "http_error"), error.detail), error.status_code, error.headers)
+
+
+async def _gone(request: Request, _: Any) -> Response:
+    """The client hung up; nobody reads this answer."""
+    log("INFO", "the client left before its request was complete", route=request.url.path)
+    return Response(status_code=499)
 
 
 async def _unknown(request: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from predictor.errors import Busy, Expired
+from predictor.errors import Busy, Expired, TooLarge
 
 
 class Lanes:
@@ -27,11 +27,13 @@ class Lanes:
         return self._taken
 
     async def run_all(self, work: Callable[[Any], Any], items: list[Any], deadline: float) -> list[Any]:
-        """Do all items or none: raises ``Busy`` at once when they do not all find room.
+        """Do all items or none: raises ``Busy`` at once when they do not find room, ``TooLarge`` when they never will.
 
         ``deadline`` is a time of the clock; items that have not begun by then raise ``Expired``. The first error wins
         and gives up what has not begun; so does cancelling the caller.
         """
+        if len(items) > self._room:
+            raise TooLarge(f"{len(items)} images in one request; this server takes at most {self._room} at a time")
         if self._taken + len(items) > self._room:
             raise Busy(
                 f"{self._taken} images are being worked on or waiting, at most {self._room} may; try again shortly"
@@ -46,6 +48,11 @@ class Lanes:
         finally:
             for future in begun:
                 future.cancel()  # without effect on what has begun or is done
+
+    async def idle(self) -> None:
+        """Until nothing is being worked on or waiting."""
+        while self._taken:
+            await asyncio.sleep(0.02)
 
     def close(self) -> None:
         """Wait for what has begun."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from trainer import storage
 from trainer.artifact.manifest import BadArtifact
@@ -37,9 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (BadArtifact, OSError) as error:
         print(f"python -m predictor.offline: {error}", file=sys.stderr)
         return 1
+    if not files:
+        print("python -m predictor.offline: no image below the given folders", file=sys.stderr)
+        return 1
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         rows = pool.map(lambda path: _row(model, path), files)
-        failed = _WRITERS[options.format](rows, model.manifest.labels)
+        failed = _WRITERS[options.format](rows, model.decision)
     return 1 if failed else 0
 
 
@@ -70,37 +74,32 @@ def _jsonl(rows, _) -> int:
     return failed
 
 
-def _csv(rows, labels) -> int:
+def _csv(rows, decision) -> int:
     failed = 0
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["file", "label", "score", *(f"score_{label}" for label in labels), "warnings", "error"])
-    for row in rows:
-        failed += "error" in row
-        scores = [row.get("scores", {}).get(label, "") for label in labels]
-        warnings = " ".join(warning["code"] for warning in row.get("warnings", []))
-        writer.writerow(
-            [
-                row["file"],
-                row.get("label", ""),
-                row.get("score", ""),
-                *scores,
-                warnings,
-                row.get("error", {}).get("code", ""),
-            ]
-        )
-    return failed
-
-
-def _table(rows, _) -> int:
-    failed = 0
-    table = Table("file", "label", "score", "remarks")
+    writer.writerow(["file", *decision.columns, "warnings", "error"])
     for row in rows:
         if error := row.get("error"):
             failed += 1
-            table.add_row(row["file"], "", "", f"[red]{error['message']}[/red]")
+            writer.writerow([row["file"], *([""] * len(decision.columns)), "", error["code"]])
+        else:
+            warnings = " ".join(warning["code"] for warning in row["warnings"])
+            writer.writerow([row["file"], *decision.row(row), warnings, ""])
+    return failed
+
+
+def _table(rows, decision) -> int:
+    failed = 0
+    shown = decision.columns[:2]
+    table = Table("file", *shown, "remarks")
+    for row in rows:
+        file = Text(row["file"])  # plain text: a file name may look like markup
+        if error := row.get("error"):
+            failed += 1
+            table.add_row(file, *([""] * len(shown)), Text(error["message"], "red"))
         else:
             remarks = ", ".join(f"{w['code']} ({w['value']:.3g}, limit {w['limit']:.3g})" for w in row["warnings"])
-            table.add_row(row["file"], row["label"], f"{row['score']:.4f}", remarks)
+            table.add_row(file, *decision.row(row)[: len(shown)], remarks)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     return failed
 

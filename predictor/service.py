@@ -30,7 +30,8 @@ class Service:
         Raises ``BadArtifact`` or ``StorageError``; the service then never becomes ready.
         """
         limits = Limits(self._settings.max_image_bytes, self._settings.max_image_pixels)
-        folder = storage.fetch(self._settings.model, Path(tempfile.gettempdir()) / "countersign-model")
+        # A folder of its own: a second server on this machine must not change this one's model.
+        folder = storage.fetch(self._settings.model, Path(tempfile.mkdtemp(prefix="countersign-")) / "model")
         model = Model(folder, self._settings.engine, limits)
         proven = model.prove()
         self._model = model  # from here on health says yes

@@ -1,9 +1,8 @@
-"""The JSON contract of Vertex AI: bodies to images and parameters, answers to bodies.
+"""The JSON contract of Vertex AI: bodies to images, answers to bodies.
 
 Knows the form of a request, not images and not HTTP. Every error names the instance and never quotes what was sent.
 """
 
-import dataclasses
 import json
 from typing import Any
 
@@ -16,16 +15,8 @@ FORMS = '"BASE64", {"b64": "BASE64"}, {"image": {"b64": "BASE64"}} or {"image_by
 WRAPPERS = ("image", "image_bytes")
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """Encoded images in the order of ``instances``, and the parameters."""
-
-    images: list[bytes]
-    parameters: dict[str, Any]
-
-
-def parse(body: bytes, max_instances: int) -> Request:
-    """A request body. Raises ``BadRequest`` or ``TooLarge``."""
+def parse(body: bytes, max_instances: int) -> list[bytes]:
+    """A request body to encoded images in the order of ``instances``. Raises ``BadRequest`` or ``TooLarge``."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -43,7 +34,7 @@ def parse(body: bytes, max_instances: int) -> Request:
     parameters = content.get("parameters")
     if parameters is not None and not isinstance(parameters, dict):
         raise BadRequest(f'"parameters" is {_kind(parameters)}; it has to be an object, or absent')
-    return Request([_image(instance, position) for position, instance in enumerate(instances)], parameters or {})
+    return [_image(instance, position) for position, instance in enumerate(instances)]
 
 
 def predictions(answers: list[dict[str, Any]]) -> bytes:

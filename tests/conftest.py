@@ -63,6 +63,14 @@ def server(artifact):
         yield address
 
 
+_PROCESSES: dict[str, subprocess.Popen] = {}
+
+
+def terminate(address: str) -> None:
+    """SIGTERM to the server at an address."""
+    _PROCESSES[address].terminate()
+
+
 @contextlib.contextmanager
 def serving(*arguments: str, **environment: str):
     """Start ``python -m predictor`` on a free port, wait until it is ready, yield its address, stop it with SIGTERM."""
@@ -79,6 +87,7 @@ def serving(*arguments: str, **environment: str):
         text=True,
     )
     address = f"http://127.0.0.1:{port}"
+    _PROCESSES[address] = process
     try:
         with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as client:
             while client.get(address + "/health").status_code == 503:

@@ -48,9 +48,7 @@ class Data:
     test_fraction: float = option(
         0.15, "share of all images set aside as the unseen part when there is no --test-dir", between(0.01, 0.9)
     )
-    writers: int | None = option(
-        None, "people in the generated dataset; the problem knows its default", _whole(4, 100_000)
-    )
+    writers: int = option(0, "people in the generated dataset; the problem knows its default", _whole(4, 100_000))
     strict: bool = option(False, "fail when any image cannot be read, instead of counting and naming it")
 
 
@@ -61,17 +59,17 @@ class Model:
     problem: str = option(
         "signature_vs_text", f"the question: {', '.join(plugins.names('problems'))}", _plugin("problems"), "NAME"
     )
-    backbone: str | None = option(
-        None,
+    backbone: str = option(
+        "",
         f"the network: {', '.join(plugins.names('backbones'))}; the problem knows its default",
         _plugin("backbones"),
         "NAME",
     )
-    image_height: int | None = option(
-        None, "pixels of the canonical image; the problem knows its default", _whole(16, 1024), "PIXELS"
+    image_height: int = option(
+        0, "pixels of the canonical image; the problem knows its default", _whole(16, 1024), "PIXELS"
     )
-    image_width: int | None = option(
-        None, "pixels of the canonical image; the problem knows its default", _whole(16, 1024), "PIXELS"
+    image_width: int = option(
+        0, "pixels of the canonical image; the problem knows its default", _whole(16, 1024), "PIXELS"
     )
     dropout: float = option(0.5, "share of the last layer's features dropped while training", between(0, 0.95))
 
@@ -180,7 +178,10 @@ def load(path: Path) -> dict[str, dict[str, Any]]:
     unknown = [name for name in tables if name not in SECTIONS]
     if unknown:
         raise BadSetting(f"unknown table [{unknown[0]}]{plugins.nearest(unknown[0], list(SECTIONS))}")
-    return {name: parsed(SECTIONS[name], values, f"[{name}]") for name, values in tables.items()}
+    for name, values in tables.items():
+        if not isinstance(values, dict):
+            raise BadSetting(f"{str(path)!r}: {name!r} is {values!r}; it has to be a table [{name}]")
+    return {name: parsed(SECTIONS[name], values, f"{str(path)!r} [{name}]") for name, values in tables.items()}
 
 
 def read(path: Path) -> Config:
@@ -189,6 +190,13 @@ def read(path: Path) -> Config:
 
 
 def write(config: Config, path: Path) -> None:
-    """The resolved settings as TOML; what is not set is left out."""
-    tables = dataclasses.asdict(config)
-    path.write_text(tomli_w.dumps({n: {k: v for k, v in t.items() if v is not None} for n, t in tables.items()}))
+    """The settings as TOML, what is not set left out, and the job dir too: the file describes a run, not its place."""
+    output = dataclasses.replace(config.output, job_dir=None)
+    tables = {name: _set_values(getattr(config, name)) for name in SECTIONS if name != "output"}
+    path.write_text(tomli_w.dumps({**tables, "output": _set_values(output)}))
+
+
+def _set_values(section) -> dict[str, Any]:
+    """Fields but for those left empty."""
+    values = {field.name: (getattr(section, field.name), field.default) for field in dataclasses.fields(section)}
+    return {name: value for name, (value, default) in values.items() if value or value != default}

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer.records import Records
 
-SHUFFLE = 8192  # images in the shuffle buffer: 64 MB at 64 x 128
+SHUFFLE = 64 * 2**20  # bytes of images in the shuffle buffer
 ROTATION = math.radians(5)  # the most a training image is turned, either way
 ZOOM = 0.10  # the most it is scaled
 STRETCH = 0.05  # the most its two axes are scaled apart
@@ -22,7 +22,8 @@ def training(
 ) -> tf.data.Dataset:
     """One epoch of (images ``uint8 [B, H, W, 1]``, targets) in whole batches; ``targets`` see ``_parse``."""
     files = tf.random.experimental.stateless_shuffle(tf.constant(records.paths("train")), seed=[seed, epoch])
-    images = tf.data.TFRecordDataset(files, compression_type="GZIP").shuffle(SHUFFLE, seed=_mix(seed, epoch))
+    images = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    images = images.shuffle(max(256, SHUFFLE // (canvas[0] * canvas[1])), seed=_mix(seed, epoch))
     images = images.batch(batch_size, drop_remainder=True).map(lambda e: _parse(e, canvas), num_parallel_calls=1)
     if augment:
         images = images.enumerate().map(

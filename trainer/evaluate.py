@@ -13,6 +13,7 @@ import numpy as np
 from trainer import plugins
 from trainer.artifact.model import Model
 from trainer.corpora import Sample
+from trainer.errors import UserError
 from trainer.imaging import ImageError
 from trainer.progress import Progress
 
@@ -43,15 +44,12 @@ def evaluate(model: Model, samples: list[Sample]) -> Evaluation:
             else:
                 refused.append((str(sample.path), reason))
     if not seen:
-        raise ValueError(
-            f"none of the {len(samples)} test images can be read; the first: {refused[0] if refused else 'none given'}"
-        )
+        raise UserError(f"none of the {len(samples)} test images can be read, for example {': '.join(refused[0])}")
     vectors = np.stack([vector for _, vector in seen])
     readable = [sample for sample, _ in seen]
-    measure = plugins.load("problems", model.manifest.problem).measure
-    return Evaluation(
-        readable, vectors, refused, measure(vectors, [sample.label for sample in readable], model.decision)
-    )
+    judge = plugins.load("problems", model.manifest.problem).judge
+    numbers = judge.measure(vectors, [sample.label for sample in readable], model.decision)
+    return Evaluation(readable, vectors, refused, numbers)
 
 
 def _vector(model: Model, sample: Sample):

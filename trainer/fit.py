@@ -7,6 +7,8 @@ Keeps the newest state after every epoch, and the best by validation loss; the s
 
 import csv
 import dataclasses
+import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,6 +24,14 @@ from trainer.records import Records
 
 AVERAGING = 0.99  # of the running mean of weights that each step keeps
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+
+
+class OtherCheckpoints(UserError):
+    """The checkpoint dir belongs to another run; the message says so."""
+
+
+class Diverged(UserError):
+    """The loss is no number any more."""
 
 
 class TooFewImages(UserError):
@@ -54,6 +64,7 @@ def fit(
         )
     keras.utils.set_random_seed(training.seed)
     tf.config.experimental.enable_op_determinism()
+    _claim(checkpoints, records, training)
     strategy = strategy or strategy_here()
     steps_in_all = training.epochs * (records.images("train") // training.batch_size)
     with strategy.scope():
@@ -69,10 +80,30 @@ def fit(
     for epoch in range(state.resume(), training.epochs):
         watchers.on_epoch_begin(epoch)
         row = {"epoch": epoch + 1, **_epoch(strategy, steps, averaged, records, training, epoch)}
+        if not math.isfinite(row["loss"] + row["val_loss"]):
+            raise Diverged(
+                f"the loss is {row['loss']}, {row['val_loss']} in epoch {epoch + 1}; try a smaller --learning-rate"
+            )
         state.keep(row)
         watchers.on_epoch_end(epoch, {name: value for name, value in row.items() if name != "epoch"})
     watchers.on_train_end()
     return Fitted(averaged, state.restore_best(), state.history)
+
+
+def _claim(checkpoints: Path, records: Records, training: Training) -> None:
+    """Note whose checkpoints these are. Raises ``OtherCheckpoints`` when they are of other data or settings."""
+    mine = {"source": records.source, "imaging": records.imaging, **dataclasses.asdict(training)}
+    note = checkpoints / "run.json"
+    if note.is_file():
+        theirs = json.loads(note.read_text())
+        if theirs != mine:
+            changed = ", ".join(sorted(name for name in mine if theirs.get(name) != mine[name]))
+            raise OtherCheckpoints(
+                f"{str(checkpoints)!r} holds the checkpoints of another run (other: {changed}); choose another "
+                "--checkpoint-dir, or delete it"
+            )
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(mine) + "\n")
 
 
 def strategy_here() -> tf.distribute.Strategy:
@@ -137,17 +168,18 @@ def _epoch(strategy, steps, model, records, training, epoch) -> dict[str, float]
     train, judge = steps
     canvas = model.input_shape[1:3]
     images = records.images("train") // training.batch_size * training.batch_size
-    total = tf.zeros(3)
-    with Progress(f"epoch {epoch + 1}/{training.epochs}", images) as progress:
+    total, judged = tf.zeros(3), tf.zeros(3)
+    both = images + records.images("validation")
+    with Progress(f"epoch {epoch + 1}/{training.epochs}", both, later=both * (training.epochs - epoch - 1)) as progress:
         batches = dataset.training(records, canvas, training.batch_size, training.seed, epoch, training.augment)
         for number, batch in enumerate(strategy.experimental_distribute_dataset(batches), start=1):
             total += train(*batch)
             loss, accuracy, count = total.numpy()
             progress.show(number * training.batch_size, loss=loss / count, accuracy=accuracy / count)
-        judged = tf.zeros(3)
         held_out = dataset.validation(records, canvas, training.batch_size)
         for batch in strategy.experimental_distribute_dataset(held_out):
             judged += judge(*batch)
+            progress.show(images + int(judged[2]), loss=loss / count, accuracy=accuracy / count)
         val_loss, val_accuracy, val_count = judged.numpy()
         row = {
             "loss": loss / count,
@@ -155,7 +187,7 @@ def _epoch(strategy, steps, model, records, training, epoch) -> dict[str, float]
             "val_loss": val_loss / val_count,
             "val_accuracy": val_accuracy / val_count,
         }
-        progress.show(images, **row)
+        progress.show(both, **row)
     return {name: float(value) for name, value in row.items()}
 
 

@@ -6,6 +6,7 @@ in ``option(...)``.
 
 import argparse
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -158,13 +159,15 @@ def _number(value, kind):
         number = float(value)
     except ValueError:
         raise BadSetting(f"{value!r} is not a number") from None
+    if not math.isfinite(number):
+        raise BadSetting(f"{value!r} is not a finite number")
     if kind is int and number != int(number):
         raise BadSetting(f"{value!r} is not a whole number")
     return kind(number)
 
 
 def _default_text(field):
-    if field.default in (None, (), ""):
+    if not field.default and field.default is not False:  # left to something else
         return ""
     shown = (
         {True: "on", False: "off"}.get(field.default, field.default)

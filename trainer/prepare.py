@@ -7,7 +7,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from trainer import corpora, records, samples, splits, storage
+from trainer import corpora, plugins, records, samples, splits, storage
 from trainer.config import Config
 from trainer.imaging import Imaging
 from trainer.problems import Problem
@@ -27,14 +27,20 @@ class Prepared:
 def prepare(wanted: Config, problem: Problem, place: Run) -> Prepared:
     """Everything up to training. Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``."""
     parts = _parts(wanted, problem, place)
-    labels = tuple(sorted({sample.label for chosen in parts.values() for sample in chosen}))
-    if len(labels) < 2:
+    labels = tuple(sorted({sample.label for sample in parts["train"]}))
+    if len(labels) < problem.min_labels:
         raise corpora.UnknownLayout(
-            f"all images have the label {labels[0]!r}; at least two labels are needed (--train-dir LABEL=PATH)"
+            f"all images have the label {labels[0]!r}; at least {problem.min_labels} labels are needed "
+            "(--train-dir LABEL=PATH)"
         )
-    imaging = Imaging(wanted.model.image_height or problem.canvas[0], wanted.model.image_width or problem.canvas[1])
+    _check_labels(parts["test"], labels)
+    imaging = Imaging(wanted.model.image_height, wanted.model.image_width)
     unseen = parts.pop("test")
-    return Prepared(records.prepare(parts, labels, imaging, place.records, wanted.data.strict), unseen, imaging)
+    if wanted.data.strict:  # now, not after an hour of training
+        records.check_readable(unseen, imaging)
+    prepared = records.prepare(parts, labels, imaging, place.records, wanted.data.strict)
+    _check_counts(prepared)
+    return Prepared(prepared, unseen, imaging)
 
 
 def _parts(wanted: Config, problem: Problem, place: Run) -> dict[str, list[corpora.Sample]]:
@@ -44,7 +50,9 @@ def _parts(wanted: Config, problem: Problem, place: Run) -> dict[str, list[corpo
     fraction = 0.0 if wanted.data.test_dir else wanted.data.test_fraction
     parts = splits.split(found, wanted.data.validation_fraction, fraction, wanted.training.seed, problem.by_writer)
     if wanted.data.test_dir:
-        parts["test"] = _relabelled(corpora.read_all(map(_labelled, wanted.data.test_dir)), problem)
+        # Read together with the training folders, so that a file named in both is found.
+        whole = corpora.read_all([*folders, *map(_labelled, wanted.data.test_dir)])
+        parts["test"] = _relabelled(whole[len(found) :], problem)
     for part, chosen in parts.items():
         print(f"  {part}: {_summary(chosen)}", flush=True)
     return parts
@@ -53,7 +61,7 @@ def _parts(wanted: Config, problem: Problem, place: Run) -> dict[str, list[corpo
 def _labelled(folder: str) -> tuple[str | None, Path]:
     """``LABEL=PATH`` or ``PATH``; a path that exists wins over its reading as a label."""
     label, equals, path = folder.partition("=")
-    if not equals or Path(folder).exists() or "/" in label:
+    if not equals or not label or Path(folder).exists() or "/" in label:
         return None, storage.local(folder)
     return label, storage.local(path)
 
@@ -64,7 +72,7 @@ def _generated(wanted: Config, problem: Problem, place: Run) -> list[tuple[None,
     if not folder.is_dir():
         partial = folder.with_name("samples.partial")
         shutil.rmtree(partial, ignore_errors=True)
-        amount = dataclasses.replace(problem.generated, writers=wanted.data.writers or problem.generated.writers)
+        amount = dataclasses.replace(problem.generated, writers=wanted.data.writers)
         with Progress("generating", amount.images()) as progress:
             for done in samples.write(partial, amount, wanted.training.seed):
                 progress.show(done)
@@ -74,6 +82,27 @@ def _generated(wanted: Config, problem: Problem, place: Run) -> list[tuple[None,
 
 def _relabelled(found: list[corpora.Sample], problem: Problem) -> list[corpora.Sample]:
     return [dataclasses.replace(sample, label=problem.label_of(sample.label)) for sample in found]
+
+
+def _check_labels(unseen: list[corpora.Sample], labels: tuple[str, ...]) -> None:
+    """A test label that was never trained cannot be answered."""
+    for label in sorted({sample.label for sample in unseen} - set(labels)):
+        raise corpora.UnknownLayout(
+            f"--test-dir holds the label {label!r}, which no training image has{plugins.nearest(label, list(labels))}; "
+            f"trained are: {', '.join(labels)}"
+        )
+
+
+def _check_counts(prepared: records.Records) -> None:
+    """What is left when unreadable images are out has to hold every label."""
+    for part, counts in prepared.counts.items():
+        for label, count in counts.items():
+            if count == 0:
+                path, reason = prepared.refused[0]
+                raise splits.TooFewSamples(
+                    f"no readable {label!r} image is left for the {part} part; {len(prepared.refused)} could not be "
+                    f"read, for example {path}: {reason}"
+                )
 
 
 def _summary(chosen: list[corpora.Sample]) -> str:

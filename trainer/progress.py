@@ -7,7 +7,7 @@ import sys
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 EVERY = 5.0  # seconds between two lines where there is no terminal
@@ -16,8 +16,9 @@ EVERY = 5.0  # seconds between two lines where there is no terminal
 class Progress:
     """``with Progress("preparing", total=100) as progress: progress.show(3, loss=0.2)``."""
 
-    def __init__(self, title: str, total: int, unit: str = "images"):
-        self.title, self.total, self.unit = title, total, unit
+    def __init__(self, title: str, total: int, later: int = 0):
+        """``later`` is what will follow under other titles: it counts for the time left."""
+        self.title, self.total, self.later = title, total, later
         self._live = sys.stdout.isatty()
         self._bar: Bar | None = None
         self._began = self._spoke = time.monotonic()
@@ -27,11 +28,13 @@ class Progress:
     def __enter__(self):
         if self._live:
             columns = (
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TextColumn("{task.fields[values]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            )  # fmt: skip
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[told]}"),
+            )
             self._bar = Bar(*columns, console=Console())
-            self._task = self._bar.add_task(self.title, total=self.total, values="")
+            self._task = self._bar.add_task(self.title, total=self.total, told="")
             self._bar.start()
         return self
 
@@ -39,7 +42,7 @@ class Progress:
         """So many are done; ``values`` are shown beside it."""
         self._done, self._values = done, values
         if self._bar:
-            self._bar.update(self._task, completed=done, values=f"{self._rate():.0f} {self.unit}/s  {_spell(values)}")
+            self._bar.update(self._task, completed=done, told=self._told())
         elif done < self.total and time.monotonic() - self._spoke >= EVERY:
             self._line()
 
@@ -55,15 +58,20 @@ class Progress:
         elif kind is None:
             self._line()
 
-    def _rate(self) -> float:
-        return self._done / max(1e-6, time.monotonic() - self._began)
-
     def _line(self):
         self._spoke = time.monotonic()
-        left = (self.total - self._done) / max(1e-6, self._rate())
-        ahead = f"  {left:.0f} s left" if self._done < self.total else f"  in {self._spoke - self._began:.1f} s"
-        rate = f"{self._rate():.0f} {self.unit}/s"
-        print(f"{self.title}  {self._done}/{self.total}  {rate}  {_spell(self._values)}{ahead}", flush=True)
+        print(f"{self.title}  {self._done}/{self.total}  {self._told()}", flush=True)
+
+    def _told(self) -> str:
+        seconds = time.monotonic() - self._began
+        rate = self._done / max(1e-6, seconds)
+        left = (self.total + self.later - self._done) / max(1e-6, rate)
+        ahead = f"{_clock(left)} left" if left >= 1 else f"in {seconds:.1f} s"
+        return f"{rate:.0f} images/s  {_spell(self._values)}  {ahead}".replace("    ", "  ")
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
 
 
 def _spell(values):

@@ -5,6 +5,9 @@ Errors still raise; later messages of severity error are still printed.
 
 import contextlib
 import os
+import threading
+
+_ONE_AT_A_TIME = threading.RLock()
 
 
 def import_tensorflow():
@@ -21,7 +24,15 @@ def import_tensorflow():
 
 @contextlib.contextmanager
 def native_stderr_closed():
-    """Send file descriptor 2 nowhere: native libraries do not write through ``sys.stderr``."""
+    """Send file descriptor 2 nowhere: native libraries do not write through ``sys.stderr``.
+
+    One thread at a time: two that overlap would restore each other's nowhere.
+    """
+    with _ONE_AT_A_TIME:
+        yield from _closed()
+
+
+def _closed():
     saved = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -14,6 +14,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trainer.corpora import Sample
 from trainer.errors import UserError
 from trainer.imaging import ImageError, Imaging, canonicalise
@@ -37,7 +39,6 @@ class Records:
 
     folder: Path
     labels: tuple[str, ...]
-    writers: int
     shards: dict[str, list[str]]
     counts: dict[str, dict[str, int]]
     refused: list[tuple[str, str]]
@@ -54,7 +55,11 @@ class Records:
 
 
 def prepare(
-    parts: dict[str, list[Sample]], labels: tuple[str, ...], imaging: Imaging, folder: Path, strict: bool = False
+    parts: dict[str, list[Sample]],
+    labels: tuple[str, ...],
+    imaging: Imaging,
+    folder: Path,
+    strict: bool = False,
 ) -> Records:
     """Write the shards of every part, or find that they are there already.
 
@@ -75,17 +80,34 @@ def prepare(
     refused: list[tuple[str, str]] = []
     with Progress("preparing", sum(map(len, parts.values()))) as progress:
         for part, samples in parts.items():
-            seen = progress.counted(_seen_in_order(samples, imaging))
+            ordered = _mixed(samples) if part == "train" else samples
+            seen = progress.counted(_seen_in_order(ordered, imaging))
             shards[part], counts[part] = _write_part(part, seen, labels, writers, partial, refused)
     if refused and strict:
-        shown = "\n".join(f"  {path}: {reason}" for path, reason in refused[:20])
-        raise UnreadableImages(f"{len(refused)} of {progress.total} images cannot be read (--strict):\n{shown}")
-    records = Records(partial, labels, len(writers), shards, counts, refused, imaging.fingerprint(), source)
+        raise _unreadable(refused, progress.total)
+    records = Records(partial, labels, shards, counts, refused, imaging.fingerprint(), source)
     (partial / FILE).write_text(
         json.dumps({k: v for k, v in dataclasses.asdict(records).items() if k != "folder"}, indent=1) + "\n"
     )
     os.replace(partial, folder)
     return read(folder)
+
+
+def check_readable(samples: list[Sample], imaging: Imaging) -> None:
+    """Raises ``UnreadableImages`` when any of the images cannot be canonicalised."""
+    refused = [(str(s.path), reason) for s, _, reason in _seen_in_order(samples, imaging) if reason is not None]
+    if refused:
+        raise _unreadable(refused, len(samples))
+
+
+def _unreadable(refused: list[tuple[str, str]], total: int) -> UnreadableImages:
+    shown = "\n".join(f"  {path}: {reason}" for path, reason in refused[:20])
+    return UnreadableImages(f"{len(refused)} of {total} images cannot be read (--strict):\n{shown}")
+
+
+def _mixed(samples: list[Sample]) -> list[Sample]:
+    """In an order without order: a shuffle buffer that is smaller than the data mixes only what lies near."""
+    return [samples[i] for i in np.random.default_rng(0).permutation(len(samples))]
 
 
 def read(folder: Path) -> Records:
@@ -150,12 +172,13 @@ def _example(image, label: int, writer: int) -> bytes:
 
 
 def _identity(parts, labels) -> str:
-    """Changes when a file, its label, its writer or its part does."""
+    """Changes when a file (by size or date), its label, its writer or its part does."""
     digest = hashlib.sha256(json.dumps(labels).encode())
     for part, samples in sorted(parts.items()):
         for sample in samples:
-            size = sample.path.stat().st_size
-            digest.update(json.dumps([part, sample.origin, sample.name, sample.label, sample.writer, size]).encode())
+            stat = sample.path.stat()
+            content = [part, sample.origin, sample.name, sample.label, sample.writer, stat.st_size, stat.st_mtime_ns]
+            digest.update(json.dumps(content).encode())
     return digest.hexdigest()[:16]
 
 

@@ -5,6 +5,8 @@ Knows paths and completeness, not training. Next: ``task.py``, which fills it.
 
 import dataclasses
 import datetime
+import fcntl
+import os
 from pathlib import Path
 
 from trainer import config, storage
@@ -21,12 +23,29 @@ class OtherRun(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """The places of one run, all local; ``published`` is where a ``gs://`` model dir asks for a copy."""
+    """The places of one run, all local; ``published`` is where a ``gs://`` model dir asks for a copy.
+
+    A context: inside it no other process works in the folder.
+    """
 
     folder: Path
     model: Path
     checkpoints: Path
     published: str | None = None
+
+    def __enter__(self):
+        """Raises ``OtherRun`` when another process is in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        held = _hold(self.folder)
+        if held is None:
+            raise OtherRun(
+                f"another process is working in {str(self.folder)!r}; wait for it, or choose another --job-dir"
+            )
+        _HELD[self.folder] = held
+        return self
+
+    def __exit__(self, *_):
+        os.close(_HELD.pop(self.folder))
 
     @property
     def name(self) -> str:
@@ -55,6 +74,29 @@ class Run:
             return manifest.read(self.model).training.get("run") == self.name
         except manifest.BadArtifact:
             return False
+
+
+_HELD: dict[Path, int] = {}
+
+
+def _hold(folder: Path) -> int | None:
+    """An open, locked file descriptor, or ``None`` when somebody else has it; freed by the system when we die."""
+    descriptor = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        pass  # a file system without locks, such as a mounted bucket: nobody can hold it
+    return descriptor
+
+
+def _is_held(folder: Path) -> bool:
+    held = _hold(folder)
+    if held is not None:
+        os.close(held)
+    return held is None
 
 
 def open_run(wanted: Config, now: datetime.datetime) -> Run:
@@ -86,7 +128,8 @@ def newest_model(runs: Path = RUNS) -> Path:
 def _places(folder: Path, wanted: Config) -> Run:
     output = wanted.output
     checkpoints = storage.local(output.checkpoint_dir) if output.checkpoint_dir else folder / "checkpoints"
-    if output.model_dir and storage.is_remote(output.model_dir):
+    if output.model_dir and output.model_dir.startswith(storage.REMOTE):
+        # Also where the bucket is mounted: a mounted folder cannot be renamed in one step, an upload can end with one.
         return Run(folder, folder / "model", checkpoints, published=output.model_dir)
     return Run(folder, storage.local(output.model_dir) if output.model_dir else folder / "model", checkpoints)
 
@@ -99,7 +142,7 @@ def _unfinished(wanted: Config) -> Run | None:
             same = config.read(settings) == wanted
         except ValueError:
             continue  # written by another version: not ours to continue
-        if same and not run.complete:
+        if same and not run.complete and not _is_held(run.folder):
             return run
     return None
 

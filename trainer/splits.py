@@ -5,6 +5,7 @@ that every part holds every kind. Deterministic: the same samples and seed give 
 """
 
 import collections
+import zlib
 
 import numpy as np
 
@@ -33,8 +34,8 @@ def split(
         group = sample.group if by_writer else (sample.origin, sample.name)
         strata[sample.origin][group].append(sample)
     parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
-    for index, groups in enumerate(_by_labels(strata)):
-        rng = np.random.default_rng([seed, index])
+    for name, groups in _by_labels(strata):
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
         order = rng.permutation(len(groups))
         shares = {"test": test, "validation": (1 - test) * validation, "train": (1 - test) * (1 - validation)}
         for part, chosen in _deal([groups[i] for i in order], shares).items():
@@ -43,14 +44,14 @@ def split(
     return {part: sorted(chosen, key=lambda s: (s.origin, s.name)) for part, chosen in parts.items()}
 
 
-def _by_labels(strata) -> list[list[list[Sample]]]:
-    """Groups of one origin that hold the same labels, in a stable order: what must be spread evenly."""
+def _by_labels(strata) -> list[tuple[str, list[list[Sample]]]]:
+    """Groups of one origin that hold the same labels, by name: what must be spread evenly, in a stable order."""
     kinds = []
-    for groups in strata.values():
+    for origin in sorted(strata):
         by_labels = collections.defaultdict(list)
-        for _, members in sorted(groups.items()):
+        for _, members in sorted(strata[origin].items()):
             by_labels[tuple(sorted({m.label for m in members}))].append(members)
-        kinds += [by_labels[labels] for labels in sorted(by_labels)]
+        kinds += [(f"{origin}:{','.join(labels)}", by_labels[labels]) for labels in sorted(by_labels)]
     return kinds
 
 
@@ -71,12 +72,10 @@ def _check(parts, needed):
     for part in needed:
         missing = [label for label in labels if not any(sample.label == label for sample in parts[part])]
         if missing:
-            groups = {
-                label: len({s.group for chosen in parts.values() for s in chosen if s.label == label})
-                for label in missing
-            }
+            held = {label: {s.group for part in parts.values() for s in part if s.label == label} for label in missing}
             raise TooFewSamples(
-                f"no {' and no '.join(repr(m) for m in missing)} image is left for the {part} part: "
-                f"{', '.join(f'{label!r} has {count} writer(s) or document(s)' for label, count in groups.items())}, "
-                "which stay together; bring images of more people, or give --test-dir"
+                f"no {' and no '.join(map(repr, missing))} image is left for the {part} part, because what one writer "
+                f"or document holds stays together: "
+                + ", ".join(f"{label!r} has {len(groups)} of them" for label, groups in held.items())
+                + "; bring images of more people"
             )

@@ -66,6 +66,9 @@ def send(folder: Path, path: str, last: str) -> None:
     client, bucket, prefix = _client(path)
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     with _errors_named(path):
+        marker = client.bucket(bucket).blob(prefix + last)
+        if marker.exists():
+            marker.delete()  # from here on what lies there is incomplete, and says so
         for file in sorted(files, key=lambda p: p == folder / last):
             blob = client.bucket(bucket).blob(prefix + file.relative_to(folder).as_posix())
             blob.upload_from_filename(str(file), checksum="crc32c")

@@ -4,11 +4,12 @@ Flags -> Config -> prepare, fit, export, evaluate. This file is the order of thi
 module each. Start with ``config.py`` for the settings or ``problems/`` for what can be learnt.
 """
 
+import dataclasses
 import datetime
 import signal
 import sys
 
-from trainer import config, plugins, quiet, records, report, run, storage
+from trainer import config, plugins, quiet, report, run, storage
 from trainer.artifact import manifest
 from trainer.config import Config
 from trainer.errors import UserError
@@ -35,17 +36,37 @@ def main(arguments: list[str] | None = None) -> int:
 def train(wanted: Config) -> run.Run:
     """One run from start to end, or from where it was interrupted."""
     problem = plugins.load("problems", wanted.model.problem)
-    place = run.open_run(wanted, datetime.datetime.now())
+    wanted = _resolved(wanted, problem)
+    with run.open_run(wanted, datetime.datetime.now()) as place:
+        return _train_in(place, wanted, problem)
+
+
+def _train_in(place: run.Run, wanted: Config, problem: Problem) -> run.Run:
     if place.complete:
         _send(place)  # the run may have ended between its last two steps
         print(f"{place.model} is complete already; choose another --job-dir to train again\n")
-        print(report.table(manifest.read(place.model).metrics))
+        print(problem.judge.table(manifest.read(place.model).metrics))
         return place
     print(f"{wanted.model.problem}: {problem.question}\nrun: {place.folder}", flush=True)
     prepared = prepare(wanted, problem, place)
     _name_refused(prepared.records.refused)
     _learn_and_publish(wanted, problem, place, prepared)
     return place
+
+
+def _resolved(wanted: Config, problem: Problem) -> Config:
+    """What was left to the problem, written out: the settings a run records are complete."""
+    model, data = wanted.model, wanted.data
+    height, width = problem.canvas
+    model = dataclasses.replace(
+        model,
+        backbone=model.backbone or problem.backbone,
+        image_height=model.image_height or height,
+        image_width=model.image_width or width,
+    )
+    if not data.train_dir:
+        data = dataclasses.replace(data, writers=data.writers or problem.generated.writers)
+    return dataclasses.replace(wanted, model=model, data=data)
 
 
 def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepared: Prepared) -> None:
@@ -55,30 +76,25 @@ def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepare
     from trainer.evaluate import evaluate
     from trainer.fit import fit
 
-    backbone = wanted.model.backbone or problem.backbone
-    imaging, labels = prepared.imaging, prepared.records.labels
+    chosen, imaging, labels = wanted.model, prepared.imaging, prepared.records.labels
 
     def build():
         canvas = (imaging.height, imaging.width)
-        return model.build(wanted.model.problem, backbone, *canvas, labels, wanted.model.dropout)
+        return model.build(chosen.problem, chosen.backbone, *canvas, labels, chosen.dropout)
 
     watchers = _tensorboard(wanted)
     fitted = fit(problem, build, prepared.records, wanted.training, place.checkpoints, place.log, watchers)
     print(f"best epoch: {fitted.best_epoch}; exporting", flush=True)
     facts = {"run": place.name, **_facts(wanted, prepared, fitted)}
     partial = place.model.with_name(place.model.name + ".partial")
-    export.export(fitted.model, wanted.model.problem, backbone, labels, imaging, facts, partial)
+    export.export(fitted.model, chosen.problem, chosen.backbone, labels, imaging, facts, partial)
     measured = evaluate(Model(partial), prepared.unseen)
-    if measured.refused and wanted.data.strict:
-        raise records.UnreadableImages(
-            f"{len(measured.refused)} test images cannot be read (--strict), the first: {measured.refused[0]}"
-        )
     _name_refused(measured.refused)
-    told = {"problem": wanted.model.problem, "question": problem.question, "data": facts, "history": fitted.history}
-    report.write(place.report, measured, told, prepared.records.refused)
+    told = {"problem": chosen.problem, "question": problem.question, "data": facts, "history": fitted.history}
+    report.write(place.report, problem.judge, measured, told, prepared.records.refused)
     export.publish(partial, measured.metrics, place.model)
     _send(place)
-    print(f"\n{report.table(measured.metrics)}\n")
+    print(f"\n{problem.judge.table(measured.metrics)}\n")
     print(f"artefact: {place.published or place.model}\nreport: {place.report / 'report.md'}")
 
 
@@ -104,7 +120,6 @@ def _facts(wanted: Config, prepared: Prepared, fitted) -> dict:
         "train_images": prepared.records.counts["train"],
         "validation_images": prepared.records.counts["validation"],
         "test_images": len(prepared.unseen),
-        "refused_images": len(prepared.records.refused),
         "seed": wanted.training.seed,
         "epochs": wanted.training.epochs,
         "best_epoch": fitted.best_epoch,

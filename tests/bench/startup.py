@@ -67,4 +67,7 @@ def _peak_megabytes(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else newest_model())
+    try:
+        main(Path(sys.argv[1]) if len(sys.argv) > 1 else newest_model())
+    except FileNotFoundError as error:
+        raise SystemExit(str(error)) from None

@@ -1,13 +1,18 @@
 """Every problem on every backbone keeps the contract of an exported model. New files in the folders are tested here."""
 
+import json
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
-from trainer import model, plugins, samples
+from trainer import model, plugins, report, samples
 from trainer.artifact import decision
 from trainer.artifact.manifest import read
 from trainer.artifact.model import Model
+from trainer.corpora import Sample
+from trainer.evaluate import Evaluation
 from trainer.export import export, publish
 from trainer.imaging import Imaging
 
@@ -96,6 +101,24 @@ def test_a_problem_is_completely_described(name):
     assert problem.generated.layout in plugins.names("corpora")
     described = problem.decision(LABELS).describe()
     assert decision.from_manifest(described).describe() == described
+
+
+@pytest.mark.parametrize("name", plugins.names("problems"))
+def test_what_a_problem_answers_can_be_measured_told_and_tabled(name, rng, tmp_path):
+    problem = plugins.load("problems", name)
+    decision = problem.decision(LABELS)
+    built = model.build(name, problem.backbone, HEIGHT, WIDTH, LABELS, dropout=0.0)
+    images = (rng.random((30, HEIGHT, WIDTH, 1)) > 0.9).astype(np.uint8) * 255
+    vectors = built.predict(images, verbose=0)
+    read = [Sample(Path(f"{i}"), f"{i}", LABELS[i % 3], f"w{i % 5}", "here") for i in range(30)]
+    numbers = problem.judge.measure(vectors, [sample.label for sample in read], decision)
+    facts = {"problem": name, "question": problem.question, "data": {}, "history": []}
+    report.write(tmp_path, problem.judge, Evaluation(read, vectors, [("x.png", "damaged")], numbers), facts, [])
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content[problem.judge.key] == numbers
+    assert content["refused"] == [{"path": "x.png", "reason": "damaged"}]
+    assert problem.judge.table(numbers) in (tmp_path / "report.md").read_text()
+    assert len(decision.row(decision.answer(vectors[0]))) == len(decision.columns)
 
 
 @pytest.mark.parametrize("name", plugins.names("problems"))

@@ -1,6 +1,8 @@
 """The server as its clients see it: the contract of Vertex AI, over a real socket."""
 
+import asyncio
 import base64
+import concurrent.futures
 import json
 import shutil
 import subprocess
@@ -11,9 +13,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from starlette.routing import Route
 
-from tests.conftest import ROOT, serving
+from predictor.app import create_app
+from predictor.settings import Settings
+from tests.conftest import ROOT, serving, terminate
 from trainer import config, model
+from trainer.artifact import manifest
 from trainer.artifact.manifest import read
 from trainer.artifact.model import Model
 from trainer.imaging import canonicalise
@@ -148,7 +154,7 @@ def test_the_tensorflow_engine_serves_when_asked(artifact, server, signature):
     assert answers[0]["score"] == pytest.approx(answers[1]["score"], abs=1e-4)
 
 
-@pytest.mark.parametrize("damage", ["missing", "foreign", "truncated", "golden"])
+@pytest.mark.parametrize("damage", ["missing", "foreign", "truncated", "imaging", "vector", "canonical"])
 def test_a_broken_artefact_stops_the_server_with_one_clear_line(artifact, tmp_path, damage):
     broken = shutil.copytree(artifact, tmp_path / "model")
     if damage == "missing":
@@ -157,17 +163,68 @@ def test_a_broken_artefact_stops_the_server_with_one_clear_line(artifact, tmp_pa
         (broken / "manifest.json").write_text('{"format": "other"}')
     elif damage == "truncated":
         (broken / "model.tflite").write_bytes(b"short")
-    else:
+    elif damage == "imaging":
         described = json.loads((broken / "manifest.json").read_text())
         described["imaging_fingerprint"] = "0" * 16
         (broken / "manifest.json").write_text(json.dumps(described))
+    else:  # as if this machine saw or answered differently: the files are whole, the recorded answer is another
+        golden = json.loads((broken / "golden" / "golden.json").read_text())
+        golden[4] |= {"vector": [0.0, 0.0]} if damage == "vector" else {"canonical_sha256": "0" * 64}
+        (broken / "golden" / "golden.json").write_text(json.dumps(golden))
+        manifest.write(read(broken), broken)
     command = [sys.executable, "-m", "predictor", "--model", str(broken), "--port", "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     (line,) = [json.loads(line) for line in done.stdout.splitlines()]
     assert line["severity"] == "ERROR"
-    says = {"missing": "no manifest", "foreign": "format", "truncated": "damaged", "golden": "imaging"}
+    says = {
+        "missing": "no manifest", "foreign": "format", "truncated": "damaged", "imaging": "imaging",
+        "vector": "is answered", "canonical": "another canonical image",
+    }  # fmt: skip
     assert says[damage] in line["message"]
+
+
+def test_sigterm_loses_nothing_that_was_taken(artifact, signature):
+    with serving("--model", str(artifact)) as server, concurrent.futures.ThreadPoolExecutor(8) as clients:
+        content = {"instances": [b64(signature)] * 30}
+        asked = [clients.submit(ask, server, content) for _ in range(8)]
+        while not any(future.done() for future in asked):
+            pass
+        terminate(server)
+        answered = [future.result() for future in asked]
+    assert [len(answer.json()["predictions"]) for answer in answered] == [30] * 8
+
+
+def test_a_fault_of_ours_is_500_with_an_id_that_the_log_has_and_nothing_else(artifact, signature, capsys):
+    app = create_app(Settings(model=str(artifact)), give_up=lambda: None)
+
+    async def broken(_):
+        raise RuntimeError(b64(signature))
+
+    async def asked():
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.get("/broken")
+
+    app.router.routes.append(Route("/broken", broken))
+    response = asyncio.run(asked())
+    assert response.status_code == 500
+    assert set(error_of(response)) == {"code", "message", "id"}
+    log = capsys.readouterr().out
+    assert error_of(response)["id"] in log
+    assert b64(signature)[:60] not in log + response.text
+
+
+def test_a_full_server_refuses_at_once_and_says_when_to_come_back(artifact, signature):
+    with serving("--model", str(artifact), "--waiting", "0", "--threads", "1") as server:
+        assert ask(server, {"instances": [b64(signature)] * 2}).status_code == 413, "it would never find room"
+        with concurrent.futures.ThreadPoolExecutor(16) as clients:
+            asked = [clients.submit(ask, server, {"instances": [b64(signature)]}) for _ in range(64)]
+            answers = [future.result() for future in asked]
+    assert {answer.status_code for answer in answers} == {200, 429}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["Retry-After"] == "1"
+    assert error_of(refused)["code"] == "busy"
 
 
 def test_the_log_is_json_lines_that_never_hold_an_image(artifact, signature, capsys):

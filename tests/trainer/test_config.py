@@ -37,6 +37,7 @@ def test_a_flag_cannot_be_abbreviated(capsys):
         ("--epochs", "2.5", "not a whole number"),
         ("--validation-fraction", "1.5", "0.05 to 0.9"),
         ("--dropout", "-1", "0 to 0.95"),
+        ("--epochs", "inf", "finite"),
     ],
 )
 def test_a_wrong_value_is_answered_with_what_would_be_right(capsys, flag, value, right):
@@ -76,6 +77,7 @@ def test_a_flag_wins_over_vertex_and_vertex_over_the_file(tmp_path):
         ('[training]\nepochs = "x"\n', "not a number"),
         ('[data]\ntrain_dir = "scans"\n', "['scans']"),
         ("[training\n", "run.toml"),
+        ("training = 3\n", "a table [training]"),
     ],
 )
 def test_a_wrong_file_names_itself_and_what_would_be_right(capsys, tmp_path, text, right):

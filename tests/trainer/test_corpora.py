@@ -3,7 +3,7 @@
 import pytest
 
 from trainer import corpora
-from trainer.corpora import UnknownLayout
+from trainer.corpora import OverlappingData, UnknownLayout
 
 
 def touch(root, *names):
@@ -39,9 +39,44 @@ def test_with_a_label_any_pile_of_images_is_read(tmp_path):
 
 
 def test_names_that_end_in_a_running_number_share_a_document(tmp_path):
-    touch(tmp_path, *(f"text/{page}_{word:02d}.png" for page in range(300, 306) for word in range(3)), "logo/x.png")
+    touch(tmp_path, *(f"text/{page}_{word:02d}.png" for page in range(300, 310) for word in range(3)), "logo/x.png")
     groups = {s.group for s in corpora.read(tmp_path) if s.label == "text"}
-    assert len(groups) == 6
+    assert len(groups) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "person"),
+    [
+        ("user{:03d}_abjadiyah_0{}.png", "user003"),
+        ("{}-01-0{}.png", "3"),
+        ("d-{:03d}a-001_0{}.png", "d-003a"),
+        ("original_{}_{}.png", "original-3"),
+        ("B-S-{:03d}-G-0{}.tif", "B-S-003"),
+    ],
+)
+def test_the_shortest_telling_beginning_of_a_name_is_the_person_or_page(tmp_path, name, person):
+    touch(tmp_path, *(name.format(writer, number) for writer in range(12) for number in range(3)))
+    found = {s.name: s.writer for s in corpora.read(tmp_path, label="any")}
+    assert {found[name.format(3, number)] for number in range(3)} == {person}
+    assert len(set(found.values())) == 12
+
+
+def test_a_folder_for_each_person_is_a_writer_when_the_label_is_given(tmp_path):
+    touch(tmp_path, *(f"{writer:03d}/{number}.jpg" for writer in range(12) for number in range(3)))
+    assert {s.writer for s in corpora.read(tmp_path, label="signature")} == {f"{w:03d}" for w in range(12)}
+
+
+def test_a_person_is_the_same_under_two_labels(tmp_path):
+    touch(
+        tmp_path, *(f"{label}/{w:03d}_{n}.png" for label in ("genuine", "forged") for w in range(9) for n in range(2))
+    )
+    assert len({s.group for s in corpora.read(tmp_path)}) == 9
+
+
+def test_the_same_file_in_two_given_folders_is_refused(tmp_path):
+    touch(tmp_path, "a/x/1.png", "a/y/2.png")
+    with pytest.raises(OverlappingData, match=r"1\.png"):
+        corpora.read_all([(None, tmp_path / "a"), ("x", tmp_path / "a" / "x")])
 
 
 def test_one_long_series_of_numbers_is_not_one_document(tmp_path):

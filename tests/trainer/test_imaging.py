@@ -131,6 +131,14 @@ def test_greys_come_from_geometry_alone():
     np.testing.assert_array_equal(ink(saved(Image.fromarray(drawn), "PNG")), ink(saved(Image.fromarray(faint), "PNG")))
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 40), st.booleans())
+def test_strips_of_any_shape_are_an_image_or_one_of_our_errors(length, breadth, upright):
+    strip = np.random.default_rng(length).integers(0, 2, (breadth, length), np.uint8) * 255
+    with contextlib.suppress(ImageError):
+        assert ink(saved(Image.fromarray(strip.T if upright else strip), "BMP")).shape == (64, 128, 1)
+
+
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_an_empty_page_is_a_named_error(level):
     with pytest.raises(NoInk):

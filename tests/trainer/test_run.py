@@ -77,6 +77,8 @@ def test_a_kill_at_any_moment_leaves_no_artefact_or_a_whole_one(scans, tmp_path,
     elif how != signal.SIGKILL:
         assert process.returncode == 130, output
         assert "continues" in output
+    assert task.main(command(scans, folder, "--epochs", "1")[3:]) == 0, "what is left can be continued"
+    manifest.verify(manifest.read(folder / "model"), folder / "model")
 
 
 def test_a_finished_run_holds_everything_and_is_not_trained_again(run_dir, scans, capsys):
@@ -105,6 +107,8 @@ def test_without_a_job_dir_an_unfinished_run_of_the_same_settings_is_continued(t
     assert first.folder.name == "20260102-030405-signature_vs_text"
     later = NOW + datetime.timedelta(hours=1)
     assert run.open_run(wanted, later) == first
+    with first:
+        assert run.open_run(wanted, later) != first, "somebody is working in it"
     other = config.from_command_line(["--epochs", "5"], {})
     assert run.open_run(other, later).folder.name == "20260102-040405-signature_vs_text"
 
@@ -121,6 +125,19 @@ def test_the_newest_model_is_that_of_the_last_finished_run(run_dir, tmp_path):
     assert run.newest_model(run_dir.parent) == run_dir / "model"
     with pytest.raises(FileNotFoundError, match=r"trainer\.task"):
         run.newest_model(tmp_path)
+
+
+def test_two_processes_do_not_share_a_run(tmp_path):
+    opened = run.open_run(config.from_command_line(["--job-dir", str(tmp_path / "job")], {}), NOW)
+    with opened, pytest.raises(OtherRun, match="another process"), opened:
+        pass
+
+
+def test_the_recorded_settings_start_another_run_with_one_flag_changed(run_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    again = config.from_command_line(["--config", str(run_dir / "config.toml"), "--seed", "8"], {})
+    assert (again.model.backbone, again.model.image_width) == ("compact", 64), "resolved, not left to the problem"
+    assert run.open_run(again, NOW).folder.name == "20260102-030405-signature_vs_text"
 
 
 def test_open_run_of_another_config_raises(run_dir):

@@ -54,7 +54,7 @@ def test_a_closed_set_is_split_by_image_so_that_everybody_is_everywhere():
 
 
 def test_too_few_writers_is_an_error_that_counts_them():
-    with pytest.raises(TooFewSamples, match="1 writer"):
+    with pytest.raises(TooFewSamples, match="1 of them"):
         split(people([10]), 0.3, 0.15, 1)
 
 

@@ -18,7 +18,7 @@ def run(capsys, *arguments) -> tuple[int, str]:
 
 @pytest.mark.parametrize(
     ("folder", "says"),
-    [("nowhere", "no folder"), ("empty", "holds no image"), ("one", "at least two labels")],
+    [("nowhere", "no folder"), ("empty", "holds no image"), ("one", "at least 2 labels")],
 )
 def test_unusable_data_is_one_sentence_and_leaves_no_artefact(capsys, tmp_path, scans, folder, says):
     (tmp_path / "empty").mkdir()
@@ -72,6 +72,43 @@ def test_a_batch_larger_than_the_data_is_refused_with_the_flag_to_change(capsys,
     status, printed = run(capsys, "--train-dir", scans, "--job-dir", tmp_path / "job", "--batch-size", "5000")
     assert status == 1
     assert "--batch-size" in printed
+
+
+def test_checkpoints_of_another_run_are_not_taken_for_ours(capsys, tmp_path, scans):
+    shared = ("--train-dir", scans, "--checkpoint-dir", tmp_path / "checkpoints")
+    assert run(capsys, *shared, "--job-dir", tmp_path / "one")[0] == 0
+    status, printed = run(capsys, *shared, "--job-dir", tmp_path / "two", "--seed", "9")
+    assert status == 1
+    assert "another run" in printed
+    assert not (tmp_path / "two" / "model").exists()
+
+
+def test_the_same_folder_cannot_train_and_test(capsys, tmp_path, scans):
+    status, printed = run(capsys, "--train-dir", scans, "--test-dir", scans, "--job-dir", tmp_path / "job")
+    assert status == 1
+    assert "two of the given folders" in printed
+
+
+def test_a_test_label_nobody_trained_is_named_with_the_nearest(capsys, tmp_path, scans):
+    for label in ("Signature", "text"):
+        (tmp_path / "unseen" / label).mkdir(parents=True)
+        (tmp_path / "unseen" / label / "a.png").write_bytes(samples.image(1, 1, "text", 0)[0] + label.encode())
+    status, printed = run(
+        capsys, "--train-dir", scans, "--test-dir", tmp_path / "unseen", "--job-dir", tmp_path / "job"
+    )
+    assert status == 1
+    assert "did you mean 'signature'" in printed
+
+
+def test_a_label_whose_images_cannot_be_read_is_not_trained_without(capsys, tmp_path):
+    for number in range(12):
+        for label, data in (("signature", samples.image(1, 1, "genuine", number)[0]), ("text", b"damaged")):
+            path = tmp_path / "data" / label / f"{number}x.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    status, printed = run(capsys, "--train-dir", tmp_path / "data", "--job-dir", tmp_path / "job", "--batch-size", "2")
+    assert status == 1
+    assert "no readable 'text' image" in printed
 
 
 def test_strict_refuses_an_unreadable_test_image(capsys, tmp_path, scans):

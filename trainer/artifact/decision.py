@@ -1,7 +1,7 @@
 """Vectors to answers, described as data in the manifest: the only place where an answer is decided.
 
 Evaluation, server and offline use call this code. Knows no images, no HTTP and no problem. A new kind of decision is a
-class with ``kind``, ``answer`` and ``describe`` in ``KINDS``.
+class with ``kind``, ``answer``, ``columns``, ``row`` and ``describe`` in ``KINDS``.
 """
 
 import dataclasses
@@ -44,6 +44,16 @@ class Classify:
         chosen = int(self.choose(vector[None])[0])
         scores = {label: float(p) for label, p in zip(self.labels, vector, strict=True)}
         return {"label": self.labels[chosen], "score": scores[self.labels[chosen]], "scores": scores}
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of ``row``, most telling first."""
+        return ["label", "score", *(f"score_{label}" for label in self.labels)]
+
+    def row(self, answer: dict[str, Any]) -> list[str]:
+        """An answer as the cells of a table."""
+        scores = [answer["score"], *(answer["scores"][label] for label in self.labels)]
+        return [answer["label"], *(f"{score:.6f}" for score in scores)]
 
     def describe(self) -> dict[str, Any]:
         """The manifest's form."""

@@ -16,36 +16,39 @@ Engine = Callable[[np.ndarray], np.ndarray]
 KINDS = ("litert", "tensorflow")
 
 
-def open_engine(manifest: Manifest, folder: Path, kind: str = "litert", threads: int = 1) -> Engine:
-    """An engine over an artefact's model. Raises ``BadArtifact`` when the file is no such model."""
+def load(manifest: Manifest, folder: Path, kind: str = "litert") -> Callable[[], Engine]:
+    """Read an artefact's model once; each call of the result makes an engine for one more thread.
+
+    Nothing is read from the folder afterwards, so the weights cannot change under a running server. Raises
+    ``BadArtifact`` when the file is no such model.
+    """
     shape = (manifest.imaging["height"], manifest.imaging["width"], 1)
     if kind == "litert":
         twin = manifest.twins.get(manifest.precision)
         if twin is None:
             raise BadArtifact(f"the artefact answers with precision {manifest.precision!r} but has no such twin")
-        return _litert(folder / twin["file"], shape, manifest.vector_size, threads)
+        name, content = twin["file"], (folder / twin["file"]).read_bytes()
+        return lambda: _litert(name, content, shape, manifest.vector_size)
     if kind == "tensorflow":
-        return _tensorflow(folder, shape)
+        engine = _tensorflow(folder, shape)
+        return lambda: engine
     raise ValueError(f"no engine is called {kind!r}; there is: {', '.join(KINDS)}")
 
 
-def _litert(path: Path, shape: tuple[int, int, int], vector_size: int, threads: int) -> Engine:
+def _litert(name: str, content: bytes, shape: tuple[int, int, int], vector_size: int) -> Engine:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        # A path, not bytes: the file is mapped, so every thread's interpreter reads the same weights.
         with native_stderr_closed():  # says which delegate it made, in a line that Vertex would show as an error
-            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            interpreter = Interpreter(model_content=content, num_threads=1)
             taken = interpreter.get_input_details()[0]
             interpreter.resize_tensor_input(taken["index"], (1, *shape), strict=True)
             interpreter.allocate_tensors()
-    except (ValueError, RuntimeError, OSError, IndexError) as error:
-        raise BadArtifact(f"{path.name!r} is not a LiteRT model of {shape[0]} x {shape[1]} images: {error}") from None
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise BadArtifact(f"{name!r} is not a LiteRT model of {shape[0]} x {shape[1]} images: {error}") from None
     given = interpreter.get_output_details()[0]
     if taken["dtype"] != np.uint8 or given["dtype"] != np.float32:
-        raise BadArtifact(
-            f"{path.name!r} maps {taken['dtype'].__name__} to {given['dtype'].__name__}, not uint8 to float32"
-        )
+        raise BadArtifact(f"{name!r} maps {taken['dtype'].__name__} to {given['dtype'].__name__}, not uint8 to float32")
 
     def vectors(images: np.ndarray) -> np.ndarray:
         _check(images, shape)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trainer.artifact import decision, golden, manifest
-from trainer.artifact.engine import Engine, open_engine
+from trainer.artifact.engine import Engine, load
 from trainer.imaging import Canonical, Imaging, Limits, canonicalise
 
 GOLDEN_TOLERANCE = 1e-4  # float32 twin against itself on another CPU
@@ -22,16 +22,15 @@ REFERENCE_TOLERANCE = 1e-4  # TensorFlow against the float32 twin
 class Model:
     """An opened artefact. Threads may share it: each gets an engine of its own over the same weights."""
 
-    def __init__(self, folder: Path, engine: str = "litert", limits: Limits = Limits(), verify: bool = True):
+    def __init__(self, folder: Path, engine: str = "litert", limits: Limits = Limits()):
         """Raises ``BadArtifact`` when the folder is not a complete artefact."""
         self.folder = folder
         self.manifest = manifest.read(folder)
-        if verify:
-            manifest.verify(self.manifest, folder)
+        manifest.verify(self.manifest, folder)
         self.imaging = _imaging(self.manifest)
         self.decision = decision.from_manifest(self.manifest.decision)
         self.limits = limits
-        self._kind = engine
+        self._make_engine = load(self.manifest, folder, engine)
         self._local = threading.local()
 
     def see(self, data: bytes) -> Canonical:
@@ -42,7 +41,7 @@ class Model:
     def engine(self) -> Engine:
         """This thread's engine."""
         if not hasattr(self._local, "engine"):
-            self._local.engine = open_engine(self.manifest, self.folder, self._kind)
+            self._local.engine = self._make_engine()
         return self._local.engine
 
     def vector(self, canonical: Canonical) -> np.ndarray:

@@ -20,6 +20,10 @@ class UnknownLayout(UserError):
     """A folder that fits no layout, or not unambiguously; the message shows what was found and what is understood."""
 
 
+class OverlappingData(UserError):
+    """The same file would be in two places; the message names it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Sample:
     """One labelled image file. ``writer`` is the person or the document, unknown if ``None``; unique within ``origin``.
@@ -63,6 +67,7 @@ def read_all(folders: Iterable[tuple[str | None, Path]]) -> list[Sample]:
         taken[name] += 1
         origin = name if taken[name] == 1 else f"{name}-{taken[name]}"
         samples += read(root, label, origin)
+    _check_once(samples)
     return samples
 
 
@@ -84,17 +89,30 @@ def read(root: Path, label: str | None = None, origin: str | None = None) -> lis
     ]
 
 
-def detect(files: list[PurePosixPath], labelled: bool, root: Path) -> str:
-    """The one layout that explains every file. A layout with labels goes before one without.
+def _check_once(samples: list[Sample]) -> None:
+    """The same file read twice would be trained on and tested with."""
+    seen: dict[Path, Sample] = {}
+    for sample in samples:
+        other = seen.setdefault(sample.path.resolve(), sample)
+        if other is not sample:
+            raise OverlappingData(
+                f"{str(sample.path)!r} is in two of the given folders ({other.origin} and {sample.origin}); "
+                "name every folder once, and none inside another"
+            )
 
-    With ``labelled`` (the caller knows the label) a plain pile of images will do. Raises ``UnknownLayout``.
+
+def detect(files: list[PurePosixPath], labelled: bool, root: Path) -> str:
+    """The one layout that explains every file.
+
+    A layout that can only say certain labels is the more specific reading and goes first. With ``labelled`` (the caller
+    knows the label) folders are no labels, so a plain pile of images is next. Raises ``UnknownLayout``.
     """
     fits = {name: corpus.explain(files) for name, corpus in _all().items()}
     whole = [name for name, found in fits.items() if len(found) == len(files)]
     saying = [name for name in whole if all(label is not None for label, _ in fits[name].values())]
-    # A layout that can only say certain labels is the more specific reading of the same names.
     specific = [name for name in saying if _all()[name].labels is not None]
-    for candidates in (specific, saying, whole if labelled else []):
+    unlabelled = [name for name in whole if name not in saying]
+    for candidates in (specific, unlabelled if labelled else saying):
         if len(candidates) == 1:
             return candidates[0]
         if len(candidates) > 1:

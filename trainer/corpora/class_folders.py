@@ -1,18 +1,13 @@
 """``signature/x.png``, ``text/y.png``: the first folder is the label, any number of labels.
 
-Writers are not part of this layout, but file names often say which images come from one person or page: a name that
-ends in a running number (``a01-007_04``) belongs to the document before it. Next: ``corpora/__init__.py``.
+Writers are not part of this layout, but file names often say which images come from one person or page; see
+``documents``. Next: ``corpora/__init__.py``.
 """
 
-import collections
-import re
 from pathlib import PurePosixPath
 
 from trainer.corpora import Corpus
-
-_RUNNING_NUMBER = re.compile(r"^(.+?)[-_. ]+\d+$")
-# Below this many different prefixes in a folder the prefix is no document: "img_0001" ... "img_0999" is one pile.
-MIN_DOCUMENTS = 4
+from trainer.corpora._names import documents
 
 
 def explain(files):
@@ -20,22 +15,9 @@ def explain(files):
     files = list(files)
     if len({file.parts[0] for file in files}) < 2 or any(len(file.parts) < 2 for file in files):
         return {}
-    document = documents(files)
+    # Below the label: genuine/001_1 and forged/001_1 are of one person.
+    document = documents({file: PurePosixPath(*file.parts[1:]) for file in files})
     return {file: (file.parts[0], document.get(file)) for file in files}
-
-
-def documents(files) -> dict[PurePosixPath, str]:
-    """Which images share a page or a person, as far as names tell: ``302_08.png`` and ``302_09.png`` do."""
-    stems = {file: _RUNNING_NUMBER.match(file.stem) for file in files}
-    prefixes = collections.defaultdict(set)
-    for file, match in stems.items():
-        if match:
-            prefixes[file.parent].add(match[1])
-    return {
-        file: f"{file.parent}/{match[1]}"
-        for file, match in stems.items()
-        if match and len(prefixes[file.parent]) >= MIN_DOCUMENTS
-    }
 
 
 def place(label: str, writer: str, number: int) -> PurePosixPath:

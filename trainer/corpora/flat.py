@@ -1,18 +1,19 @@
 """A pile of images without labels: any files in any folders. Usable only when the caller says the label.
 
-Documents are still read from file names, as in ``class_folders.py``.
+Writers are folders where there are many, else documents read from file names.
 """
 
 from pathlib import PurePosixPath
 
 from trainer.corpora import Corpus
-from trainer.corpora.class_folders import documents
+from trainer.corpora._names import folder_or_document
 
 
 def explain(files):
+    """Every image, without a label."""
     files = list(files)
-    document = documents(files)
-    return {file: (None, document.get(file)) for file in files}
+    writer = folder_or_document(files)
+    return {file: (None, writer.get(file)) for file in files}
 
 
 def place(label: str, writer: str, number: int) -> PurePosixPath:

@@ -18,6 +18,7 @@ FILE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".w
 
 # Pillow warns about odd metadata of files it then reads well; a library user's log is not the place for it.
 warnings.filterwarnings("ignore", module="PIL")
+Image.MAX_IMAGE_PIXELS = None  # admit() has the limit, and says it in its message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +40,6 @@ def admit(data: bytes, limits: Limits) -> Image.Image:
         raise UnreadableImage("the image is empty (0 bytes)")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageTooLarge(f"the image has far more than the accepted {limits.max_pixels:,} pixels") from None
     except Exception:  # noqa: BLE001 - plug-ins raise whatever the bytes make them; the cause may quote the bytes
         known = ", ".join(FORMATS)
         raise UnreadableImage(f"the {len(data):,} bytes are not an image in a known format ({known})") from None
@@ -82,7 +81,7 @@ def _grey(image: Image.Image) -> np.ndarray:
 
 
 def _deep_grey(levels: np.ndarray) -> np.ndarray:
-    """Grey of more than 8 bits (16-bit PNG, 32-bit and float TIFF) to ``uint8``, the file's full scale to 255."""
+    """Deep grey (16-bit PNG, 32-bit and float TIFF) to ``uint8``; the brightest pixel tells its scale."""
     levels = np.nan_to_num(levels.astype(np.float32), nan=0.0, posinf=65535.0, neginf=0.0)
     top = float(levels.max(initial=0.0))
     full_scale = 1.0 if top <= 1.0 else 255.0 if top <= 255.0 else 65535.0

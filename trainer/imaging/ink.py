@@ -29,7 +29,6 @@ class Ink:
     mask: np.ndarray
     scale: float
     darkness: float  # typical ink against its paper, 0 to 255
-    share: float  # of the ink's bounding box that is ink, 0 to 1
     at_border: float  # share of the image's outermost pixels that is ink
 
 
@@ -56,7 +55,7 @@ def find_ink(grey: np.ndarray, canvas_side: int) -> Ink:
     at_border = _on_border(mask) / (2 * sum(mask.shape))
     top, bottom, left, right = _box(mask)
     mask = mask[top:bottom, left:right]
-    return Ink(mask, scale, typical, count / mask.size, at_border)
+    return Ink(mask, scale, typical, at_border)
 
 
 def fit(mask: np.ndarray, height: int, width: int, margin: float) -> np.ndarray:
@@ -82,8 +81,7 @@ def relative_darkness(grey: np.ndarray) -> np.ndarray:
     ``uint8 [h, w] -> uint8 [h, w]``, 0 paper to 255 black. The paper is a grey closing (a maximum, then a minimum) of
     a small copy, wide enough to jump over any stroke; dividing by it undoes uneven light.
     """
-    small_scale = min(1.0, PAPER_SIDE / max(grey.shape))
-    small = cv2.resize(grey, None, fx=small_scale, fy=small_scale, interpolation=cv2.INTER_AREA)
+    small = _resized(grey, min(1.0, PAPER_SIDE / max(grey.shape)), cv2.INTER_AREA)
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
     paper = cv2.GaussianBlur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, reach), (0, 0), 4)
     paper = cv2.resize(paper, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_LINEAR)
@@ -98,8 +96,13 @@ def _working_size(grey: np.ndarray, canvas_side: int) -> tuple[np.ndarray, float
         scale = 2 * canvas_side / longest
     if scale == 1.0:
         return grey, scale
+    return _resized(grey, scale, cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), scale
+
+
+def _resized(grey: np.ndarray, scale: float, method: int) -> np.ndarray:
+    """Scaled, at least one pixel either way: strips are images too."""
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), scale
+    return cv2.resize(grey, size, interpolation=method)
 
 
 def _dark_on_light(grey: np.ndarray) -> np.ndarray:

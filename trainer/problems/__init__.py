@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from trainer.judge import Judge
 from trainer.samples import Amount
 
 CONSTANT = "PROBLEM"
@@ -20,7 +21,7 @@ class Problem:
     ``head`` maps features ``float32 [N, F]`` to vectors ``float32 [N, D]``, the exported model's output. ``loss`` maps
     (targets, vectors) to ``float32 [N]``, targets being a dict of ``label`` and ``writer``, each ``int32 [N]``.
     ``accuracy`` likewise to the number that is shown beside it. ``decision`` makes the manifest's decision from the
-    labels. ``measure`` turns vectors of labelled test images into the published numbers, see ``trainer/metrics.py``.
+    labels. ``judge`` measures, tells and draws what came of it.
     """
 
     question: str
@@ -32,7 +33,8 @@ class Problem:
     loss: Callable[[Mapping[str, Any], Any], Any]
     accuracy: Callable[[Mapping[str, Any], Any], Any]
     decision: Callable[[tuple[str, ...]], Any]
-    measure: Callable[..., Any]
+    judge: Judge
+    min_labels: int = 2
     relabel: Mapping[str, str] = dataclasses.field(default_factory=dict)  # corpus label -> this problem's label
 
     def label_of(self, found: str) -> str:

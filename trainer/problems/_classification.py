@@ -2,7 +2,7 @@
 
 import keras
 
-from trainer import losses, metrics
+from trainer import judge, losses
 from trainer.artifact.decision import Classify
 from trainer.problems import Problem
 
@@ -23,6 +23,6 @@ def classification_problem(**own) -> Problem:
         loss=losses.cross_entropy,
         accuracy=losses.accuracy,
         decision=Classify.even,
-        measure=metrics.classification,
+        judge=judge.CLASSIFICATION,
         **own,
     )

@@ -28,6 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
         plugins.check("corpora", options.layout)
     except plugins.UnknownName as error:
         parser.error(str(error))
+    if plugins.load("corpora", options.layout).labels == ():
+        parser.error(f"--layout {options.layout} holds no labels, so no dataset; choose another")
+    if options.seed < 0:
+        parser.error(f"--seed is {options.seed}; it has to be 0 or more")
+    if options.out.exists() and not options.out.is_dir():
+        parser.error(f"{str(options.out)!r} is a file; a folder is wanted")
     amount = Amount(options.layout, options.writers, options.genuine, options.forged, options.text)
     if amount.writers < 1 or min(amount.genuine, amount.forged, amount.text) < 0:
         parser.error("--writers has to be 1 or more, the others 0 or more")
