@@ -234,7 +234,7 @@ def _smooth_warp(strokes, amplitude, rng):
     points = np.concatenate([s[:, :2] for s in strokes])
     extent = max(1.0, float(np.ptp(points[:, 0])))
     waves = rng.normal(0, 1, (3, 2)) * (2 * np.pi / extent) * np.array([[0.5], [1.0], [2.0]])
-    phases, sizes = rng.uniform(0, 6.28, (3, 2)), rng.normal(0, amplitude, (3, 2))
+    phases, sizes = rng.uniform(0, 6.28, (3, 2)), rng.normal(0, amplitude, (3, 2)) * np.array([[1.2], [0.7], [0.25]])
 
     def warp(stroke):
         angles = stroke[:, :2] @ waves.T  # (n, 3)
