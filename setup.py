@@ -17,6 +17,7 @@ SHARED = [  # what imaging, artifact and storage need, in training and in servin
     "pillow>=10.4",
     "opencv-python-headless>=4.10",
     "ai-edge-litert>=1.3",
+    "backports.strenum<1.3",  # wanted by ai-edge-litert on every Python; later versions refuse Python 3.11
     "google-cloud-storage>=2.18",
     "rich>=13.7",
 ]

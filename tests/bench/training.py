@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trainer import quiet
 
-ROUNDS, BATCH, CANVAS = 5, 32, (64, 128)
+ROUNDS, BATCH = 5, 32
 
 
 def main() -> None:
@@ -29,10 +29,11 @@ def main() -> None:
             print(f"\rgenerating {done}", end="", flush=True)
         parts = splits.split(corpora.read(Path(folder) / "scans"), 0.1, 0.0, seed=1)
         print()
-        prepared = records.prepare(parts, ("signature", "text"), Imaging(*CANVAS), Path(folder) / "records")
         problem, strategy = plugins.load("problems", "signature_vs_text"), fit.strategy_here()
+        canvas = problem.canvas
+        prepared = records.prepare(parts, ("signature", "text"), Imaging(*canvas), Path(folder) / "records")
         trained, averaged = (
-            model.build("signature_vs_text", "compact", *CANVAS, ("signature", "text"), 0.5) for _ in "12"
+            model.build("signature_vs_text", "compact", *canvas, ("signature", "text"), 0.5) for _ in "12"
         )
         optimizer = keras.optimizers.Adam()
         optimizer.build(trained.trainable_variables)
@@ -40,14 +41,14 @@ def main() -> None:
         epoch = itertools.count()
 
         def real() -> float:
-            batches = dataset.training(prepared, CANVAS, BATCH, 1, next(epoch), augment=True)
+            batches = dataset.training(prepared, canvas, BATCH, 1, next(epoch), augment=True)
             began, images = time.perf_counter(), 0
             for batch in strategy.experimental_distribute_dataset(batches):
                 train(*batch).numpy()
                 images += BATCH
             return images / (time.perf_counter() - began)
 
-        resident = next(iter(dataset.training(prepared, CANVAS, BATCH, 1, 0, augment=True)))
+        resident = next(iter(dataset.training(prepared, canvas, BATCH, 1, 0, augment=True)))
 
         def memory() -> float:
             steps = prepared.images("train") // BATCH
@@ -62,7 +63,7 @@ def main() -> None:
     print(f"real epoch      {statistics.median(a for a, _ in rates):7.0f} images/s")
     print(f"batch in memory {statistics.median(b for _, b in rates):7.0f} images/s")
     print(f"ratio           {statistics.median(ratios):7.3f}  (min {ratios[0]:.3f}, max {ratios[-1]:.3f}; wanted 0.9)")
-    print(f"TensorFlow {tf.__version__}, {strategy.num_replicas_in_sync} devices, batch {BATCH}, {CANVAS} images")
+    print(f"TensorFlow {tf.__version__}, {strategy.num_replicas_in_sync} devices, batch {BATCH}, {canvas} images")
 
 
 if __name__ == "__main__":
