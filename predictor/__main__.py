@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 
@@ -9,11 +10,19 @@ import sys
 # uvicorn sets its own while it serves, and raises the signal again when it has drained; this one then says "done".
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
-import uvicorn  # noqa: E402
+import uvicorn
 
-from predictor import settings  # noqa: E402
-from predictor.app import create_app  # noqa: E402
-from predictor.telemetry import JsonLines  # noqa: E402
+from predictor import settings
+from predictor.app import create_app
+from predictor.telemetry import JsonLines
+
+
+def _silence_native_libraries() -> None:
+    """libtiff and libjpeg print to file descriptor 2, with bytes of the image. Python's own messages still go there."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 class Server(uvicorn.Server):
@@ -37,8 +46,9 @@ class Server(uvicorn.Server):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve; 0 after a clean stop, 1 when the model cannot be served."""
+    """Serve; 0 after a clean stop, 1 when the model cannot be served, 3 (uvicorn's) when the port cannot be had."""
     chosen = settings.from_command_line(arguments)
+    _silence_native_libraries()
     logging.basicConfig(level=logging.WARNING, handlers=[JsonLines()])
     failed = False
 

@@ -15,17 +15,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from predictor import wire
-from predictor.errors import BadInstance, BadRequest, Busy, Expired, NotReady, PredictorError, TooLarge
+from predictor.errors import BadInstance, BadRequest, Busy, Expired, NotReady, PredictorError, TooLarge, TooSlow
 from predictor.lanes import Lanes
 from predictor.service import Service
 from predictor.settings import Settings
 from predictor.telemetry import log
+from trainer import storage
+from trainer.artifact.manifest import BadArtifact
 from trainer.imaging import ImageError, ImageTooLarge, NoInk, UnreadableImage
 
 STATUS: dict[type[Exception], int] = {
     BadRequest: 400,
     UnreadableImage: 400,
     ImageError: 400,
+    TooSlow: 408,
     TooLarge: 413,
     ImageTooLarge: 413,
     NoInk: 422,
@@ -46,7 +49,9 @@ def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
         try:
             log("INFO", "ready", **await asyncio.to_thread(service.load))
         except Exception as error:  # noqa: BLE001 - whatever it is, this server can never answer
-            log("ERROR", f"the model cannot be served: {error}", model=settings.model, traceback=traceback.format_exc())
+            ours = isinstance(error, BadArtifact | storage.StorageError)  # their message says it all
+            more = {} if ours else {"traceback": traceback.format_exc()}
+            log("ERROR", f"the model cannot be served: {error}", model=settings.model, **more)
             give_up()
 
     async def drain():
@@ -70,12 +75,16 @@ def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
     async def predict(request: Request) -> Response:
         began = time.monotonic()
         service.check_ready()  # before the body is read
-        images = wire.parse(await _body(request, settings.max_body_bytes), settings.max_instances)
+        try:
+            body = await asyncio.wait_for(_body(request, settings.max_body_bytes), settings.deadline)
+        except asyncio.TimeoutError:
+            raise TooSlow(f"the request was not complete within {settings.deadline:g} s") from None
+        images = wire.parse(body, settings.max_instances)
         answers = await lanes.run_all(service.answer, list(enumerate(images)), began + settings.deadline)
         log("INFO", "predict", status=200, instances=len(answers), ms=round(1000 * (time.monotonic() - began), 2))
         return _json(wire.predictions(answers))
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(settings.health_route, health, methods=["GET"]),
             Route(settings.predict_route, predict, methods=["POST"]),
@@ -88,6 +97,8 @@ def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
         },
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # a redirect would lose the error's form, and the body
+    return app
 
 
 def status_of(error: Exception) -> int:

@@ -26,6 +26,12 @@ class TooLarge(PredictorError):
     code = "too_large"
 
 
+class TooSlow(PredictorError):
+    """The request did not arrive in time."""
+
+    code = "request_timeout"
+
+
 class BadInstance(PredictorError):
     """One image cannot be used; carries the image error's code."""
 

@@ -29,7 +29,7 @@ class Lanes:
     async def run_all(self, work: Callable[[Any], Any], items: list[Any], deadline: float) -> list[Any]:
         """Do all items or none: raises ``Busy`` at once when they do not find room, ``TooLarge`` when they never will.
 
-        ``deadline`` is a time of the clock; items that have not begun by then raise ``Expired``. The first error wins
+        ``deadline`` is a time of the clock; what is not done by then raises ``Expired``. The first error wins
         and gives up what has not begun; so does cancelling the caller.
         """
         if len(items) > self._room:
@@ -44,7 +44,10 @@ class Lanes:
         for future in begun:
             future.add_done_callback(lambda _: self._leave(loop))
         try:
-            return list(await asyncio.gather(*map(asyncio.wrap_future, begun)))
+            done = asyncio.gather(*map(asyncio.wrap_future, begun))
+            return list(await asyncio.wait_for(done, max(0.0, deadline - self._clock())))
+        except asyncio.TimeoutError:
+            raise Expired("the request was not done within its deadline") from None
         finally:
             for future in begun:
                 future.cancel()  # without effect on what has begun or is done

@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = flags.parse_args(arguments)
     try:
         model = Model(storage.local(options.model))
+        model.prove()
         files = list(_files(options.paths))
     except (BadArtifact, OSError) as error:
         print(f"python -m predictor.offline: {error}", file=sys.stderr)

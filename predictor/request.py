@@ -3,6 +3,7 @@
 With ``--send URL`` it is sent, and the answers are printed; a server that is still starting is waited for.
 """
 
+import http.client
 import json
 import sys
 import time
@@ -31,11 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
         body = wire.request([path.read_bytes() for path in options.files])
         print(_answers(options.send, body, options.wait) if options.send else body)
     except urllib.error.HTTPError as error:
-        print(
-            f"python -m predictor.request: the server answered {error.code}: {error.read().decode()}", file=sys.stderr
-        )
+        reason = error.read().decode(errors="replace")
+        print(f"python -m predictor.request: the server answered {error.code}: {reason}", file=sys.stderr)
         return 1
-    except (OSError, ValueError) as error:
+    except (KeyError, TypeError):
+        print("python -m predictor.request: the answer is none of a prediction server", file=sys.stderr)
+        return 1
+    except (OSError, ValueError, http.client.HTTPException) as error:
         print(f"python -m predictor.request: {error}", file=sys.stderr)
         return 1
     return 0
@@ -49,10 +52,11 @@ def _answers(url: str, body: str, wait: float) -> str:
     give_up = time.monotonic() + wait
     while True:
         try:
-            with urllib.request.urlopen(request) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=max(wait, 1)) as response:  # noqa: S310
                 return "\n".join(json.dumps(answer) for answer in json.load(response)["predictions"])
         except urllib.error.URLError as error:
-            starting = error.code == 503 if isinstance(error, urllib.error.HTTPError) else True
+            refused = isinstance(error.reason, ConnectionRefusedError)
+            starting = error.code == 503 if isinstance(error, urllib.error.HTTPError) else refused
             if not starting or time.monotonic() > give_up:
                 raise
         time.sleep(0.1)

@@ -5,6 +5,7 @@ Knows names, defaults and ranges, not what is done with them. Precedence: flag, 
 """
 
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -132,6 +133,11 @@ class Config:
     model: Model = Model()
     training: Training = Training()
     output: Output = Output()
+
+    def learning(self) -> dict[str, Any]:
+        """Everything that decides the numbers, as JSON."""
+        tables = dataclasses.asdict(self)
+        return json.loads(json.dumps({name: table for name, table in tables.items() if name != "output"}))
 
     def learns_the_same_as(self, other: "Config") -> bool:
         """Equal in everything that decides the numbers: all but ``output``."""

@@ -233,6 +233,10 @@ class _State:
 
     def restore_best(self) -> int:
         """Put the best weights into the model; returns the epoch they come from."""
+        if self._best.latest_checkpoint is None:
+            raise OtherCheckpoints(
+                "the best checkpoint is gone, the newest is there; delete the checkpoints to train again"
+            )
         self._best.checkpoint.restore(self._best.latest_checkpoint).expect_partial()
         return int(self._best_epoch)
 

@@ -26,6 +26,7 @@ class Prepared:
 
 def prepare(wanted: Config, problem: Problem, place: Run) -> Prepared:
     """Everything up to training. Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``."""
+    _check_places(wanted, place)
     parts = _parts(wanted, problem, place)
     labels = tuple(sorted({sample.label for sample in parts["train"]}))
     if len(labels) < problem.min_labels:
@@ -58,9 +59,22 @@ def _parts(wanted: Config, problem: Problem, place: Run) -> dict[str, list[corpo
     return parts
 
 
+def _check_places(wanted: Config, place: Run) -> None:
+    """A run that writes below its own data would be learnt from by the next."""
+    for folder in (*wanted.data.train_dir, *wanted.data.test_dir):
+        data = _labelled(folder)[1].resolve()
+        for kind, mine in (("--job-dir", place.folder), ("--model-dir", place.model)):
+            if data in (mine.resolve(), *mine.resolve().parents):
+                raise corpora.OverlappingData(
+                    f"{kind} {str(mine)!r} is inside the images of {folder!r}; choose another"
+                )
+
+
 def _labelled(folder: str) -> tuple[str | None, Path]:
     """``LABEL=PATH`` or ``PATH``; a path that exists wins over its reading as a label."""
     label, equals, path = folder.partition("=")
+    if not (path if equals else folder):
+        raise corpora.UnknownLayout(f"{folder!r} names no folder; it has to be PATH or LABEL=PATH")
     if not equals or not label or Path(folder).exists() or "/" in label:
         return None, storage.local(folder)
     return label, storage.local(path)

@@ -31,7 +31,8 @@ def write(
     for name, draw in plots.items():
         _plot(folder / name, draw)
     lines = _lines(judge.table(evaluation.metrics), list(plots), facts, refused)
-    (folder / "report.md").write_text("\n".join(lines) + "\n")
+    # Paths may hold bytes that are no text.
+    (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _lines(table: str, plots: list[str], facts: dict[str, Any], refused: list[dict[str, str]]) -> Iterator[str]:

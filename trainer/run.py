@@ -67,13 +67,20 @@ class Run:
     def settings(self) -> Path:
         return self.folder / "config.toml"
 
-    @property
-    def complete(self) -> bool:
+    def record(self, wanted: Config) -> None:
+        """Note the settings, once they are known to work: a typo must not claim a folder."""
+        partial = self.settings.with_suffix(".partial")
+        config.write(wanted, partial)
+        partial.replace(self.settings)
+
+    def is_complete(self, wanted: Config) -> bool:
         """Whether this run's artefact is there and whole; another run may have left one at the same --model-dir."""
         try:
-            return manifest.read(self.model).training.get("run") == self.name
+            described = manifest.read(self.model)
+            manifest.verify(described, self.model)
         except manifest.BadArtifact:
             return False
+        return described.training.get("run") == self.name and described.training.get("settings") == wanted.learning()
 
 
 _HELD: dict[Path, int] = {}
@@ -110,10 +117,6 @@ def open_run(wanted: Config, now: datetime.datetime) -> Run:
             _check_same(run, wanted)
     else:
         run = _unfinished(wanted) or _places(RUNS / f"{now:%Y%m%d-%H%M%S}-{wanted.model.problem}", wanted)
-    run.folder.mkdir(parents=True, exist_ok=True)
-    partial = run.settings.with_suffix(".partial")
-    config.write(wanted, partial)
-    partial.replace(run.settings)
     return run
 
 
@@ -131,7 +134,17 @@ def _places(folder: Path, wanted: Config) -> Run:
     if output.model_dir and output.model_dir.startswith(storage.REMOTE):
         # Also where the bucket is mounted: a mounted folder cannot be renamed in one step, an upload can end with one.
         return Run(folder, folder / "model", checkpoints, published=output.model_dir)
-    return Run(folder, storage.local(output.model_dir) if output.model_dir else folder / "model", checkpoints)
+    model = storage.local(output.model_dir).resolve() if output.model_dir else folder / "model"
+    _check_replaceable(model)
+    return Run(folder, model, checkpoints)
+
+
+def _check_replaceable(model: Path) -> None:
+    """An artefact replaces what lies at its place: that may only be an older artefact, or nothing."""
+    if model.is_dir() and any(model.iterdir()) and not (model / manifest.FILE).is_file():
+        raise OtherRun(f"--model-dir {str(model)!r} holds something that is no artefact; choose an empty folder")
+    if model.exists() and not model.is_dir():
+        raise OtherRun(f"--model-dir {str(model)!r} is a file; choose a folder")
 
 
 def _unfinished(wanted: Config) -> Run | None:
@@ -140,9 +153,9 @@ def _unfinished(wanted: Config) -> Run | None:
         run = _places(settings.parent, wanted)
         try:
             same = config.read(settings) == wanted
-        except ValueError:
-            continue  # written by another version: not ours to continue
-        if same and not run.complete and not _is_held(run.folder):
+        except (ValueError, OSError):
+            continue  # written by another version, or damaged: not ours to continue
+        if same and not run.is_complete(wanted) and not _is_held(run.folder):
             return run
     return None
 

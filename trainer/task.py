@@ -6,8 +6,23 @@ module each. Start with ``config.py`` for the settings or ``problems/`` for what
 
 import dataclasses
 import datetime
+import os
 import signal
 import sys
+
+
+def _stop(*_):
+    """Ctrl-C, or SIGTERM of a preempted machine. At once: a kill at any moment is safe, and TensorFlow may swallow an
+    exception that is raised while its own code runs."""
+    if sys.stdout.isatty():
+        os.write(1, b"\x1b[?25h")  # the progress bar has hidden the cursor
+    os.write(1, b"\ninterrupted; the same command continues from the newest checkpoint\n")
+    os._exit(130)
+
+
+if __name__ == "__main__":  # before the imports below, which take seconds
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
 
 from trainer import config, plugins, quiet, report, run, storage
 from trainer.artifact import manifest
@@ -19,16 +34,15 @@ from trainer.problems import Problem
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a preempted VM is an interrupted run
     wanted = config.from_command_line(arguments)
+    tensorflow = quiet.import_tensorflow()
     try:
-        quiet.import_tensorflow()
         train(wanted)
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues from the newest checkpoint", file=sys.stderr)
-        return 130
     except (UserError, OSError) as error:
         print(f"python -m trainer.task: {error}", file=sys.stderr)
+        return 1
+    except tensorflow.errors.OpError as error:  # a full disk, a damaged shard or checkpoint
+        print(f"python -m trainer.task: {type(error).__name__}: {error.message}", file=sys.stderr)
         return 1
     return 0
 
@@ -42,13 +56,14 @@ def train(wanted: Config) -> run.Run:
 
 
 def _train_in(place: run.Run, wanted: Config, problem: Problem) -> run.Run:
-    if place.complete:
+    if place.is_complete(wanted):
         _send(place)  # the run may have ended between its last two steps
         print(f"{place.model} is complete already; choose another --job-dir to train again\n")
         print(problem.judge.table(manifest.read(place.model).metrics))
         return place
     print(f"{wanted.model.problem}: {problem.question}\nrun: {place.folder}", flush=True)
     prepared = prepare(wanted, problem, place)
+    place.record(wanted)
     _name_refused(prepared.records.refused)
     _learn_and_publish(wanted, problem, place, prepared)
     return place
@@ -85,12 +100,13 @@ def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepare
     watchers = _tensorboard(wanted)
     fitted = fit(problem, build, prepared.records, wanted.training, place.checkpoints, place.log, watchers)
     print(f"best epoch: {fitted.best_epoch}; exporting", flush=True)
-    facts = {"run": place.name, **_facts(wanted, prepared, fitted)}
+    facts = {"run": place.name, "settings": wanted.learning(), **_facts(wanted, prepared, fitted)}
     partial = place.model.with_name(place.model.name + ".partial")
     export.export(fitted.model, chosen.problem, chosen.backbone, labels, imaging, facts, partial)
     measured = evaluate(Model(partial), prepared.unseen)
     _name_refused(measured.refused)
-    told = {"problem": chosen.problem, "question": problem.question, "data": facts, "history": fitted.history}
+    data = _facts(wanted, prepared, fitted)
+    told = {"problem": chosen.problem, "question": problem.question, "data": data, "history": fitted.history}
     report.write(place.report, problem.judge, measured, told, prepared.records.refused)
     export.publish(partial, measured.metrics, place.model)
     _send(place)
@@ -136,4 +152,5 @@ def _tensorboard(wanted: Config) -> list:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names may be no text
     raise SystemExit(main())

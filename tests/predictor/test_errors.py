@@ -23,7 +23,7 @@ def test_every_image_error_has_a_status_and_keeps_its_code_and_position(kind):
 
 @pytest.mark.parametrize("kind", [kind for kind in all_below(PredictorError)[1:] if kind is not BadInstance])
 def test_every_error_of_the_service_has_a_status_and_a_code_of_its_own(kind):
-    assert app.status_of(kind("x")) in (400, 413, 429, 503)
+    assert app.status_of(kind("x")) in (400, 408, 413, 429, 503)
     assert [k for k in all_below(PredictorError) if k.code == kind.code] == [kind]
 
 

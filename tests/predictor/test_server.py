@@ -5,6 +5,7 @@ import base64
 import concurrent.futures
 import json
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -213,6 +214,19 @@ def test_a_fault_of_ours_is_500_with_an_id_that_the_log_has_and_nothing_else(art
     log = capsys.readouterr().out
     assert error_of(response)["id"] in log
     assert b64(signature)[:60] not in log + response.text
+
+
+def test_a_request_that_does_not_arrive_in_time_is_408(artifact):
+    with serving("--model", str(artifact), "--deadline", "0.3") as server:
+        half = socket.create_connection(("127.0.0.1", int(server.rsplit(":", 1)[1])))
+        half.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        answer = half.recv(100)
+        half.close()
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_no_route_is_guessed(server):
+    assert error_of(httpx.get(server + "/health/"))["code"] == "not_found"
 
 
 def test_a_full_server_refuses_at_once_and_says_when_to_come_back(artifact, signature):

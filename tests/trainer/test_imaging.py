@@ -183,6 +183,21 @@ def test_too_many_pixels_are_refused_by_the_header(side):
         ink(bomb(side))
 
 
+def test_small_files_that_cost_a_lot_are_refused_by_their_header(grey):
+    jpeg = saved(Image.fromarray(grey), "JPEG", progressive=True)
+    start = jpeg.rindex(b"\xff\xda")
+    with pytest.raises(ImageTooLarge, match="scans"):
+        ink(jpeg[:-2] + jpeg[start:-2] * 120 + jpeg[-2:])
+    tags = {256: 100, 257: 100, 258: 8, 259: 1, 262: 1, 277: 1, 322: 46_336, 323: 46_336, 324: 8, 325: 4}
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    with pytest.raises(ImageTooLarge, match="tiles"):  # 100 x 100 pixels, cut from one tile of 2 gigapixels
+        ink(b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + b"\0\0\0\0")
+    bmp = bytearray(saved(Image.fromarray(grey), "BMP"))
+    bmp[30] = 1  # the header says RLE8
+    with pytest.raises(UnreadableImage, match="run-length"):
+        ink(bytes(bmp))
+
+
 def test_too_many_bytes_are_refused_before_they_are_looked_at():
     with pytest.raises(ImageTooLarge, match="at most 10"):
         canonicalise(b"x" * 11, CANVAS, Limits(max_bytes=10))

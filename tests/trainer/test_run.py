@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,8 @@ def test_without_a_job_dir_an_unfinished_run_of_the_same_settings_is_continued(t
     wanted = config.from_command_line(["--epochs", "4"], {})
     first = run.open_run(wanted, NOW)
     assert first.folder.name == "20260102-030405-signature_vs_text"
+    with first:
+        first.record(wanted)
     later = NOW + datetime.timedelta(hours=1)
     assert run.open_run(wanted, later) == first
     with first:
@@ -118,13 +121,43 @@ def test_vertex_places_are_honoured_and_another_runs_artefact_there_is_not_mista
     wanted = config.from_command_line(["--job-dir", str(tmp_path / "job")], environment)
     opened = run.open_run(wanted, NOW)
     assert (opened.model, opened.checkpoints) == (artifact, tmp_path / "c")
-    assert not opened.complete
+    assert not opened.is_complete(wanted)
 
 
 def test_the_newest_model_is_that_of_the_last_finished_run(run_dir, tmp_path):
     assert run.newest_model(run_dir.parent) == run_dir / "model"
     with pytest.raises(FileNotFoundError, match=r"trainer\.task"):
         run.newest_model(tmp_path)
+
+
+def test_a_model_dir_that_holds_something_else_is_never_replaced(tmp_path, scans, capsys):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work")
+    arguments = ["--train-dir", str(scans), "--job-dir", str(tmp_path / "job"), "--model-dir", str(precious)]
+    assert task.main([*arguments, *SMALL_RUN]) == 1
+    assert "no artefact" in capsys.readouterr().err
+    assert (precious / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_run_that_would_write_into_its_own_data_is_refused(scans, capsys):
+    assert task.main(["--train-dir", str(scans), "--job-dir", str(scans / "run"), *SMALL_RUN]) == 1
+    assert "inside the images" in capsys.readouterr().err
+    shutil.rmtree(scans / "run")
+
+
+def test_a_typo_does_not_claim_the_job_dir(scans, tmp_path, capsys):
+    wrong = ["--train-dir", str(scans) + "x", "--job-dir", str(tmp_path / "job"), *SMALL_RUN, "--epochs", "1"]
+    assert task.main(wrong) == 1
+    assert task.main([wrong[0], str(scans), *wrong[2:]]) == 0
+
+
+def test_a_finished_run_that_lost_a_file_is_not_complete(run_dir, scans, tmp_path):
+    damaged = shutil.copytree(run_dir, tmp_path / run_dir.name)
+    wanted = config.read(run_dir / "config.toml")
+    assert run.Run(damaged, damaged / "model", damaged / "checkpoints").is_complete(wanted)
+    (damaged / "model" / "model.tflite").unlink()
+    assert not run.Run(damaged, damaged / "model", damaged / "checkpoints").is_complete(wanted)
 
 
 def test_two_processes_do_not_share_a_run(tmp_path):

@@ -42,6 +42,8 @@ def replay(folder: Path, imaging: Imaging, engine, tolerance: float) -> int:
     place = folder / FOLDER
     try:
         answers = json.loads((place / FILE).read_text())
+        if not answers:
+            raise BadArtifact("the artefact has no golden answers, so nothing proves what it should answer")
         for answer in answers:
             _replay_one(place, answer, imaging, engine, tolerance)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -71,9 +71,18 @@ def read(folder: Path) -> Manifest:
     if found != FORMAT:
         raise BadArtifact(f"{str(path)!r} has format {found!r}; this version reads {FORMAT!r}")
     try:
-        return Manifest(**values)
+        described = Manifest(**values)
+        _check_types(described, path)
+        return described
     except TypeError as error:
         raise BadArtifact(f"{str(path)!r} lacks or adds a field: {str(error).split('__init__() ')[-1]}") from None
+
+
+def _check_types(described: Manifest, path: Path) -> None:
+    for field in dataclasses.fields(Manifest):
+        value, kind = getattr(described, field.name), str(field.type).split("[")[0].rsplit(".", 1)[-1].strip("'")
+        if type(value).__name__ != kind and getattr(field.type, "__name__", "") != type(value).__name__:
+            raise BadArtifact(f"{str(path)!r}: {field.name!r} is of type {type(value).__name__}")
 
 
 def verify(manifest: Manifest, folder: Path) -> None:

@@ -16,6 +16,10 @@ from trainer.imaging.errors import ImageTooLarge, UnreadableImage
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 FILE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})  # what folders are searched for
 
+MAX_SCANS = 100  # of a progressive JPEG; encoders write about ten
+MAX_PIECES = 50_000  # strips or tiles of a TIFF
+TILE_WIDTH, TILE_HEIGHT, STRIP_OFFSETS, TILE_OFFSETS = 322, 323, 273, 324  # TIFF 6.0 tags
+
 # Pillow warns about odd metadata of files it then reads well; a library user's log is not the place for it.
 warnings.filterwarnings("ignore", module="PIL")
 Image.MAX_IMAGE_PIXELS = None  # admit() has the limit, and says it in its message
@@ -43,12 +47,27 @@ def admit(data: bytes, limits: Limits) -> Image.Image:
     except Exception:  # noqa: BLE001 - plug-ins raise whatever the bytes make them; the cause may quote the bytes
         known = ", ".join(FORMATS)
         raise UnreadableImage(f"the {len(data):,} bytes are not an image in a known format ({known})") from None
+    _refuse_bombs(image, data, limits)
     width, height = image.size
     if width * height > limits.max_pixels:
         raise ImageTooLarge(
             f"the image has {width} x {height} = {width * height:,} pixels; at most {limits.max_pixels:,} are accepted"
         )
     return image
+
+
+def _refuse_bombs(image: Image.Image, data: bytes, limits: Limits) -> None:
+    """Small files that cost far more than their pixels say. Raises ``ImageTooLarge`` or ``UnreadableImage``."""
+    if image.format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
+        raise ImageTooLarge(f"the JPEG has more than {MAX_SCANS} scans")
+    if image.format == "BMP" and image.info.get("compression", 0) in (1, 2):
+        raise UnreadableImage("the BMP is run-length encoded, which is not read; save it uncompressed or as PNG")
+    if image.format == "TIFF":
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        tile = int(tags.get(TILE_WIDTH, 1)) * int(tags.get(TILE_HEIGHT, 1))
+        pieces = max(len(tags.get(tag, ())) for tag in (STRIP_OFFSETS, TILE_OFFSETS))
+        if tile > limits.max_pixels or pieces > MAX_PIECES:
+            raise ImageTooLarge(f"the TIFF has tiles of {tile:,} pixels in {pieces:,} pieces")
 
 
 def decode(data: bytes, limits: Limits = Limits()) -> np.ndarray:

@@ -161,4 +161,4 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _histogram(grey: np.ndarray) -> np.ndarray:
-    return np.bincount(grey.ravel(), minlength=256)
+    return np.bincount(np.asarray(grey, np.uint8).ravel(), minlength=256)

@@ -1,5 +1,6 @@
 """``python -m trainer.samples OUT --writers 40 --seed 7``: write the generated dataset as files."""
 
+import shutil
 from pathlib import Path
 
 from trainer import plugins, samples
@@ -9,7 +10,7 @@ from trainer.samples import Amount
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the files; an existing folder that holds anything is refused."""
+    """Write the files, all or none; an existing folder that holds anything is refused."""
     parser = Parser(prog="python -m trainer.samples", description=__doc__)
     parser.add_argument("out", type=Path, help="folder to create")
     parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same people (%(default)s)")
@@ -39,9 +40,18 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--writers has to be 1 or more, the others 0 or more")
     if options.out.exists() and any(options.out.iterdir()):
         parser.error(f"{str(options.out)!r} is not empty; nothing is ever written over")
-    with Progress("generating", amount.images()) as progress:
-        for done in samples.write(options.out, amount, options.seed):
-            progress.show(done)
+    partial = options.out.with_name(options.out.name + ".partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        with Progress("generating", amount.images()) as progress:
+            for done in samples.write(partial, amount, options.seed):
+                progress.show(done)
+        partial.replace(options.out)
+    except OSError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        shutil.rmtree(partial, ignore_errors=True)
+        return 130
     return 0
 
 
