@@ -55,7 +55,7 @@ def _answers(url: str, body: str, wait: float) -> str:
             with urllib.request.urlopen(request, timeout=max(wait, 1)) as response:  # noqa: S310
                 return "\n".join(json.dumps(answer) for answer in json.load(response)["predictions"])
         except urllib.error.URLError as error:
-            refused = isinstance(error.reason, ConnectionRefusedError)
+            refused = isinstance(error.reason, ConnectionRefusedError)  # nobody listens yet
             starting = error.code == 503 if isinstance(error, urllib.error.HTTPError) else refused
             if not starting or time.monotonic() > give_up:
                 raise

@@ -37,7 +37,8 @@ def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path):
         **os.environ, **ONLY_SMALL, "PATH": binaries + os.pathsep + os.environ["PATH"], "PYTHONPATH": str(ROOT),
         "BIN": binaries, "VENV": str(tmp_path), "PORT": port,
     }  # fmt: skip
-    script = "set -eu -o pipefail\nset -m\n" + commands.replace("8080", port)
+    stop_servers = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"  # also when a command fails
+    script = f"set -eu -o pipefail\nset -m\n{stop_servers}\n" + commands.replace("8080", port)
     how = {"capture_output": True, "text": True, "timeout": 200, "stdin": subprocess.DEVNULL}
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, **how)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -225,6 +225,19 @@ def test_a_request_that_does_not_arrive_in_time_is_408(artifact):
     assert answer.startswith(b"HTTP/1.1 408")
 
 
+def test_a_server_that_is_loading_answers_503_to_a_large_request_as_to_a_small_one(artifact, tmp_path):
+    app = create_app(Settings(model=str(tmp_path / "not there yet")), give_up=lambda: None)
+
+    async def asked():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+            return [await client.get("/health"), await client.post("/predict", content=b"x" * 1_000_000)]
+
+    for response in asyncio.run(asked()):
+        assert response.status_code == 503
+        assert error_of(response)["code"] == "not_ready"
+        assert response.headers["Retry-After"]
+
+
 def test_no_route_is_guessed(server):
     assert error_of(httpx.get(server + "/health/"))["code"] == "not_found"
 
