@@ -37,7 +37,7 @@ class Settings:
     engine: str = option("litert", f"what computes: {', '.join(engine.KINDS)}", one_of(*engine.KINDS), "NAME")
     threads: int = option(_CPUS, "images worked on at the same time; one for each vCPU is best", between(1, 256, int))
     waiting: int = option(256, "images that may wait beyond those; more are refused at once", between(0, 100_000, int))
-    deadline: float = option(30.0, "seconds a request may take to arrive, and again to be answered", between(0.1, 3600))
+    deadline: float = option(30.0, "seconds a request may take, from its first byte to its answer", between(0.1, 3600))
     max_body_bytes: int = option(
         10_000_000,
         "largest request; a dedicated Vertex endpoint takes 10 MB, a shared one 1.5 MB",

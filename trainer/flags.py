@@ -7,6 +7,7 @@ in ``option(...)``.
 import argparse
 import dataclasses
 import math
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -67,7 +68,7 @@ class Parser(argparse.ArgumentParser):
     def add_settings(self, settings: type) -> None:
         """One group of flags for a settings dataclass; its docstring is the group's text."""
         title, _, text = (settings.__doc__ or "").partition("\n")
-        group = self.add_argument_group(title.rstrip("."), " ".join(text.split()) or None)
+        group = self.add_argument_group(title.rstrip("."), textwrap.fill(" ".join(text.split()), 78) or None)
         for field in dataclasses.fields(settings):
             _add_flag(group, field, type_of(settings, field))
 

@@ -26,7 +26,9 @@ def check(folder: str, name: str) -> str:
     known = names(folder)
     if name in known:
         return name
-    raise UnknownName(f"no {folder.rstrip('s')} is called {name!r}{nearest(name, known)}; there is: {', '.join(known)}")
+    raise UnknownName(
+        f"no {folder.rstrip('s')} is called {name!r}{nearest(name, known) or ';'} there is: {', '.join(known)}"
+    )
 
 
 def load(folder: str, name: str):
