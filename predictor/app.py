@@ -74,12 +74,13 @@ def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
 
     async def predict(request: Request) -> Response:
         began = time.monotonic()
+        refusal = service.reason_to_wait()  # as of now: what comes before a SIGTERM is finished after it
         try:
             body = await asyncio.wait_for(_body(request, settings.max_body_bytes), settings.deadline)
         except asyncio.TimeoutError:
             raise TooSlow(f"the request was not complete within {settings.deadline:g} s") from None
-        # Only now: a refusal before the body has come is seen by its sender as a broken connection, not as an answer.
-        service.check_ready()
+        if refusal:  # only said now: before the body has come, its sender would see a broken connection, not an answer
+            raise refusal
         images = wire.parse(body, settings.max_instances)
         answers = await lanes.run_all(service.answer, list(enumerate(images)), began + settings.deadline)
         log("INFO", "predict", status=200, instances=len(answers), ms=round(1000 * (time.monotonic() - began), 2))

@@ -43,10 +43,19 @@ class Service:
         self._closing = True
 
     def check_ready(self) -> None:
-        """Whether new work may come. Raises ``NotReady`` with the reason."""
+        """Raises the ``reason_to_wait``, if there is one."""
+        if reason := self.reason_to_wait():
+            raise reason
+
+    def reason_to_wait(self) -> NotReady | None:
+        """Why no new work may come at this moment."""
         if self._closing:
-            raise NotReady("the server is shutting down")
-        self.opened  # noqa: B018
+            return NotReady("the server is shutting down")
+        try:
+            self.opened  # noqa: B018
+        except NotReady as loading:
+            return loading
+        return None
 
     @property
     def opened(self) -> Model:

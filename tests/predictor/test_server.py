@@ -155,7 +155,7 @@ def test_the_tensorflow_engine_serves_when_asked(artifact, server, signature):
     assert answers[0]["score"] == pytest.approx(answers[1]["score"], abs=1e-4)
 
 
-@pytest.mark.parametrize("damage", ["missing", "foreign", "truncated", "imaging", "vector", "canonical"])
+@pytest.mark.parametrize("damage", ["missing", "foreign", "type", "truncated", "imaging", "vector", "canonical"])
 def test_a_broken_artefact_stops_the_server_with_one_clear_line(artifact, tmp_path, damage):
     broken = shutil.copytree(artifact, tmp_path / "model")
     if damage == "missing":
@@ -164,6 +164,9 @@ def test_a_broken_artefact_stops_the_server_with_one_clear_line(artifact, tmp_pa
         (broken / "manifest.json").write_text('{"format": "other"}')
     elif damage == "truncated":
         (broken / "model.tflite").write_bytes(b"short")
+    elif damage == "type":
+        described = json.loads((broken / "manifest.json").read_text())
+        (broken / "manifest.json").write_text(json.dumps({**described, "training": []}))
     elif damage == "imaging":
         described = json.loads((broken / "manifest.json").read_text())
         described["imaging_fingerprint"] = "0" * 16
@@ -179,21 +182,29 @@ def test_a_broken_artefact_stops_the_server_with_one_clear_line(artifact, tmp_pa
     (line,) = [json.loads(line) for line in done.stdout.splitlines()]
     assert line["severity"] == "ERROR"
     says = {
-        "missing": "no manifest", "foreign": "format", "truncated": "damaged", "imaging": "imaging",
-        "vector": "is answered", "canonical": "another canonical image",
+        "missing": "no manifest", "foreign": "format", "type": "'training' is list", "truncated": "damaged",
+        "imaging": "imaging", "vector": "is answered", "canonical": "another canonical image",
     }  # fmt: skip
     assert says[damage] in line["message"]
 
 
 def test_sigterm_loses_nothing_that_was_taken(artifact, signature):
-    with serving("--model", str(artifact)) as server, concurrent.futures.ThreadPoolExecutor(8) as clients:
-        content = {"instances": [b64(signature)] * 30}
-        asked = [clients.submit(ask, server, content) for _ in range(8)]
-        while not any(future.done() for future in asked):
-            pass
+    body = json.dumps({"instances": [b64(signature)] * 20}).encode()
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with serving("--model", str(artifact)) as server:
+        address = ("127.0.0.1", int(server.rsplit(":", 1)[1]))
+        asking = [socket.create_connection(address) for _ in range(8)]
+        for connection in asking:
+            connection.sendall(head + body[:-1])
+        assert httpx.get(server + "/health").status_code == 200  # answered behind them: all have been begun
         terminate(server)
-        answered = [future.result() for future in asked]
-    assert [len(answer.json()["predictions"]) for answer in answered] == [30] * 8
+        for connection in asking:
+            connection.sendall(body[-1:])
+        answers = [b"".join(iter(lambda c=connection: c.recv(1 << 16), b"")) for connection in asking]
+        for connection in asking:
+            connection.close()
+    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+    assert [len(json.loads(answer.split(b"\r\n\r\n", 1)[1])["predictions"]) for answer in answers] == [20] * 8
 
 
 def test_a_fault_of_ours_is_500_with_an_id_that_the_log_has_and_nothing_else(artifact, signature, capsys):

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,10 @@ def read(folder: Path) -> Manifest:
 
 def _check_types(described: Manifest, path: Path) -> None:
     for field in dataclasses.fields(Manifest):
-        value, kind = getattr(described, field.name), str(field.type).split("[")[0].rsplit(".", 1)[-1].strip("'")
-        if type(value).__name__ != kind and getattr(field.type, "__name__", "") != type(value).__name__:
-            raise BadArtifact(f"{str(path)!r}: {field.name!r} is of type {type(value).__name__}")
+        value: Any = getattr(described, field.name)
+        kind: Any = typing.get_origin(field.type) or field.type
+        if type(value) is not kind:
+            raise BadArtifact(f"{str(path)!r}: {field.name!r} is {type(value).__name__}, it has to be {kind.__name__}")
 
 
 def verify(manifest: Manifest, folder: Path) -> None:

@@ -14,5 +14,4 @@ CONSTANT = "BACKBONE"
 class Backbone:
     """``build(ink, dropout)`` maps ink ``float32 [N, H, W, 1]``, 0 paper to 1 ink, to features ``float32 [N, F]``."""
 
-    summary: str
     build: Callable[[Any, float], Any]

@@ -18,4 +18,4 @@ def build(ink, dropout: float):
     return layers.Dropout(dropout, name="dropout")(features)
 
 
-BACKBONE = Backbone("conv 32-64-128, dense 128, dropout: the original CNN", build)
+BACKBONE = Backbone(build)
