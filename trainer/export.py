@@ -25,7 +25,7 @@ from trainer.artifact import golden, manifest
 from trainer.artifact.engine import load
 from trainer.artifact.model import REFERENCE_TOLERANCE
 from trainer.errors import UserError
-from trainer.imaging import Imaging, canonicalise
+from trainer.imaging import Imaging, Quality, canonicalise
 from trainer.quiet import native_stderr_closed
 
 GOLDEN = [(writer, kind) for writer in (1, 2, 3) for kind in samples.KINDS]
@@ -63,6 +63,7 @@ def export(
         vector_size=model.output_shape[-1],
         imaging=dataclasses.asdict(imaging),
         imaging_fingerprint=imaging.fingerprint(),
+        quality=dataclasses.asdict(Quality()),
         decision=plugin.decision(labels).describe(),
         twins={"float32": {"file": "model.tflite"}, "int8": {"file": "model.int8.tflite"}},
         precision="float32",

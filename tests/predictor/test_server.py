@@ -124,7 +124,7 @@ def test_an_image_without_ink_is_422(server):
 
     response = ask(server, {"instances": [b64(saved(Image.new("L", (99, 99), 250), "PNG"))]})
     assert response.status_code == 422
-    assert error_of(response)["code"] == "no_ink"
+    assert error_of(response)["code"] == "blank"
 
 
 def test_unknown_routes_and_methods_are_errors_of_the_same_form(server):

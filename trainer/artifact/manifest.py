@@ -25,9 +25,9 @@ class BadArtifact(UserError):
 class Manifest:
     """An artefact's description; every field is JSON.
 
-    ``imaging`` are the parameters of ``trainer.imaging.Imaging``, ``decision`` those of one of
-    ``trainer.artifact.decision``, ``twins`` the LiteRT files by precision with their measured difference from the
-    SavedModel, ``precision`` the twin that answers, ``files`` sha256 and size of every other file.
+    ``imaging`` are the parameters of ``trainer.imaging.Imaging``, ``quality`` the limits of its warnings, ``decision``
+    those of one of ``trainer.artifact.decision``, ``twins`` the LiteRT files by precision with their measured
+    difference from the SavedModel, ``precision`` the twin that answers, ``files`` sha256 and size of every other file.
     """
 
     problem: str
@@ -37,6 +37,7 @@ class Manifest:
     vector_size: int
     imaging: dict[str, Any]
     imaging_fingerprint: str
+    quality: dict[str, Any]
     decision: dict[str, Any]
     twins: dict[str, dict[str, Any]]
     precision: str

@@ -13,7 +13,7 @@ import numpy as np
 
 from trainer.artifact import decision, golden, manifest
 from trainer.artifact.engine import Engine, load
-from trainer.imaging import Canonical, Imaging, Limits, canonicalise
+from trainer.imaging import Canonical, Imaging, Limits, Quality, canonicalise
 
 GOLDEN_TOLERANCE = 1e-4  # float32 twin against itself on another CPU
 REFERENCE_TOLERANCE = 1e-4  # TensorFlow against the float32 twin
@@ -28,6 +28,7 @@ class Model:
         self.manifest = manifest.read(folder)
         manifest.verify(self.manifest, folder)
         self.imaging = _imaging(self.manifest)
+        self.quality = _quality(self.manifest)
         self.decision = decision.from_manifest(self.manifest.decision)
         self.limits = limits
         self._make_engine = load(self.manifest, folder, engine)
@@ -35,7 +36,7 @@ class Model:
 
     def see(self, data: bytes) -> Canonical:
         """One image file to canonical ink. Raises ``ImageError``."""
-        return canonicalise(data, self.imaging, self.limits)
+        return canonicalise(data, self.imaging, self.limits, self.quality)
 
     @property
     def engine(self) -> Engine:
@@ -70,3 +71,10 @@ def _imaging(described: manifest.Manifest) -> Imaging:
             f"{imaging.fingerprint()}: serve it with the version that trained it, or train again"
         )
     return imaging
+
+
+def _quality(described: manifest.Manifest) -> Quality:
+    try:
+        return Quality(**described.quality)
+    except TypeError as error:
+        raise manifest.BadArtifact(f"the manifest's limits of quality are not ours: {error}") from None

@@ -6,19 +6,35 @@ Next: ``ink.py``, which finds the writing in the grey levels.
 
 import dataclasses
 import io
+import math
 import warnings
+from collections.abc import Callable
 
+import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from trainer.imaging import headers
 from trainer.imaging.errors import ImageTooLarge, UnreadableImage
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
-FILE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})  # what folders are searched for
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
+JPEGS = ("JPEG", "MPO")  # MPO is what some phones write into a .jpg; Pillow opens it as JPEG and says so afterwards
+FILE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})  # looked for in folders
 
-MAX_SCANS = 100  # of a progressive JPEG; encoders write about ten
-MAX_PIECES = 50_000  # strips or tiles of a TIFF
-TILE_WIDTH, TILE_HEIGHT, STRIP_OFFSETS, TILE_OFFSETS = 322, 323, 273, 324  # TIFF 6.0 tags
+ROOMY = 12_000_000  # pixels; larger images are box-reduced before colour is converted, which costs several copies
+DEPTHS = (1, 255, 1023, 4095, 16383, 65535)  # full scales of deep grey: float, then 8 to 16 bits
+MAX_SIDE = 65_535  # pixels; a strip is no page
+TILE_WIDTH, TILE_HEIGHT = 322, 323  # TIFF 6.0 tags
+ORIENTATION = 274  # of TIFF 6.0 and EXIF: how the camera was held
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda grey: grey[::-1, ::-1],
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda grey: np.rot90(grey, -1),
+    7: lambda grey: grey[::-1, ::-1].T,
+    8: np.rot90,
+}
 
 # Pillow warns about odd metadata of files it then reads well; a library user's log is not the place for it.
 warnings.filterwarnings("ignore", module="PIL")
@@ -42,57 +58,108 @@ def admit(data: bytes, limits: Limits) -> Image.Image:
         raise ImageTooLarge(f"the image has {len(data):,} bytes; at most {limits.max_bytes:,} are accepted")
     if not data:
         raise UnreadableImage("the image is empty (0 bytes)")
+    headers.check(data)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:  # noqa: BLE001 - plug-ins raise whatever the bytes make them; the cause may quote the bytes
         known = ", ".join(FORMATS)
         raise UnreadableImage(f"the {len(data):,} bytes are not an image in a known format ({known})") from None
-    _refuse_bombs(image, data, limits)
     width, height = image.size
-    if width * height > limits.max_pixels:
+    most = limits.max_pixels // 2 if image.format == "WEBP" else limits.max_pixels  # whose decoder takes twice as much
+    if width * height > most or max(width, height) > MAX_SIDE:
         raise ImageTooLarge(
-            f"the image has {width} x {height} = {width * height:,} pixels; at most {limits.max_pixels:,} are accepted"
+            f"the image has {width} x {height} = {width * height:,} pixels; at most {most:,} are accepted"
+            f"{' in a WebP' * (image.format == 'WEBP')}, and {MAX_SIDE:,} along a side"
         )
+    if image.format == "BMP" and image.info.get("compression", 0) in (1, 2):
+        raise UnreadableImage("the BMP is run-length encoded, which is not read; save it uncompressed or as PNG")
+    if image.format == "TIFF" and (tile := _tile(image)) > limits.max_pixels:
+        raise ImageTooLarge(f"the TIFF has tiles of {tile:,} pixels; at most {limits.max_pixels:,} are accepted")
     return image
 
 
-def _refuse_bombs(image: Image.Image, data: bytes, limits: Limits) -> None:
-    """Small files that cost far more than their pixels say. Raises ``ImageTooLarge`` or ``UnreadableImage``."""
-    if image.format == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
-        raise ImageTooLarge(f"the JPEG has more than {MAX_SCANS} scans")
-    if image.format == "BMP" and image.info.get("compression", 0) in (1, 2):
-        raise UnreadableImage("the BMP is run-length encoded, which is not read; save it uncompressed or as PNG")
-    if image.format == "TIFF":
-        tags = image.tag_v2  # type: ignore[attr-defined]
-        tile = int(tags.get(TILE_WIDTH, 1)) * int(tags.get(TILE_HEIGHT, 1))
-        pieces = max(len(tags.get(tag, ())) for tag in (STRIP_OFFSETS, TILE_OFFSETS))
-        if tile > limits.max_pixels or pieces > MAX_PIECES:
-            raise ImageTooLarge(f"the TIFF has tiles of {tile:,} pixels in {pieces:,} pieces")
+def _tile(image: Image.Image) -> int:
+    """Pixels of one tile of a TIFF, which may be far larger than the picture. Raises ``UnreadableImage``."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    try:
+        return int(tags.get(TILE_WIDTH, 1)) * int(tags.get(TILE_HEIGHT, 1))
+    except (ValueError, TypeError, ArithmeticError):
+        raise UnreadableImage("the TIFF's tiles have a size that is no number") from None
 
 
-def decode(data: bytes, limits: Limits = Limits()) -> np.ndarray:
-    """Decode one image file to grey levels, upright, transparency over white paper.
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """A decoded image: ``grey`` is ``uint8 [height, width]``, 0 black to 255 white, upright, on white paper.
 
-    Returns ``uint8 [height, width]``, 0 black to 255 white. Raises ``ImageTooLarge`` or ``UnreadableImage``.
+    ``shrink`` is how many pixels of the file one of ``grey`` stands for, in either direction; ``more`` says that the
+    file holds further pages or frames, which are not read. ``kind`` is the file's format and mode, such as ``PNG RGB``.
+    """
+
+    grey: np.ndarray
+    shrink: float = 1.0
+    more: bool = False
+    kind: str = ""
+
+
+def decode(data: bytes, limits: Limits = Limits(), side: int | None = None) -> Page:
+    """Decode the first page of an image file.
+
+    A JPEG may come smaller, as long as its longest side keeps ``side`` pixels: its decoder scales at no cost. Raises
+    ``ImageTooLarge`` or ``UnreadableImage``.
     """
     image = admit(data, limits)
+    longest, kind = max(image.size), f"{image.format} {image.mode}"
     try:
+        more = bool(getattr(image, "is_animated", False))
+        if side and image.format in JPEGS:
+            share = min(1.0, side / longest)
+            image.draft("L", (math.ceil(image.width * share), math.ceil(image.height * share)))
         image.load()
-        grey = _grey(ImageOps.exif_transpose(image))
+        turned = _orientation(image)
+        grey = _grey(_roomy(image))
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - see admit(): any decoder error is a damaged file
-        kind = type(error).__name__
-        raise UnreadableImage(f"the {image.format} image of {len(data):,} bytes is damaged ({kind})") from None
+        reason = type(error).__name__
+        raise UnreadableImage(f"the {image.format} image of {len(data):,} bytes is damaged ({reason})") from None
     if not grey.size:
         raise UnreadableImage(f"the {image.format} image has no pixels")
-    return grey
+    upright = np.ascontiguousarray(UPRIGHT.get(turned, lambda g: g)(grey))
+    return Page(upright, longest / max(grey.shape), more, kind)
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the camera was held, by EXIF; upright where that is broken, which harms no picture."""
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - see admit()
+        return 1
+
+
+def _roomy(image: Image.Image) -> Image.Image:
+    """A large image made smaller by a whole factor; what it costs in memory is bounded by the limit on pixels."""
+    factor = math.ceil(math.sqrt(image.width * image.height / ROOMY))
+    if factor == 1:
+        return image
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in ("L", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "I", "F"):
+        return image
+    return image.reduce(factor)
 
 
 def _grey(image: Image.Image) -> np.ndarray:
     """Any Pillow mode to ``uint8 [height, width]``."""
     if image.mode in ("I;16", "I;16L", "I;16B", "I", "F"):
-        return _deep_grey(np.asarray(image))
+        levels = np.asarray(image)
+        if levels.size > ROOMY:  # which Pillow does not reduce in this mode
+            factor = math.sqrt(ROOMY / levels.size)
+            levels = cv2.resize(levels.astype(np.uint16), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        return _deep_grey(levels)
+    if image.mode == "LAB":
+        return np.asarray(image.getchannel("L"))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         layers = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), layers)
@@ -100,8 +167,13 @@ def _grey(image: Image.Image) -> np.ndarray:
 
 
 def _deep_grey(levels: np.ndarray) -> np.ndarray:
-    """Deep grey (16-bit PNG, 32-bit and float TIFF) to ``uint8``; the brightest pixel tells its scale."""
-    levels = np.nan_to_num(levels.astype(np.float32), nan=0.0, posinf=65535.0, neginf=0.0)
-    top = float(levels.max(initial=0.0))
-    full_scale = 1.0 if top <= 1.0 else 255.0 if top <= 255.0 else 65535.0
-    return np.clip(levels * (255.0 / full_scale) + 0.5, 0, 255).astype(np.uint8)
+    """Deep grey (16-bit PNG, 32-bit and float TIFF) to ``uint8``.
+
+    The brightest pixel tells the scale: scanners of 10 to 14 bits save their levels in 16.
+    """
+    levels = levels.astype(np.float32)
+    known = np.isfinite(levels)
+    top = float(levels.max(initial=0.0, where=known))
+    full_scale = next((depth for depth in DEPTHS if top <= depth), DEPTHS[-1])
+    levels = np.clip(np.where(known, levels, top), 0, full_scale)  # what is no number is paper
+    return (levels * (255.0 / full_scale) + 0.5).astype(np.uint8)

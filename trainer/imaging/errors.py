@@ -23,6 +23,18 @@ class ImageTooLarge(ImageError):
 
 
 class NoInk(ImageError):
-    """The image decodes, but nothing on it can be told from paper (or all of it is dark)."""
+    """The image decodes, but holds no writing: see the two kinds."""
 
     code = "no_ink"
+
+
+class Blank(NoInk):
+    """Nothing on the page can be told from paper."""
+
+    code = "blank"
+
+
+class TooMuchInk(NoInk):
+    """So much of the page is dark that it is a photograph or a black page, not writing."""
+
+    code = "too_much_ink"

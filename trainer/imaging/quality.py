@@ -1,15 +1,40 @@
 """What a person should be told about an image that was answered all the same: named warnings with a measured value.
 
-Judges measurements of ``ink.py``; never looks at pixels itself and never refuses (errors do that).
+Judges what ``ink.py`` found; never refuses (errors do that). The limits are in the artefact's manifest.
 """
 
 import dataclasses
 
+import cv2
+import numpy as np
+
+from trainer.imaging.decode import Page
 from trainer.imaging.ink import Ink
 
-LOW_RESOLUTION = 40  # pixels of the file along the writing's longest side, below which strokes merge
-LOW_CONTRAST = 48  # of 255, ink against paper
-CUT_OFF = 0.002  # share of the image's outermost pixels that is ink
+SHARPEST = 2.0  # pixels over which a central difference sees a step rise
+
+
+@dataclasses.dataclass(frozen=True)
+class Quality:
+    """The limits of the warnings. They change no canonical image, so they are not part of its fingerprint."""
+
+    blurred: float = 0.015  # at most: width of strokes' edges, as a share of the writing's longest side
+    low_resolution: float = 40  # at least: pixels of the file along the writing's longest side; below, strokes merge
+    low_contrast: float = 48  # at least: of 255, ink against paper
+    cut_off: float = 0.002  # at most: share of the image's outermost pixels that is ink
+    blank: float = 0.0005  # at least: share of the page that is ink; below it may be a dot of dirt
+    too_much_ink: float = 0.35  # at most: share of the page that is ink; above it may be a photograph
+
+    def warnings(self, ink: Ink, page: Page) -> "tuple[Warning_, ...]":
+        """Everything doubtful about the writing that was found on a page, most telling first."""
+        at_least = {"blank": ink.share, "low_resolution": ink.longest * page.shrink, "low_contrast": ink.typical}
+        at_most = {"too_much_ink": ink.share, "blurred": edge_width(ink), "cut_off": ink.at_border}
+        limits = dataclasses.asdict(self)
+        missed = [(code, value) for code, value in at_least.items() if value < limits[code]]
+        missed += [(code, value) for code, value in at_most.items() if value > limits[code]]
+        if page.more:
+            missed.append(("first_page", 2.0))  # at least two pages, of which one is read
+        return tuple(Warning_(code, value, limits.get(code, 1)) for code, value in missed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,14 +46,25 @@ class Warning_:
     limit: float
 
 
-def warnings_of(ink: Ink) -> tuple[Warning_, ...]:
-    """Everything doubtful about the writing that was found."""
-    longest = max(ink.mask.shape) / ink.scale
-    found = []
-    if longest < LOW_RESOLUTION:
-        found.append(Warning_("low_resolution", longest, LOW_RESOLUTION))
-    if ink.darkness < LOW_CONTRAST:
-        found.append(Warning_("low_contrast", ink.darkness, LOW_CONTRAST))
-    if ink.at_border > CUT_OFF:
-        found.append(Warning_("cut_off", ink.at_border, CUT_OFF))
-    return tuple(found)
+def edge_width(ink: Ink) -> float:
+    """How far the darkness of strokes takes to rise, as a share of the writing's longest side.
+
+    The steepest tenth of all edges counts, so a worn pen or a pencil's grain is not blur. The two pixels that the
+    sharpest edge takes are not counted, so the canvas does not matter: sharp scans have about 0, at whatever size.
+    """
+    darkness = cv2.copyMakeBorder(ink.darkness, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    mask = cv2.copyMakeBorder(ink.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    square = np.ones((3, 3), np.uint8)
+    outline = cv2.subtract(cv2.dilate(mask, square), cv2.erode(mask, square)) > 0
+    across = cv2.Sobel(darkness, cv2.CV_16S, 1, 0)[outline].astype(np.float32)
+    down = cv2.Sobel(darkness, cv2.CV_16S, 0, 1)[outline].astype(np.float32)
+    slopes = np.sqrt(across * across + down * down) / 8  # Sobel's weights add up to 8 levels a pixel
+    steep = np.partition(slopes, int(0.9 * (slopes.size - 1)))[int(0.9 * (slopes.size - 1))]
+    width = ink.typical / max(float(steep), 1e-3)
+    return float(max(0.0, width - SHARPEST) / max(ink.mask.shape))
+
+
+def score(warnings: "tuple[Warning_, ...]") -> float:
+    """One number for how good an image is: 1 without warnings, else the worst measure as a share of its limit."""
+    judged = [w for w in warnings if w.code != "first_page"]
+    return min([1.0, *(min(w.value, w.limit) / max(w.value, w.limit, 1e-9) for w in judged)])
