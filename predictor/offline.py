@@ -28,12 +28,12 @@ FORMATS = ("table", "csv", "jsonl")
 def main(arguments: list[str] | None = None) -> int:
     """Print one row for each image; 1 when the model cannot be opened or an image could not be answered."""
     flags = Parser(prog="python -m predictor.offline", description=__doc__)
-    flags.add_argument("model", metavar="MODEL", help="the artefact's folder")
+    flags.add_argument("model", metavar="MODEL", help="the artefact's folder, may be gs://")
     flags.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image file, or folder of image files")
     flags.add_argument("--format", choices=FORMATS, default="table", help="table, csv or jsonl (default: table)")
     options = flags.parse_args(arguments)
     try:
-        model = Model(storage.local(options.model))
+        model = Model(storage.fetch(options.model))
         model.prove()
         files = list(_files(options.paths))
     except (BadArtifact, OSError) as error:

@@ -31,7 +31,8 @@ class Service:
         """
         limits = Limits(self._settings.max_image_bytes, self._settings.max_image_pixels)
         # A folder of its own: a second server on this machine must not change this one's model.
-        folder = storage.fetch(self._settings.model, Path(tempfile.mkdtemp(prefix="countersign-")) / "model")
+        own = Path(tempfile.mkdtemp(prefix="countersign-")) / "model"
+        folder = storage.fetch(self._settings.model, own, shown=False)
         model = Model(folder, self._settings.engine, limits)
         proven = model.prove()
         self._model = model  # from here on health says yes

@@ -16,9 +16,9 @@ EVERY = 5.0  # seconds between two lines where there is no terminal
 class Progress:
     """``with Progress("preparing", total=100) as progress: progress.show(3, loss=0.2)``."""
 
-    def __init__(self, title: str, total: int, later: int = 0):
+    def __init__(self, title: str, total: int, later: int = 0, unit: str = "images"):
         """``later`` is what will follow under other titles: it counts for the time left."""
-        self.title, self.total, self.later = title, total, later
+        self.title, self.total, self.later, self.unit = title, total, later, unit
         self._live = sys.stdout.isatty()
         self._bar: Bar | None = None
         self._began = self._spoke = time.monotonic()
@@ -67,7 +67,7 @@ class Progress:
         rate = self._done / max(1e-6, seconds)
         left = (self.total + self.later - self._done) / max(1e-6, rate)
         ahead = f"{_clock(left)} left" if left >= 1 else f"in {seconds:.1f} s"
-        return f"{rate:.0f} images/s  {_spell(self._values)}  {ahead}".replace("    ", "  ")
+        return f"{rate:.0f} {self.unit}/s  {_spell(self._values)}  {ahead}".replace("    ", "  ")
 
 
 def _clock(seconds: float) -> str:

