@@ -1,8 +1,11 @@
-"""Every dataset layout reads back what it places, is recognised by itself, and explains itself."""
+"""Every dataset layout reads back what it places, as a folder and in a zip, is recognised, and explains itself."""
+
+import shutil
+from pathlib import Path
 
 import pytest
 
-from trainer import corpora, plugins, samples
+from trainer import corpora, plugins, samples, sources
 from trainer.samples import Amount
 from trainer.samples import __main__ as command
 
@@ -12,37 +15,62 @@ def layout(request):
     return request.param
 
 
-def placed(corpus, tmp_path):
-    """Files of ten writers and every label the layout can say, placed by the layout itself."""
+@pytest.fixture(params=["folder", "zip"])
+def form(request, monkeypatch, tmp_path):
+    monkeypatch.setenv("COUNTERSIGN_CACHE", str(tmp_path / "cache"))
+    return request.param
+
+
+def placed(corpus, root: Path) -> dict[str, tuple[str, str]]:
+    """Files of ten writers and every label the layout can say, placed by the layout itself: (label, writer) by name."""
     labels = corpus.labels if corpus.labels is not None else ("signature", "text")
-    expected = {}
-    for label in labels or ("anything",):
+    rows = []
+    for label in labels or (corpus.called or "anything",):
         for writer in range(1, 11):
             for number in range(2):
-                place = corpus.place(label, f"{writer:03d}", number)
-                path = (tmp_path / place).with_suffix(".png")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(b"")
-                expected[path] = (label, f"{writer:03d}")
-    return expected
+                place = f"{corpus.place(label, f'{writer:03d}', number)}.png"
+                (root / place).parent.mkdir(parents=True, exist_ok=True)
+                (root / place).write_bytes(b"")
+                rows.append((place, label, f"{writer:03d}"))
+    for name, text in (corpus.index(rows) if corpus.index else {}).items():
+        (root / name).write_text(text)
+    return {place: (label, writer) for place, label, writer in rows}
 
 
-def test_a_layout_reads_back_the_labels_and_the_writers_it_placed(layout, tmp_path):
+def given(corpus, root: Path, form: str) -> str:
+    """What a person would name: the folder or its zip, with the label where the layout has none."""
+    path = shutil.make_archive(str(root), "zip", root.parent, root.name) if form == "zip" else str(root)
+    return path if corpus.labels != () or corpus.called else f"anything={path}"
+
+
+def test_a_layout_reads_back_the_labels_and_the_writers_it_placed(layout, form, tmp_path):
     corpus = plugins.load("corpora", layout)
-    expected = placed(corpus, tmp_path)
-    found = corpora.read(tmp_path, label="anything" if corpus.labels == () else None)
-    assert {sample.path: sample.label for sample in found} == {path: label for path, (label, _) in expected.items()}
+    root = tmp_path / "data" / (corpus.called or "scans")
+    expected = placed(corpus, root)
+    source = sources.bring(given(corpus, root, form))
+    reading = corpora.read(source.root, source.label, source.name)
+    assert reading.layout == layout, "found by detection"
+    assert {sample.name: sample.label for sample in reading.samples} == {n: label for n, (label, _) in expected.items()}
     together = {}
-    for sample in found:
-        together.setdefault(sample.group, set()).add(expected[sample.path][1])
+    for sample in reading.samples:
+        together.setdefault(sample.group, set()).add(expected[sample.name][1])
     assert all(len(writers) == 1 for writers in together.values()), "a group never mixes writers"
-    assert all(sample.writer is not None for sample in found)
+    assert all(sample.writer is not None for sample in reading.samples)
+    assert reading.left_out == 0
 
 
-def test_a_layout_is_found_by_detection(layout, tmp_path):
-    corpus = plugins.load("corpora", layout)
-    files = [path.relative_to(tmp_path) for path in placed(corpus, tmp_path)]
-    assert corpora.detect(files, labelled=corpus.labels == (), root=tmp_path) == layout
+def test_layouts_mix_and_their_writers_do_not(form, tmp_path):
+    brought = []
+    for name in plugins.names("corpora"):
+        corpus = plugins.load("corpora", name)
+        root = tmp_path / name / (corpus.called or "scans")
+        placed(corpus, root)
+        brought.append(sources.bring(given(corpus, root, form)))
+    readings = corpora.read_all([(source.label, source.root, source.name) for source in brought])
+    assert [reading.layout for reading in readings] == plugins.names("corpora")
+    assert len({reading.origin for reading in readings}) == len(readings)
+    groups = [{sample.group for sample in reading.samples} for reading in readings]
+    assert sum(map(len, groups)) == len(set().union(*groups))
 
 
 def test_a_layout_says_what_it_understands(layout):
@@ -51,11 +79,11 @@ def test_a_layout_says_what_it_understands(layout):
 
 def test_the_generated_dataset_can_be_written_in_it(layout, tmp_path):
     corpus = plugins.load("corpora", layout)
-    amount = Amount(layout, 3, 2, 2, 2)
+    amount = Amount(layout, 8, 1, 1, 1)
     if corpus.labels == ():
         with pytest.raises(SystemExit):
             command.main([str(tmp_path / "out"), "--layout", layout])
         assert not (tmp_path / "out").exists()
         return
     *_, done = samples.write(tmp_path / "out", amount, seed=1)
-    assert done == amount.images() == len(corpora.read(tmp_path / "out"))
+    assert done == amount.images() == len(corpora.read(tmp_path / "out").samples)

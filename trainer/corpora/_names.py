@@ -1,13 +1,42 @@
-"""Who may be behind a file name, where a layout does not say. No layout itself."""
+"""What layouts share: labels by name patterns, and who may be behind a file name. No layout itself."""
 
 import collections
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
+
+from trainer.corpora import Explained, Tree
 
 # With fewer different beginnings than this they are no documents: "img_0001" ... "img_0999" is one pile.
 MIN_DOCUMENTS = 8
+# Folders that people name by what is in them, and the label that means.
+LABEL_WORDS = {
+    "genuine": "genuine",
+    "real": "genuine",
+    "original": "genuine",
+    "forged": "forged",
+    "forgeries": "forged",
+    "forge": "forged",
+    "signature": "signature",
+    "signatures": "signature",
+    "text": "text",
+}
+# Folders into which people have split their data.
+PART = re.compile(r"(train|test|val|valid|validation|dev|eval)(ing)?", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[-_. ]+")
+
+
+def by_pattern(
+    pattern: str, reading: Callable[[re.Match[str]], tuple[str, str]], where: str = "stem"
+) -> Callable[[Tree], Explained]:
+    """An ``explain`` for layouts whose file names say all: every image whose name matches, in any folder."""
+    compiled = re.compile(pattern, re.IGNORECASE)
+
+    def explain(tree: Tree) -> Explained:
+        matches = ((file, compiled.fullmatch(getattr(file, where))) for file in tree.images)
+        return {file: reading(match) for file, match in matches if match}
+
+    return explain
 
 
 def documents(names: Mapping) -> dict:
@@ -37,9 +66,9 @@ def _telling_length(names: list[list[str]]) -> int:
     return 0
 
 
-def folder_or_document(files: list[PurePosixPath]) -> dict[PurePosixPath, str]:
+def folder_or_document(tree: Tree) -> dict[PurePosixPath, str]:
     """The top folder where there are many (a folder for each person), else what ``documents`` finds."""
-    folders = {file.parts[0] for file in files if len(file.parts) > 1}
+    folders = {file.parts[0] for file in tree.images if len(file.parts) > 1}
     if len(folders) >= MIN_DOCUMENTS:
-        return {file: file.parts[0] for file in files if len(file.parts) > 1}
-    return documents({file: file for file in files})
+        return {file: file.parts[0] for file in tree.images if len(file.parts) > 1}
+    return documents({file: file for file in tree.images})

@@ -1,25 +1,25 @@
 """``001/`` genuine, ``001_forg/`` forged: one folder for each writer and one for the forgeries of their signature.
 
-The form in which CEDAR, SigComp2011 and SVC2004 are usually passed around. Next: ``corpora/__init__.py``.
+The form in which CEDAR, SigComp2011 and SVC2004 are usually passed around, also below ``train/`` and ``test/``: a
+writer of both is one person. Next: ``corpora/__init__.py``.
 """
 
 from pathlib import PurePosixPath
 
-from trainer.corpora import Corpus
+from trainer.corpora import FOLDER_NAMES, Corpus, Explained, Tree
 
 FORGED = "_forg"
 
 
-def explain(files):
+def explain(tree: Tree) -> Explained:
     """Needs at least one pair of folders; a writer without forgeries is fine."""
-    files = list(files)
-    folders = {file.parts[0] for file in files if len(file.parts) == 2}
-    if not any(folder + FORGED in folders for folder in folders):
+    folders = {file.parent for file in tree.images}
+    if not any(folder.with_name(folder.name + FORGED) in folders for folder in folders if folder.name):
         return {}
-    return {file: _label_and_writer(file.parts[0]) for file in files if len(file.parts) == 2}
+    return {file: _label_and_writer(file.parent.name) for file in tree.images if file.parent.name}
 
 
-def _label_and_writer(folder):
+def _label_and_writer(folder: str) -> tuple[str, str]:
     if folder.endswith(FORGED):
         return "forged", folder.removesuffix(FORGED)
     return "genuine", folder
@@ -31,6 +31,7 @@ def place(label: str, writer: str, number: int) -> PurePosixPath:
 
 CORPUS = Corpus(
     "WRITER/IMAGE genuine and WRITER_forg/IMAGE forged, such as 001/ and 001_forg/",
+    FOLDER_NAMES,
     explain,
     place,
     ("genuine", "forged"),

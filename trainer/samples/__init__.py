@@ -18,6 +18,7 @@ from trainer.samples import hand, paper, pen, words
 from trainer.samples.letters import CURSIVE, CYRILLIC, GREEK, PRINT
 
 KINDS = ("genuine", "forged", "text")
+DATE = 1_577_836_800  # of every generated file: 1 January 2020
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,28 +60,30 @@ def write(out: Path, amount: Amount, seed: int) -> Iterator[int]:
     A layout that cannot name a label (paired folders hold no words) leaves those images out.
     """
     corpus = plugins.load("corpora", amount.layout)
-    done = 0
+    rows: list[tuple[str, str, str]] = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for count in pool.map(
-            lambda writer: _write_one(out, corpus, seed, writer, amount), range(1, amount.writers + 1)
+        for written in pool.map(
+            lambda writer: list(_write_one(out, corpus, seed, writer, amount)), range(1, amount.writers + 1)
         ):
-            done += count
-            yield done
+            rows += written
+            yield len(rows)
+    for name, text in (corpus.index(rows) if corpus.index else {}).items():
+        (out / name).write_text(text)
 
 
-def _write_one(out, corpus, seed, writer, amount):
-    done = 0
+def _write_one(out, corpus, seed, writer, amount) -> Iterator[tuple[str, str, str]]:
+    """The images of one person; yields (path, label, writer) of each."""
     for kind in KINDS:
         label = _label(corpus, kind)
         for number in range(getattr(amount, kind) if label else 0):
             data, suffix = image(seed, writer, kind, number)
             # Forgeries stand behind the genuine ones in layouts that call both "signature".
             place = corpus.place(label, f"{writer:03d}", number + (amount.genuine if kind == "forged" else 0))
-            path = out / place.with_name(place.name + suffix)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            done += 1
-    return done
+            place = place.with_name(place.name + suffix)
+            (out / place).parent.mkdir(parents=True, exist_ok=True)
+            (out / place).write_bytes(data)
+            os.utime(out / place, (DATE, DATE))  # records know files by their date: these are the same wherever written
+            yield str(place), label, f"{writer:03d}"
 
 
 def _label(corpus, kind):
