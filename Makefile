@@ -28,6 +28,9 @@ serve: $(VENV)/installed  ## serve the last trained model
 	$(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --model "$$($(BIN)/python -m trainer.run)"
 
 bench: $(VENV)/installed-dev  ## measure; not part of the tests
+	$(BIN)/python -m tests.bench.imaging
+	$(BIN)/python -m tests.bench.preparing
+	$(BIN)/python -m tests.bench.copies
 	$(BIN)/python -m tests.bench.training
 	$(BIN)/python -m tests.bench.startup
 

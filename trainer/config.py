@@ -14,8 +14,9 @@ from typing import Any
 
 import tomli_w
 
-from trainer import plugins
-from trainer.flags import BadSetting, Parser, between, given, option, parsed
+from trainer import plugins, storage
+from trainer.flags import BadSetting, Parser, between, given, one_of, option, parsed
+from trainer.imaging import INKS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,7 +39,9 @@ class Data:
     """
 
     train_dir: tuple[str, ...] = option(
-        (), "folder of images, or LABEL=PATH; may be given several times", metavar="[LABEL=]PATH"
+        (),
+        "folder, zip, CSV file or gs:// path of images, or LABEL=PATH; may be given several times",
+        metavar="[LABEL=]PATH",
     )
     test_dir: tuple[str, ...] = option(
         (), "the separate unseen set; without it a part of the training data is set aside", metavar="[LABEL=]PATH"
@@ -51,6 +54,12 @@ class Data:
     )
     writers: int = option(0, "people in the generated dataset; the problem knows its default", _whole(4, 100_000))
     strict: bool = option(False, "fail when any image cannot be read, instead of counting and naming it")
+    min_quality: float = option(
+        0.0, "leave out images to learn from that are worse: 1 is without warnings, see docs/imaging.md", between(0, 1)
+    )
+    drop_duplicates: bool = option(
+        False, "leave out images to learn from that (nearly) repeat one of --test-dir, instead of failing"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +80,11 @@ class Model:
     )
     image_width: int = option(
         0, "pixels of the canonical image; the problem knows its default", _whole(16, 1024), "PIXELS"
+    )
+    ink: str = option(
+        INKS[0],
+        f"{' or '.join(INKS)}; grey levels name the scanner, and are for reproducing old results",
+        one_of(*INKS),
     )
     dropout: float = option(0.5, "share of the last layer's features dropped while training", between(0, 0.95))
 
@@ -144,26 +158,29 @@ class Config:
         return self.learning() == other.learning()
 
 
-def parser() -> Parser:
-    """The command line of ``python -m trainer.task``."""
-    flags = Parser(prog="python -m trainer.task", description=HELP)
+def parser(prog: str = "python -m trainer.task") -> Parser:
+    """The command line of ``trainer.task`` and of ``trainer.prepare``."""
+    flags = Parser(prog=prog, description=HELP.replace("python -m trainer.task", prog))
     flags.add_argument(
         "--config",
-        type=Path,
         metavar="FILE",
-        help="TOML file with these settings, as written to config.toml by every run",
+        help="TOML file with these settings, as written to config.toml by every run; may be gs://",
     )
     for section in SECTIONS.values():
         flags.add_settings(section)
     return flags
 
 
-def from_command_line(arguments: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> Config:
+def from_command_line(
+    arguments: list[str] | None = None,
+    environment: Mapping[str, str] = os.environ,
+    prog: str = "python -m trainer.task",
+) -> Config:
     """Flags, environment and file to a ``Config``; exits with a message on anything unknown."""
-    flags = parser()
+    flags = parser(prog)
     options = flags.parse_args(arguments)
     try:
-        tables = load(options.config) if options.config else {}
+        tables = load(storage.fetch(options.config)) if options.config else {}
     except (OSError, BadSetting) as error:
         flags.error(f"--config {options.config}: {error}")
     from_vertex = {field: environment[name] for name, field in VERTEX.items() if environment.get(name)}
@@ -178,7 +195,7 @@ def from_command_line(arguments: list[str] | None = None, environment: Mapping[s
 def load(path: Path) -> dict[str, dict[str, Any]]:
     """Read a TOML file of settings, every name and value checked. Raises ``BadSetting``, ``OSError``."""
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text(errors="surrogateescape"))
     except ValueError as error:
         raise BadSetting(f"{str(path)!r} is not TOML: {error}") from None
     unknown = [name for name in tables if name not in SECTIONS]
@@ -199,7 +216,7 @@ def write(config: Config, path: Path) -> None:
     """The settings as TOML, what is not set left out, and the job dir too: the file describes a run, not its place."""
     output = dataclasses.replace(config.output, job_dir=None)
     tables = {name: _set_values(getattr(config, name)) for name in SECTIONS if name != "output"}
-    path.write_text(tomli_w.dumps({**tables, "output": _set_values(output)}))
+    path.write_text(tomli_w.dumps({**tables, "output": _set_values(output)}), errors="surrogateescape")
 
 
 def _set_values(section) -> dict[str, Any]:

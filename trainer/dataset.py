@@ -1,9 +1,11 @@
 """Shards to batches: streamed, shuffled, augmented, ready before the model asks. tf.data, on canonical images.
 
 An epoch's order and augmentation follow from (seed, epoch) alone, so a run that resumes at epoch 5 sees what an
-uninterrupted one would. Memory does not depend on the number of images.
+uninterrupted one would. Small parts are kept in memory, large ones stream from their shards: memory does not depend on
+the number of images.
 """
 
+import functools
 import math
 
 import tensorflow as tf
@@ -21,9 +23,13 @@ def training(
     records: Records, canvas: tuple[int, int], batch_size: int, seed: int, epoch: int, augment: bool
 ) -> tf.data.Dataset:
     """One epoch of (images ``uint8 [B, H, W, 1]``, targets) in whole batches; ``targets`` see ``_parse``."""
-    files = tf.random.experimental.stateless_shuffle(tf.constant(records.paths("train")), seed=[seed, epoch])
-    images = tf.data.TFRecordDataset(files, compression_type="GZIP")
-    images = images.shuffle(max(256, SHUFFLE // (canvas[0] * canvas[1])), seed=_mix(seed, epoch))
+    buffer = max(256, SHUFFLE // (canvas[0] * canvas[1]))
+    if records.images("train") <= buffer:  # all of it fits: read once, and the buffer mixes all
+        images = _kept(tuple(records.paths("train")))
+    else:
+        files = tf.random.experimental.stateless_shuffle(tf.constant(records.paths("train")), seed=[seed, epoch])
+        images = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    images = images.shuffle(buffer, seed=_mix(seed, epoch))
     images = images.batch(batch_size, drop_remainder=True).map(lambda e: _parse(e, canvas), num_parallel_calls=1)
     if augment:
         images = images.enumerate().map(
@@ -34,8 +40,16 @@ def training(
 
 def validation(records: Records, canvas: tuple[int, int], batch_size: int) -> tf.data.Dataset:
     """The validation part as it is, in order, the last batch maybe smaller."""
-    images = tf.data.TFRecordDataset(records.paths("validation"), compression_type="GZIP").batch(batch_size)
-    return images.map(lambda e: _parse(e, canvas), num_parallel_calls=1).prefetch(4)
+    small = records.images("validation") <= SHUFFLE // (canvas[0] * canvas[1])
+    paths = tuple(records.paths("validation"))
+    images = _kept(paths) if small else tf.data.TFRecordDataset(paths, compression_type="GZIP")
+    return images.batch(batch_size).map(lambda e: _parse(e, canvas), num_parallel_calls=1).prefetch(4)
+
+
+@functools.lru_cache(maxsize=2)
+def _kept(paths: tuple[str, ...]) -> tf.data.Dataset:
+    """Shards that are read and unpacked once and then kept in memory, for every epoch."""
+    return tf.data.TFRecordDataset(paths, compression_type="GZIP").cache()
 
 
 def jitter(images, seed):

@@ -1,86 +1,190 @@
-"""Folders people name -> labelled samples -> parts that share no writer -> records of canonical images.
+"""``python -m trainer.prepare``: what people name as data -> a survey -> an audit -> parts -> records.
 
-Knows settings and problems, not models. Next: ``records.py`` writes what is chosen here, ``fit.py`` learns from it.
+The first half of ``trainer.task``, which calls it; takes the same flags. Knows settings and problems, not models. Next:
+``survey.py`` looks at images, ``audit/`` judges them, ``splits.py`` deals them, ``records.py`` writes them.
 """
 
 import dataclasses
+import datetime
+import hashlib
+import json
 import shutil
-from pathlib import Path
+import sys
+from typing import Any
 
-from trainer import corpora, plugins, records, samples, splits, storage
+from trainer import config, corpora, plugins, quiet, records, run, samples, sources, splits, storage
+from trainer.audit.examine import Audit, examine
+from trainer.audit.families import leaders
 from trainer.config import Config
+from trainer.corpora import Reading, Sample
+from trainer.errors import UserError
 from trainer.imaging import Imaging
 from trainer.problems import Problem
 from trainer.progress import Progress
 from trainer.run import Run
+from trainer.sources import Source
+from trainer.survey import Survey, identity, survey
+
+
+class UnreadableImages(UserError):
+    """``--strict``: images were refused; the message names them."""
+
+
+class RepeatedImages(UserError):
+    """Images to learn from (nearly) repeat images of the test; the message says which and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What a run learns from and is judged by: ``unseen`` stays raw files, because that is what is judged."""
+    """What a run learns from and is judged by.
+
+    ``unseen`` stays raw files, because that is what is judged; ``audit`` is the JSON of ``audit.examine``.
+    """
 
     records: records.Records
-    unseen: list[corpora.Sample]
+    unseen: list[Sample]
     imaging: Imaging
+    audit: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Everything that was named, as it was read; labels are the problem's. The last ``tests`` readings are tests."""
+
+    given: list[Source]
+    readings: list[Reading]
+    tests: int
+
+    def learnt(self) -> list[Sample]:
+        """The samples to learn from."""
+        return [s for reading in self.readings[: len(self.readings) - self.tests] for s in reading.samples]
+
+    def tested(self) -> list[Sample]:
+        """The samples of --test-dir."""
+        return [s for reading in self.readings[len(self.readings) - self.tests :] for s in reading.samples]
 
 
 def prepare(wanted: Config, problem: Problem, place: Run) -> Prepared:
     """Everything up to training. Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``."""
-    _check_places(wanted, place)
-    parts = _parts(wanted, problem, place)
-    labels = tuple(sorted({sample.label for sample in parts["train"]}))
-    if len(labels) < problem.min_labels:
-        raise corpora.UnknownLayout(
-            f"all images have the label {labels[0]!r}; at least {problem.min_labels} labels are needed "
-            "(--train-dir LABEL=PATH)"
-        )
-    _check_labels(parts["test"], labels)
-    imaging = Imaging(wanted.model.image_height, wanted.model.image_width)
-    unseen = parts.pop("test")
-    if wanted.data.strict:  # now, not after an hour of training
-        records.check_readable(unseen, imaging)
-    prepared = records.prepare(parts, labels, imaging, place.records, wanted.data.strict)
-    _check_counts(prepared)
-    return Prepared(prepared, unseen, imaging)
+    data = _read(wanted, problem, place)
+    imaging = Imaging(wanted.model.image_height, wanted.model.image_width, ink=wanted.model.ink)
+    everything = [*data.learnt(), *data.tested()]
+    source = _source(wanted, problem, everything)
+    found = records.existing(place.records, source, imaging)
+    if not found:
+        labels = _labels(data, problem)
+        place.record(wanted)  # from here on an interrupted run is found again
+        try:
+            look = survey(everything, imaging, place.survey)
+            if wanted.data.strict:
+                _check_readable(look)
+            judged = examine(look, data.readings, data.tests, problem.label_of)
+            _write_audit(place, judged)
+            found = _deal(wanted, problem, data, labels, look, judged, place, source)
+        except UserError:
+            place.settings.unlink(missing_ok=True)  # which a person will change now, for the same folder
+            raise
+        look.forget()
+    known = {(sample.origin, sample.name): sample for sample in everything}
+    unseen = [_relabelled(known[key], problem) for key in found.unseen]
+    return Prepared(found, unseen, imaging, json.loads(place.audit.read_text()))
 
 
-def _parts(wanted: Config, problem: Problem, place: Run) -> dict[str, list[corpora.Sample]]:
-    """Train, validation and test samples, labelled in the problem's words."""
-    folders = [_labelled(folder) for folder in wanted.data.train_dir] or _generated(wanted, problem, place)
-    found = _relabelled(corpora.read_all(folders), problem)
-    fraction = 0.0 if wanted.data.test_dir else wanted.data.test_fraction
-    parts = splits.split(found, wanted.data.validation_fraction, fraction, wanted.training.seed, problem.by_writer)
-    if wanted.data.test_dir:
-        # Read together with the training folders, so that a file named in both is found.
-        whole = corpora.read_all([*folders, *map(_labelled, wanted.data.test_dir)])
-        parts["test"] = _relabelled(whole[len(found) :], problem)
-    for part, chosen in parts.items():
+def resolved(wanted: Config, problem: Problem) -> Config:
+    """What was left to the problem, written out: the settings a run records are complete."""
+    model, data = wanted.model, wanted.data
+    height, width = problem.canvas
+    model = dataclasses.replace(
+        model,
+        backbone=model.backbone or problem.backbone,
+        image_height=model.image_height or height,
+        image_width=model.image_width or width,
+    )
+    if not data.train_dir:
+        data = dataclasses.replace(data, writers=data.writers or problem.generated.writers)
+    return dataclasses.replace(wanted, model=model, data=data)
+
+
+def _read(wanted: Config, problem: Problem, place: Run) -> Data:
+    """Bring and read every folder, and say as what."""
+    _check_places(wanted)
+    learn = [sources.bring(path) for path in wanted.data.train_dir] or [_generated(wanted, problem, place)]
+    test = [sources.bring(path) for path in wanted.data.test_dir]
+    readings = corpora.read_all((source.label, source.root, source.name) for source in [*learn, *test])
+    for reading in readings:
+        left_out = f", {reading.left_out} more are not named by its index" if reading.left_out else ""
+        print(f"  {reading.origin}: {reading.layout}, {_summary(reading.samples)}{left_out}", flush=True)
+    return Data([*learn, *test], readings, len(test))
+
+
+def _deal(
+    wanted: Config, problem: Problem, data: Data, labels: tuple[str, ...], look: Survey, judged: Audit, place: Run,
+    source: str,
+) -> records.Records:  # fmt: skip
+    """Parts that share neither a writer nor a copy, written as records."""
+    settings, learnt = wanted.data, len(data.learnt())
+    every = [_relabelled(sample, problem) for sample in look.samples]
+    dropped = _repeated(every, judged, learnt, settings.drop_duplicates)
+    twins = [(i, j) for i, j in judged.twins if j < learnt]
+    fraction = 0.0 if data.tests else settings.test_fraction
+    seed = wanted.training.seed
+    parts = splits.split(every[:learnt], settings.validation_fraction, fraction, seed, problem.by_writer, twins)
+    unseen = parts.pop("test") if not data.tests else every[learnt:]
+    parts.pop("test", None)
+    for part, chosen in (*parts.items(), ("test", unseen)):
         print(f"  {part}: {_summary(chosen)}", flush=True)
-    return parts
+    poor = {
+        (sample.origin, sample.name): f"quality {quality:.2f} is below --min-quality {settings.min_quality:g} ({why})"
+        for sample, quality, why in zip(every, look.facts.quality.tolist(), look.facts.warnings, strict=True)
+        if quality < settings.min_quality
+    }
+    described = [
+        {
+            "path": given.given,
+            "layout": reading.layout,
+            "images": len(reading.samples),
+            "generation": identity(reading.samples),
+        }
+        for given, reading in zip(data.given, data.readings, strict=True)
+    ]
+    names = [(sample.origin, sample.name) for sample in unseen]
+    found = records.write(
+        look, parts, labels, place.records, source, {**poor, **dropped}, sources=described, unseen=names
+    )
+    _check_counts(found)
+    return found
 
 
-def _check_places(wanted: Config, place: Run) -> None:
-    """A run that writes below its own data would be learnt from by the next."""
-    for folder in (*wanted.data.train_dir, *wanted.data.test_dir):
-        data = _labelled(folder)[1].resolve()
-        for kind, mine in (("--job-dir", place.folder), ("--model-dir", place.model)):
-            if data in (mine.resolve(), *mine.resolve().parents):
-                raise corpora.OverlappingData(
-                    f"{kind} {str(mine)!r} is inside the images of {folder!r}; choose another"
-                )
+def _repeated(every: list[Sample], judged: Audit, learnt: int, drop: bool) -> dict[tuple[str, str], str]:
+    """Images to learn from that repeat an image of --test-dir, with the reason. Raises ``RepeatedImages``."""
+    family = leaders(len(every), judged.twins)
+    tested = {family[number]: number for number in range(learnt, len(every))}
+    pairs = [(number, tested[family[number]]) for number in range(learnt) if family[number] in tested]
+    found = {(every[i].origin, every[i].name): f"repeats the test image {every[j].name}" for i, j in pairs}
+    if found and not drop:
+        i, j = pairs[0]
+        raise RepeatedImages(
+            f"{len(found)} training images (nearly) repeat images of --test-dir, for example {str(every[i].path)!r} "
+            f"and {str(every[j].path)!r}; take them out, or give --drop-duplicates to learn without them"
+        )
+    return found
 
 
-def _labelled(folder: str) -> tuple[str | None, Path]:
-    """``LABEL=PATH`` or ``PATH``; a path that exists wins over its reading as a label."""
-    label, equals, path = folder.partition("=")
-    if not (path if equals else folder):
-        raise corpora.UnknownLayout(f"{folder!r} names no folder; it has to be PATH or LABEL=PATH")
-    if not equals or not label or Path(folder).exists() or "/" in label:
-        return None, storage.local(folder)
-    return label, storage.local(path)
+def _check_places(wanted: Config) -> None:
+    """A run that writes below its own data would be learnt from by the next. Raises ``OverlappingData``."""
+    for given in (*wanted.data.train_dir, *wanted.data.test_dir):
+        data = _absolute(sources.split_label(given)[1])
+        for kind, mine in (("--job-dir", wanted.output.job_dir), ("--model-dir", wanted.output.model_dir)):
+            if mine and f"{_absolute(mine)}/".startswith(f"{data}/"):
+                raise corpora.OverlappingData(f"{kind} {mine!r} is inside the images of {given!r}; choose another")
 
 
-def _generated(wanted: Config, problem: Problem, place: Run) -> list[tuple[None, Path]]:
+def _absolute(path: str) -> str:
+    """One spelling for a path, also on Cloud Storage."""
+    return path.rstrip("/") if storage.is_remote(path) else str(storage.local(path).resolve())
+
+
+def _generated(wanted: Config, problem: Problem, place: Run) -> Source:
     """The generated dataset, written once into the run's folder; complete or absent."""
     folder = place.folder / "samples"
     if not folder.is_dir():
@@ -91,20 +195,34 @@ def _generated(wanted: Config, problem: Problem, place: Run) -> list[tuple[None,
             for done in samples.write(partial, amount, wanted.training.seed):
                 progress.show(done)
         partial.rename(folder)
-    return [(None, folder)]
+    return Source("generated", None, folder, "samples")
 
 
-def _relabelled(found: list[corpora.Sample], problem: Problem) -> list[corpora.Sample]:
-    return [dataclasses.replace(sample, label=problem.label_of(sample.label)) for sample in found]
+def _relabelled(sample: Sample, problem: Problem) -> Sample:
+    return dataclasses.replace(sample, label=problem.label_of(sample.label))
 
 
-def _check_labels(unseen: list[corpora.Sample], labels: tuple[str, ...]) -> None:
-    """A test label that was never trained cannot be answered."""
-    for label in sorted({sample.label for sample in unseen} - set(labels)):
+def _labels(data: Data, problem: Problem) -> tuple[str, ...]:
+    """The labels that are learnt. Raises ``UnknownLayout`` for too few, or for one that only the test has."""
+    labels = tuple(sorted({problem.label_of(sample.label) for sample in data.learnt()}))
+    if len(labels) < problem.min_labels:
+        raise corpora.UnknownLayout(
+            f"all images have the label {labels[0]!r}; at least {problem.min_labels} labels are needed "
+            "(--train-dir LABEL=PATH)"
+        )
+    for label in sorted({problem.label_of(sample.label) for sample in data.tested()} - set(labels)):
         raise corpora.UnknownLayout(
             f"--test-dir holds the label {label!r}, which no training image has{plugins.nearest(label, list(labels))}; "
             f"trained are: {', '.join(labels)}"
         )
+    return labels
+
+
+def _check_readable(look: Survey) -> None:
+    refused = look.refused()
+    if refused:
+        shown = "\n".join(f"  {look.samples[number].path}: {reason}" for number, reason in refused[:20])
+        raise UnreadableImages(f"{len(refused)} of {len(look.samples)} images cannot be read (--strict):\n{shown}")
 
 
 def _check_counts(prepared: records.Records) -> None:
@@ -113,13 +231,59 @@ def _check_counts(prepared: records.Records) -> None:
         for label, count in counts.items():
             if count == 0:
                 path, reason = prepared.refused[0]
+                shutil.rmtree(prepared.folder)
                 raise splits.TooFewSamples(
-                    f"no readable {label!r} image is left for the {part} part; {len(prepared.refused)} could not be "
-                    f"read, for example {path}: {reason}"
+                    f"no {label!r} image is left for the {part} part; {len(prepared.refused)} were left out, "
+                    f"for example {path}: {reason}"
                 )
 
 
-def _summary(chosen: list[corpora.Sample]) -> str:
+def _source(wanted: Config, problem: Problem, everything: list[Sample]) -> str:
+    """Changes when a file, its label, its writer or its part does."""
+    told = [wanted.data.validation_fraction, wanted.data.test_fraction, wanted.data.min_quality]
+    told += [wanted.data.drop_duplicates, wanted.training.seed, problem.by_writer, len(wanted.data.test_dir)]
+    digest = hashlib.sha256(json.dumps([identity(everything), told]).encode())
+    for sample in everything:
+        digest.update(json.dumps([problem.label_of(sample.label), sample.writer]).encode())
+    return digest.hexdigest()[:16]
+
+
+def _write_audit(place: Run, judged: Audit) -> None:
+    partial = place.audit.with_suffix(".partial")
+    partial.write_text(json.dumps(judged.content, indent=1) + "\n")
+    partial.replace(place.audit)
+    for finding in judged.findings:
+        if finding.severity != "note":
+            print(f"  {finding.severity}: {finding.message}", flush=True)
+
+
+def _summary(chosen: list[Sample]) -> str:
     labels = sorted({sample.label for sample in chosen})
     each = ", ".join(f"{sum(s.label == label for s in chosen)} {label}" for label in labels)
     return f"{len(chosen)} images ({each}) of {len({s.group for s in chosen})} writers, documents or single images"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prepare a run's records without training; ``trainer.task`` with the same flags goes on from there."""
+    wanted = config.from_command_line(arguments, prog="python -m trainer.prepare")
+    quiet.import_tensorflow()
+    problem = plugins.load("problems", wanted.model.problem)
+    wanted = resolved(wanted, problem)
+    try:
+        with run.open_run(wanted, datetime.datetime.now()) as place:
+            prepared = prepare(wanted, problem, place)
+            place.save()
+    except (UserError, OSError) as error:
+        print(f"python -m trainer.prepare: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here")
+        return 130
+    held = ", ".join(f"{prepared.records.images(part)} {part}" for part in prepared.records.counts)
+    print(f"records: {prepared.records.folder} ({held}, {len(prepared.records.refused)} left out)")
+    return 0
+
+
+if __name__ == "__main__":
+    quiet.print_any_name()
+    raise SystemExit(main())

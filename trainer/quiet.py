@@ -5,6 +5,7 @@ Errors still raise; later messages of severity error are still printed.
 
 import contextlib
 import os
+import sys
 import threading
 
 _ONE_AT_A_TIME = threading.RLock()
@@ -42,3 +43,9 @@ def _closed():
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+def print_any_name() -> None:
+    """File names may be no text; printing one must not end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

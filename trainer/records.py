@@ -1,14 +1,13 @@
 """Canonical images on disk: TFRecord shards and a manifest that says what they are and what was refused.
 
-The costly work (decode, ink) is done once, in parallel. Knows splits and imaging, not models. Next: ``dataset.py``
+What a survey has seen, dealt to the parts of a split, once. Knows parts and imaging, not models. Next: ``dataset.py``
 streams them.
 """
 
 import collections
-import concurrent.futures
 import dataclasses
-import hashlib
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -18,10 +17,12 @@ import numpy as np
 
 from trainer.corpora import Sample
 from trainer.errors import UserError
-from trainer.imaging import ImageError, Imaging, canonicalise
-from trainer.progress import Progress
+from trainer.imaging import Imaging
+from trainer.survey import Survey
 
 FILE = "manifest.json"
+Key = tuple[str, str]  # of an image: origin and name
+Wanted = dict[Key, tuple[str, Sample]]  # the part of each image, and its sample with the label to learn
 SHARD_IMAGES = 2048  # a shard of 64 x 128 images is about 2 MB compressed
 
 
@@ -29,13 +30,14 @@ class RecordsChanged(UserError):
     """The records in a job dir were made from other data or by another imaging; the message says to prepare again."""
 
 
-class UnreadableImages(UserError):
-    """``--strict``: images were refused; the message names them."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """What is prepared: shards and counts by part, (path, reason) of what was refused, what the images came from."""
+    """What is prepared.
+
+    Shards and counts by part, (image, reason) of what was refused or left out, the imaging's fingerprint, ``source``
+    that changes with the data, ``sources`` as they were given with the generation of each, and the (origin, name) of
+    the ``unseen`` images, which stay files.
+    """
 
     folder: Path
     labels: tuple[str, ...]
@@ -44,6 +46,8 @@ class Records:
     refused: list[tuple[str, str]]
     imaging: str
     source: str
+    sources: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    unseen: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
     def images(self, part: str) -> int:
         """How many images a part holds."""
@@ -54,110 +58,123 @@ class Records:
         return [str(self.folder / name) for name in self.shards[part]]
 
 
-def prepare(
+def existing(folder: Path, source: str, imaging: Imaging) -> Records | None:
+    """The records in a folder, if there are any. Raises ``RecordsChanged`` when they are of something else."""
+    if not (folder / FILE).is_file():
+        return None
+    found = read(folder)
+    again = "prepare again: delete the job dir's records and checkpoints, or choose another --job-dir"
+    if found.imaging != imaging.fingerprint():
+        raise RecordsChanged(
+            f"the records were made by imaging {found.imaging}, this run wants {imaging.fingerprint()}; {again}"
+        )
+    if found.source != source:
+        raise RecordsChanged(
+            f"the images, their labels or their split have changed since the records were made; {again}"
+        )
+    return found
+
+
+def write(
+    look: Survey,
     parts: dict[str, list[Sample]],
     labels: tuple[str, ...],
-    imaging: Imaging,
     folder: Path,
-    strict: bool = False,
+    source: str,
+    left_out: dict[Key, str] | None = None,
+    **more: Any,
 ) -> Records:
-    """Write the shards of every part, or find that they are there already.
+    """Write the shards of every part; complete or absent: written aside and moved in one step.
 
-    Complete or absent: shards are written aside and moved in one step. Raises ``RecordsChanged`` and, with ``strict``,
-    ``UnreadableImages``.
+    Samples are taken from the survey by origin and name; ``left_out`` gives the reason for those that are not wanted.
+    The same survey and parts give the same shards.
     """
-    source = _identity(parts, labels)
-    if (folder / FILE).is_file():
-        return _checked(read(folder), source, imaging)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    writers = {
-        group: index for index, group in enumerate(sorted({s.group for chosen in parts.values() for s in chosen}))
-    }
-    shards: dict[str, list[str]] = {}
-    counts: dict[str, dict[str, int]] = {}
-    refused: list[tuple[str, str]] = []
-    with Progress("preparing", sum(map(len, parts.values()))) as progress:
-        for part, samples in parts.items():
-            ordered = _mixed(samples) if part == "train" else samples
-            seen = progress.counted(_seen_in_order(ordered, imaging))
-            shards[part], counts[part] = _write_part(part, seen, labels, writers, partial, refused)
-    if refused and strict:
-        raise _unreadable(refused, progress.total)
-    records = Records(partial, labels, shards, counts, refused, imaging.fingerprint(), source)
+    wanted = {(s.origin, s.name): (part, s) for part, chosen in parts.items() for s in chosen}
+    refused = _left_out(look, wanted, left_out or {})
+    names, counts = _write_shards(look, wanted, list(parts), labels, partial)
+    records = Records(partial, labels, names, counts, refused, look.imaging.fingerprint(), source, **more)
     (partial / FILE).write_text(
         json.dumps({k: v for k, v in dataclasses.asdict(records).items() if k != "folder"}, indent=1) + "\n"
     )
+    shutil.rmtree(folder, ignore_errors=True)  # shards without a manifest: a copy that was interrupted
     os.replace(partial, folder)
     return read(folder)
 
 
-def check_readable(samples: list[Sample], imaging: Imaging) -> None:
-    """Raises ``UnreadableImages`` when any of the images cannot be canonicalised."""
-    refused = [(str(s.path), reason) for s, _, reason in _seen_in_order(samples, imaging) if reason is not None]
-    if refused:
-        raise _unreadable(refused, len(samples))
+def _left_out(look: Survey, wanted: Wanted, reasons: dict[Key, str]) -> list[tuple[str, str]]:
+    """Take what cannot or shall not be used out of what is wanted; (path, reason) of each."""
+    refused, found = dict(look.refused()), []
+    for number, sample in enumerate(look.samples):
+        key = (sample.origin, sample.name)
+        if key in wanted and (reason := refused.get(number) or reasons.get(key)):
+            found.append((str(sample.path), reason))
+            del wanted[key]
+    return found
 
 
-def _unreadable(refused: list[tuple[str, str]], total: int) -> UnreadableImages:
-    shown = "\n".join(f"  {path}: {reason}" for path, reason in refused[:20])
-    return UnreadableImages(f"{len(refused)} of {total} images cannot be read (--strict):\n{shown}")
-
-
-def _mixed(samples: list[Sample]) -> list[Sample]:
-    """In an order without order: a shuffle buffer that is smaller than the data mixes only what lies near."""
-    return [samples[i] for i in np.random.default_rng(0).permutation(len(samples))]
+def _write_shards(look: Survey, wanted: Wanted, parts: list[str], labels: tuple[str, ...], folder: Path):
+    """The names of the shards and the counts of the labels, by part."""
+    groups = sorted({sample.group for _, sample in wanted.values()})
+    writers = {group: number for number, group in enumerate(groups)}
+    images = collections.Counter(part for part, _ in wanted.values())
+    counts = {part: dict.fromkeys(labels, 0) for part in parts}
+    shards = {part: _Shards(part, folder, images[part]) for part in parts}
+    for number, image in look.images():
+        known = look.samples[number]
+        if (found := wanted.get((known.origin, known.name))) is None:
+            continue
+        part, sample = found
+        counts[part][sample.label] += 1
+        shards[part].write(_example(image, labels.index(sample.label), writers[sample.group]))
+    for shard in shards.values():
+        shard.close()
+    return {part: shard.names for part, shard in shards.items()}, counts
 
 
 def read(folder: Path) -> Records:
     """What a folder of records holds."""
     values = json.loads((folder / FILE).read_text())
-    values["refused"] = [tuple(pair) for pair in values["refused"]]
+    for name in ("refused", "unseen"):
+        values[name] = [tuple(pair) for pair in values.get(name, ())]
     return Records(folder=folder, **{**values, "labels": tuple(values["labels"])})
 
 
-def _write_part(part, seen, labels, writers, folder, refused):
-    """(sample, image, reason) to shards in the given order: the same data, the same shards."""
-    import tensorflow as tf
+class _Shards:
+    """The files of one part.
 
-    compressed = tf.io.TFRecordOptions("GZIP", compression_level=1)
-    counts: dict[str, int] = dict.fromkeys(labels, 0)
-    names: list[str] = []
-    writer: Any = None
-    for sample, image, reason in seen:
-        if image is None:
-            refused.append((str(sample.path), reason))
-            continue
-        if sum(counts.values()) % SHARD_IMAGES == 0:
-            if writer:
-                writer.close()
-            names.append(f"{part}-{len(names):05d}.tfrecord.gz")
-            writer = tf.io.TFRecordWriter(str(folder / names[-1]), compressed)
-        counts[sample.label] += 1
-        writer.write(_example(image, labels.index(sample.label), writers[sample.group]))
-    if writer:
-        writer.close()
-    return names, counts
+    Training images go to a shard by lot and lie there in no order: a shuffle buffer that is smaller than the data mixes
+    only what lies near, and an epoch that ends with one label teaches that label. The other parts keep their order.
+    """
 
+    def __init__(self, part: str, folder: Path, images: int):
+        import tensorflow as tf
 
-def _seen_in_order(samples, imaging: Imaging, ahead: int = 256):
-    """Canonicalise in threads (the decoders release the interpreter), at most ``ahead`` images before the reader."""
-    waiting: collections.deque[concurrent.futures.Future] = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for sample in samples:
-            waiting.append(pool.submit(_see, sample, imaging))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        self._folder, self._mixed = folder, part == "train"
+        self.names = [f"{part}-{number:05d}.tfrecord.gz" for number in range(math.ceil(images / SHARD_IMAGES))]
+        self._writers = [tf.io.TFRecordWriter(str(folder / f"{name}.ordered")) for name in self.names]
+        lots = np.arange(images) // SHARD_IMAGES
+        self._lots = iter(np.random.default_rng(0).permutation(lots) if self._mixed else lots)
 
+    def write(self, example: bytes) -> None:
+        self._writers[next(self._lots)].write(example)
 
-def _see(sample: Sample, imaging: Imaging):
-    try:
-        return sample, canonicalise(sample.path.read_bytes(), imaging).image, None
-    except (ImageError, OSError) as error:
-        return sample, None, str(error)
+    def close(self) -> None:
+        """Pack the files, one at a time, so that memory holds no more than one of them."""
+        import tensorflow as tf
+
+        for number, (name, writer) in enumerate(zip(self.names, self._writers, strict=True)):
+            writer.close()
+            ordered = self._folder / f"{name}.ordered"
+            examples = [example.numpy() for example in tf.data.TFRecordDataset(str(ordered))]
+            order = np.random.default_rng(number).permutation(len(examples)) if self._mixed else range(len(examples))
+            packed = tf.io.TFRecordOptions("GZIP", compression_level=1)
+            with tf.io.TFRecordWriter(str(self._folder / name), packed) as shard:
+                for place in order:
+                    shard.write(examples[place])
+            ordered.unlink()
 
 
 def _example(image, label: int, writer: int) -> bytes:
@@ -169,27 +186,3 @@ def _example(image, label: int, writer: int) -> bytes:
         "writer": tf.train.Feature(int64_list=tf.train.Int64List(value=[writer])),
     }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-
-
-def _identity(parts, labels) -> str:
-    """Changes when a file (by size or date), its label, its writer or its part does."""
-    digest = hashlib.sha256(json.dumps(labels).encode())
-    for part, samples in sorted(parts.items()):
-        for sample in samples:
-            stat = sample.path.stat()
-            content = [part, sample.origin, sample.name, sample.label, sample.writer, stat.st_size, stat.st_mtime_ns]
-            digest.update(json.dumps(content).encode())
-    return digest.hexdigest()[:16]
-
-
-def _checked(records: Records, source: str, imaging: Imaging) -> Records:
-    again = f"prepare again: delete {str(records.folder)!r} and its run's checkpoints, or choose another --job-dir"
-    if records.imaging != imaging.fingerprint():
-        raise RecordsChanged(
-            f"the records were made by imaging {records.imaging}, this run wants {imaging.fingerprint()}; {again}"
-        )
-    if records.source != source:
-        raise RecordsChanged(
-            f"the images, their labels or their split have changed since the records were made; {again}"
-        )
-    return records

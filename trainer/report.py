@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from trainer.audit import told, verifier
 from trainer.evaluate import Evaluation
 from trainer.judge import Judge
 
@@ -24,13 +25,14 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     refused = [{"path": path, "reason": reason} for path, reason in [*refused_before, *evaluation.refused]]
     content = {**facts, judge.key: evaluation.metrics, "refused": refused}
+    content["suspect"] = [finding.describe() for finding in verifier.findings(content)]
     (folder / "report.json").write_text(json.dumps(content, indent=2) + "\n")
     truth = [sample.label for sample in evaluation.samples]
     plots = judge.plots(evaluation.vectors, truth, evaluation.metrics)
     plots["training.png"] = lambda axes: _history(axes, facts["history"])
     for name, draw in plots.items():
         _plot(folder / name, draw)
-    lines = _lines(judge.table(evaluation.metrics), list(plots), facts, refused)
+    lines = _lines(judge.table(evaluation.metrics), list(plots), content, refused)
     # Paths may hold bytes that are no text.
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
@@ -38,11 +40,14 @@ def write(
 def _lines(table: str, plots: list[str], facts: dict[str, Any], refused: list[dict[str, str]]) -> Iterator[str]:
     yield from (f"# {facts['problem']}: {facts['question']}", "", table, "")
     yield from (f"![{name.removesuffix('.png')}]({name})" for name in plots)
+    yield from (f"**Suspect.** {finding['message']}" for finding in facts["suspect"])
     yield from ("", "Computed from the exported artefact, from the raw image files, with the code that serves.", "")
     yield from ("## What the numbers rest on", "")
     for name, value in facts["data"].items():
         yield f"- {name.replace('_', ' ')}: {value}"
-    yield from ("", f"Images that could not be read: {len(refused)}.")
+    if "audit" in facts:
+        yield from ("", "## The data", "", *told.markdown(facts["audit"]))
+    yield from ("", f"Images that could not be read or were left out: {len(refused)}.")
     for entry in refused:
         yield f"- `{entry['path']}`: {entry['reason']}"
 

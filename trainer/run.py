@@ -7,12 +7,14 @@ import dataclasses
 import datetime
 import fcntl
 import os
-from pathlib import Path
+import shutil
+from pathlib import Path, PurePosixPath
 
 from trainer import config, storage
 from trainer.artifact import manifest
 from trainer.config import Config
 from trainer.errors import UserError
+from trainer.storage import Place
 
 RUNS = Path("runs")
 
@@ -23,29 +25,30 @@ class OtherRun(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """The places of one run, all local; ``published`` is where a ``gs://`` model dir asks for a copy.
+    """The places of one run, all local; ``mirrors`` are those of them that have a copy on Cloud Storage.
 
-    A context: inside it no other process works in the folder.
+    A context: inside it no other process of this machine works in the folder.
     """
 
     folder: Path
     model: Path
     checkpoints: Path
-    published: str | None = None
+    tensorboard: Path | None = None
+    mirrors: tuple[Place, ...] = ()
 
     def __enter__(self):
-        """Raises ``OtherRun`` when another process is in it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        held = _hold(self.folder)
-        if held is None:
-            raise OtherRun(
-                f"another process is working in {str(self.folder)!r}; wait for it, or choose another --job-dir"
-            )
-        _HELD[self.folder] = held
+        """Raises ``OtherRun`` when somebody else is in it."""
+        _claim(self.folder)
+        if self.folder in _INSIDE:
+            raise _occupied(self.folder)
+        _INSIDE.add(self.folder)
         return self
 
     def __exit__(self, *_):
+        _INSIDE.remove(self.folder)
         os.close(_HELD.pop(self.folder))
+        if self.folder.is_dir() and [entry.name for entry in self.folder.iterdir()] == ["lock"]:  # nothing came of it
+            shutil.rmtree(self.folder)
 
     @property
     def name(self) -> str:
@@ -54,6 +57,14 @@ class Run:
     @property
     def records(self) -> Path:
         return self.folder / "records"
+
+    @property
+    def survey(self) -> Path:
+        return self.folder / "survey"
+
+    @property
+    def audit(self) -> Path:
+        return self.folder / "audit.json"
 
     @property
     def report(self) -> Path:
@@ -73,6 +84,18 @@ class Run:
         config.write(wanted, partial)
         partial.replace(self.settings)
 
+    def save(self) -> None:
+        """Bring the copies on Cloud Storage up to date. Raises ``StorageError``."""
+        for mirror in self.mirrors:
+            mirror.push(manifest.FILE, "checkpoint")
+
+    def told(self, path: Path) -> str:
+        """A path as people know it: on Cloud Storage where it has a copy there."""
+        for mirror in reversed(self.mirrors):
+            if mirror.remote and path.is_relative_to(mirror.folder):
+                return "/".join([mirror.remote, *path.relative_to(mirror.folder).parts])
+        return str(path)
+
     def is_complete(self, wanted: Config) -> bool:
         """Whether this run's artefact is there and whole; another run may have left one at the same --model-dir."""
         try:
@@ -83,7 +106,23 @@ class Run:
         return described.training.get("run") == self.name and described.training.get("settings") == wanted.learning()
 
 
-_HELD: dict[Path, int] = {}
+_HELD: dict[Path, int] = {}  # open, locked files of the folders that this process has claimed
+_INSIDE: set[Path] = set()  # those that it works in
+
+
+def _claim(folder: Path) -> None:
+    """Keep all other processes out of a folder. Raises ``OtherRun`` when one is in it."""
+    if folder in _HELD:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    held = _hold(folder)
+    if held is None:
+        raise _occupied(folder)
+    _HELD[folder] = held
+
+
+def _occupied(folder: Path) -> OtherRun:
+    return OtherRun(f"another process is working in {str(folder)!r}; wait for it, or choose another --job-dir")
 
 
 def _hold(folder: Path) -> int | None:
@@ -112,11 +151,18 @@ def open_run(wanted: Config, now: datetime.datetime) -> Run:
     Raises ``OtherRun`` when the given job dir has been used with other settings.
     """
     if wanted.output.job_dir:
-        run = _places(storage.local(wanted.output.job_dir), wanted)
-        if run.settings.is_file():
-            _check_same(run, wanted)
+        job = Place.of(wanted.output.job_dir, _stays_here)
+        _claim(job.folder)  # before anything there is replaced by what an earlier run has left
+        try:
+            job.pull()
+            run = _places(job, wanted)
+            if run.settings.is_file():
+                _check_same(run, wanted)
+        except BaseException:
+            os.close(_HELD.pop(job.folder))
+            raise
     else:
-        run = _unfinished(wanted) or _places(RUNS / f"{now:%Y%m%d-%H%M%S}-{wanted.model.problem}", wanted)
+        run = _unfinished(wanted) or _places(Place(RUNS / f"{now:%Y%m%d-%H%M%S}-{wanted.model.problem}"), wanted)
     return run
 
 
@@ -128,15 +174,30 @@ def newest_model(runs: Path = RUNS) -> Path:
     return found[-1].parent
 
 
-def _places(folder: Path, wanted: Config) -> Run:
-    output = wanted.output
-    checkpoints = storage.local(output.checkpoint_dir) if output.checkpoint_dir else folder / "checkpoints"
+def _places(job: Place, wanted: Config) -> Run:
+    folder, output = job.folder, wanted.output
+    checkpoints = _pulled(output.checkpoint_dir) if output.checkpoint_dir else Place(folder / "checkpoints")
+    tensorboard = Place.of(output.tensorboard_dir) if output.tensorboard_dir else None
     if output.model_dir and output.model_dir.startswith(storage.REMOTE):
         # Also where the bucket is mounted: a mounted folder cannot be renamed in one step, an upload can end with one.
-        return Run(folder, folder / "model", checkpoints, published=output.model_dir)
-    model = storage.local(output.model_dir).resolve() if output.model_dir else folder / "model"
-    _check_replaceable(model)
-    return Run(folder, model, checkpoints)
+        model = Place(folder / "model", output.model_dir.rstrip("/"))
+    else:
+        model = Place(storage.local(output.model_dir).resolve() if output.model_dir else folder / "model")
+        _check_replaceable(model.folder)
+    places = [place for place in (job, checkpoints, tensorboard, model) if place and place.remote]
+    return Run(folder, model.folder, checkpoints.folder, tensorboard.folder if tensorboard else None, tuple(places))
+
+
+def _pulled(path: str) -> Place:
+    """A place with what an earlier run has left there."""
+    place = Place.of(path, _stays_here)
+    place.pull()
+    return place
+
+
+def _stays_here(name: PurePosixPath) -> bool:
+    """What another machine makes again, or must not see half done."""
+    return name.parts[0] in ("samples", "survey", "lock") or any(p.endswith((".partial", ".old")) for p in name.parts)
 
 
 def _check_replaceable(model: Path) -> None:
@@ -150,7 +211,7 @@ def _check_replaceable(model: Path) -> None:
 def _unfinished(wanted: Config) -> Run | None:
     """The newest run below ``runs/`` with these very settings and no artefact yet."""
     for settings in sorted(RUNS.glob(f"*-{wanted.model.problem}/config.toml"), reverse=True):
-        run = _places(settings.parent, wanted)
+        run = _places(Place(settings.parent), wanted)
         try:
             same = config.read(settings) == wanted
         except (ValueError, OSError):

@@ -5,10 +5,13 @@ that every part holds every kind. Deterministic: the same samples and seed give 
 """
 
 import collections
+import os
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 
+from trainer.audit.families import leaders
 from trainer.corpora import Sample
 from trainer.errors import UserError
 
@@ -20,28 +23,42 @@ class TooFewSamples(UserError):
 
 
 def split(
-    samples: list[Sample], validation: float, test: float, seed: int, by_writer: bool = True
+    samples: list[Sample],
+    validation: float,
+    test: float,
+    seed: int,
+    by_writer: bool = True,
+    twins: Iterable[tuple[int, int]] = (),
 ) -> dict[str, list[Sample]]:
     """Three disjoint parts.
 
     ``test`` is the share of all images, ``validation`` the share of what remains after it (0.3 = the original's 70/30).
     ``by_writer=False`` splits images one by one, for closed sets in which every person has to be in every part.
+    ``twins`` are pairs of sample numbers that are (nearly) one image: whatever they belong to stays together.
     """
     strata: dict[str, dict[tuple[str, str], list[Sample]]] = collections.defaultdict(
         lambda: collections.defaultdict(list)
     )
-    for sample in samples:
-        group = sample.group if by_writer else (sample.origin, sample.name)
-        strata[sample.origin][group].append(sample)
+    own = [sample.group if by_writer else (sample.origin, sample.name) for sample in samples]
+    for sample, group in zip(samples, _joined(own, twins), strict=True):
+        strata[group[0]][group].append(sample)
     parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
     for name, groups in _by_labels(strata):
-        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        rng = np.random.default_rng([seed, zlib.crc32(os.fsencode(name))])
         order = rng.permutation(len(groups))
         shares = {"test": test, "validation": (1 - test) * validation, "train": (1 - test) * (1 - validation)}
         for part, chosen in _deal([groups[i] for i in order], shares).items():
             parts[part] += chosen
     _check(parts, needed=[part for part in PARTS if part != "test" or test > 0])
     return {part: sorted(chosen, key=lambda s: (s.origin, s.name)) for part, chosen in parts.items()}
+
+
+def _joined(groups: list[tuple[str, str]], twins: Iterable[tuple[int, int]]) -> list[tuple[str, str]]:
+    """Groups that share a twin become one, called by the first of their names."""
+    names = sorted(set(groups))
+    number = {name: place for place, name in enumerate(names)}
+    family = leaders(len(names), ((number[groups[one]], number[groups[other]]) for one, other in twins))
+    return [names[family[number[group]]] for group in groups]
 
 
 def _by_labels(strata) -> list[tuple[str, list[list[Sample]]]]:

@@ -4,7 +4,6 @@ Flags -> Config -> prepare, fit, export, evaluate. This file is the order of thi
 module each. Start with ``config.py`` for the settings or ``problems/`` for what can be learnt.
 """
 
-import dataclasses
 import datetime
 import os
 import signal
@@ -24,11 +23,11 @@ if __name__ == "__main__":  # before the imports below, which take seconds
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
 
-from trainer import config, plugins, quiet, report, run, storage
+from trainer import config, plugins, quiet, report, run
 from trainer.artifact import manifest
 from trainer.config import Config
 from trainer.errors import UserError
-from trainer.prepare import Prepared, prepare
+from trainer.prepare import Prepared, prepare, resolved
 from trainer.problems import Problem
 
 
@@ -50,38 +49,23 @@ def main(arguments: list[str] | None = None) -> int:
 def train(wanted: Config) -> run.Run:
     """One run from start to end, or from where it was interrupted."""
     problem = plugins.load("problems", wanted.model.problem)
-    wanted = _resolved(wanted, problem)
+    wanted = resolved(wanted, problem)
     with run.open_run(wanted, datetime.datetime.now()) as place:
         return _train_in(place, wanted, problem)
 
 
 def _train_in(place: run.Run, wanted: Config, problem: Problem) -> run.Run:
     if place.is_complete(wanted):
-        _send(place)  # the run may have ended between its last two steps
+        place.save()  # the run may have ended between its last two steps
         print(f"{place.model} is complete already; choose another --job-dir to train again\n")
         print(problem.judge.table(manifest.read(place.model).metrics))
         return place
     print(f"{wanted.model.problem}: {problem.question}\nrun: {place.folder}", flush=True)
     prepared = prepare(wanted, problem, place)
-    place.record(wanted)
+    place.save()
     _name_refused(prepared.records.refused)
     _learn_and_publish(wanted, problem, place, prepared)
     return place
-
-
-def _resolved(wanted: Config, problem: Problem) -> Config:
-    """What was left to the problem, written out: the settings a run records are complete."""
-    model, data = wanted.model, wanted.data
-    height, width = problem.canvas
-    model = dataclasses.replace(
-        model,
-        backbone=model.backbone or problem.backbone,
-        image_height=model.image_height or height,
-        image_width=model.image_width or width,
-    )
-    if not data.train_dir:
-        data = dataclasses.replace(data, writers=data.writers or problem.generated.writers)
-    return dataclasses.replace(wanted, model=model, data=data)
 
 
 def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepared: Prepared) -> None:
@@ -97,7 +81,7 @@ def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepare
         canvas = (imaging.height, imaging.width)
         return model.build(chosen.problem, chosen.backbone, *canvas, labels, chosen.dropout)
 
-    watchers = _tensorboard(wanted)
+    watchers = _watchers(place)
     fitted = fit(problem, build, prepared.records, wanted.training, place.checkpoints, place.log, watchers)
     print(f"best epoch: {fitted.best_epoch}; exporting", flush=True)
     facts = {"run": place.name, "settings": wanted.learning(), **_facts(wanted, prepared, fitted)}
@@ -107,17 +91,12 @@ def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepare
     _name_refused(measured.refused)
     data = _facts(wanted, prepared, fitted)
     told = {"problem": chosen.problem, "question": problem.question, "data": data, "history": fitted.history}
+    told["audit"] = prepared.audit
     report.write(place.report, problem.judge, measured, told, prepared.records.refused)
     export.publish(partial, measured.metrics, place.model)
-    _send(place)
+    place.save()
     print(f"\n{problem.judge.table(measured.metrics)}\n")
-    print(f"artefact: {place.published or place.model}\nreport: {place.report / 'report.md'}")
-
-
-def _send(place: run.Run) -> None:
-    """Copy the artefact to the gs:// model dir, where one was asked for."""
-    if place.published:
-        storage.send(place.model, place.published, last=manifest.FILE)
+    print(f"artefact: {place.told(place.model)}\nreport: {place.told(place.report / 'report.md')}")
 
 
 def _name_refused(refused: list[tuple[str, str]]) -> None:
@@ -142,15 +121,18 @@ def _facts(wanted: Config, prepared: Prepared, fitted) -> dict:
     }
 
 
-def _tensorboard(wanted: Config) -> list:
-    """Curves for TensorBoard where asked for."""
-    if not wanted.output.tensorboard_dir:
-        return []
-    from trainer.curves import Curves
+def _watchers(place: run.Run) -> list:
+    """Curves for TensorBoard where asked for, and copies on Cloud Storage where the run has its place there."""
+    import keras
 
-    return [Curves(storage.local(wanted.output.tensorboard_dir))]
+    watchers: list = [keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: place.save())]
+    if place.tensorboard:
+        from trainer.curves import Curves
+
+        watchers.insert(0, Curves(place.tensorboard))
+    return watchers
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names may be no text
+    quiet.print_any_name()
     raise SystemExit(main())

@@ -20,18 +20,20 @@ def main() -> None:
     tf = quiet.import_tensorflow()
     import keras
 
-    from trainer import corpora, dataset, fit, model, plugins, records, samples, splits
+    from trainer import corpora, dataset, fit, model, plugins, records, samples, splits, survey
     from trainer.imaging import Imaging
     from trainer.samples import Amount
 
     with tempfile.TemporaryDirectory() as folder:
         for done in samples.write(Path(folder) / "scans", Amount(writers=160, genuine=3, forged=2, text=5), seed=1):
             print(f"\rgenerating {done}", end="", flush=True)
-        parts = splits.split(corpora.read(Path(folder) / "scans"), 0.1, 0.0, seed=1)
+        found = corpora.read(Path(folder) / "scans").samples
         print()
         problem, strategy = plugins.load("problems", "signature_vs_text"), fit.strategy_here()
         canvas = problem.canvas
-        prepared = records.prepare(parts, ("signature", "text"), Imaging(*canvas), Path(folder) / "records")
+        look = survey.survey(found, Imaging(*canvas), Path(folder) / "survey")
+        parts = splits.split(found, 0.1, 0.0, seed=1)
+        prepared = records.write(look, parts, ("signature", "text"), Path(folder) / "records", "bench")
         trained, averaged = (
             model.build("signature_vs_text", "compact", *canvas, ("signature", "text"), 0.5) for _ in "12"
         )

@@ -110,7 +110,7 @@ def test_what_a_problem_answers_can_be_measured_told_and_tabled(name, rng, tmp_p
     built = model.build(name, problem.backbone, HEIGHT, WIDTH, LABELS, dropout=0.0)
     images = (rng.random((30, HEIGHT, WIDTH, 1)) > 0.9).astype(np.uint8) * 255
     vectors = built.predict(images, verbose=0)
-    read = [Sample(Path(f"{i}"), f"{i}", LABELS[i % 3], f"w{i % 5}", "here") for i in range(30)]
+    read = [Sample(Path(), f"{i}", LABELS[i % 3], f"w{i % 5}", "here") for i in range(30)]
     numbers = problem.judge.measure(vectors, [sample.label for sample in read], decision)
     facts = {"problem": name, "question": problem.question, "data": {}, "history": []}
     report.write(tmp_path, problem.judge, Evaluation(read, vectors, [("x.png", "damaged")], numbers), facts, [])

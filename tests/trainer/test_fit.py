@@ -16,11 +16,13 @@ tf = quiet.import_tensorflow()
 devices, folder, data = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
-from trainer import corpora, fit, model, plugins, records, splits
+from trainer import corpora, fit, model, plugins, records, splits, survey
 from trainer.config import Training
 from trainer.imaging import Imaging
 labels = ("signature", "text")
-prepared = records.prepare(splits.split(corpora.read(data), 0.3, 0.0, 1), labels, Imaging(32, 64), folder / "records")
+samples = corpora.read(data).samples
+look = survey.survey(samples, Imaging(32, 64), folder / "survey")
+prepared = records.write(look, splits.split(samples, 0.3, 0.0, 1), labels, folder / "records", "source")
 strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)]) if devices > 1 else None
 fitted = fit.fit(
     plugins.load("problems", "signature_vs_text"),

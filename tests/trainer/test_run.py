@@ -65,7 +65,7 @@ def test_a_killed_run_continues_and_reaches_the_numbers_of_an_uninterrupted_one(
     assert manifest.read(broken / "model").metrics == manifest.read(whole / "model").metrics
 
 
-@pytest.mark.parametrize("moment", ["records.partial", "model.partial"])
+@pytest.mark.parametrize("moment", ["survey", "model.partial"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_kill_at_any_moment_leaves_no_artefact_or_a_whole_one(scans, tmp_path, moment, how):
     folder = tmp_path / "run"
@@ -143,7 +143,7 @@ def test_a_model_dir_that_holds_something_else_is_never_replaced(tmp_path, scans
 def test_a_run_that_would_write_into_its_own_data_is_refused(scans, capsys):
     assert task.main(["--train-dir", str(scans), "--job-dir", str(scans / "run"), *SMALL_RUN]) == 1
     assert "inside the images" in capsys.readouterr().err
-    shutil.rmtree(scans / "run")
+    assert not (scans / "run").exists(), "nothing came of it, so nothing is left"
 
 
 def test_a_typo_does_not_claim_the_job_dir(scans, tmp_path, capsys):

@@ -108,7 +108,7 @@ def test_a_label_whose_images_cannot_be_read_is_not_trained_without(capsys, tmp_
             path.write_bytes(data)
     status, printed = run(capsys, "--train-dir", tmp_path / "data", "--job-dir", tmp_path / "job", "--batch-size", "2")
     assert status == 1
-    assert "no readable 'text' image" in printed
+    assert "no 'text' image is left" in printed
 
 
 def test_strict_refuses_an_unreadable_test_image(capsys, tmp_path, scans):
