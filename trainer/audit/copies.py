@@ -19,6 +19,7 @@ from trainer.survey import Survey
 
 EXACT = 1.0
 SHOWN = 5  # examples in a message
+LISTED = 1000  # pairs in the JSON
 
 Pair = tuple[int, int, float]
 
@@ -79,7 +80,10 @@ def _part(sample: Sample, tested: set[str]) -> str:
 
 
 def describe(samples: list[Sample], found: list[Pair], parts: list[str]) -> dict[str, Any]:
-    """Counts; images with a copy of another part, label, writer or source; and every pair with what it crosses."""
+    """Counts; images with a copy of another part, label, writer or source; and pairs with what they cross.
+
+    At most ``LISTED`` pairs are spelt out, those that cross most first: a set may hold a copy of everything.
+    """
     family = leaders(len(samples), [(i, j) for i, j, _ in found])
     members: dict[int, list[int]] = collections.defaultdict(list)
     for number in sorted({number for i, j, _ in found for number in (i, j)}):
@@ -94,8 +98,16 @@ def describe(samples: list[Sample], found: list[Pair], parts: list[str]) -> dict
             other = next(number for number in torn[0] if values[number] != values[torn[0][0]])
             examples[name] = [_name(samples[torn[0][0]]), _name(samples[other])]
     exact = sum(score == EXACT for _, _, score in found)
-    pairs = [_pair(samples, parts, i, j, score) for i, j, score in found]
-    return {"exact": exact, "near": len(found) - exact, "across": across, "examples": examples, "pairs": pairs}
+    crossed = [_crosses(samples, parts, i, j) for i, j, _ in found]
+    worst = sorted(range(len(found)), key=lambda place: -len(crossed[place]))[:LISTED]
+    return {
+        "exact": exact,
+        "near": len(found) - exact,
+        "of_one_writer": sum("writer" not in names for names in crossed),
+        "across": across,
+        "examples": examples,
+        "pairs": [_pair(samples, *found[place], crossed[place]) for place in worst],
+    }
 
 
 _CROSSED: dict[str, Callable[[Sample, str], Any]] = {
@@ -106,13 +118,17 @@ _CROSSED: dict[str, Callable[[Sample, str], Any]] = {
 }
 
 
-def _pair(samples: list[Sample], parts: list[str], i: int, j: int, score: float) -> dict[str, Any]:
-    crosses = [name for name, value in _CROSSED.items() if value(samples[i], parts[i]) != value(samples[j], parts[j])]
+def _crosses(samples: list[Sample], parts: list[str], i: int, j: int) -> tuple[str, ...]:
+    found = (name for name, value in _CROSSED.items() if value(samples[i], parts[i]) != value(samples[j], parts[j]))
+    return tuple(found)
+
+
+def _pair(samples: list[Sample], i: int, j: int, score: float, crosses: tuple[str, ...]) -> dict[str, Any]:
     return {
         "images": [_name(samples[i]), _name(samples[j])],
         "numbers": [i, j],
         "likeness": round(score, 4),
-        "crosses": crosses,
+        "crosses": list(crosses),
     }
 
 
@@ -163,8 +179,7 @@ def findings(content: dict[str, Any]) -> list[Finding]:
                 f"{_example(found, 'writer')}. They may be one person; a split keeps them together.",
             )
         )  # fmt: skip
-    rest = sum("writer" not in pair["crosses"] for pair in found["pairs"])
-    if rest:
+    if rest := found["of_one_writer"]:
         told.append(
             Finding(NOTE, "duplicates", f"{rest} pairs of copies are of one writer. A split keeps them together.")
         )

@@ -65,9 +65,8 @@ def _tables(content: dict[str, Any]) -> Iterator[str]:
 
 
 def _sheets(look: Survey, content: dict[str, Any]) -> Iterator[str]:
-    pairs = content["duplicates"]["pairs"]
-    worst = sorted(pairs, key=lambda pair: (-len(pair["crosses"]), -pair["likeness"]))
-    yield from _sheet("Copies", len(pairs), (_pair(look, pair) for pair in worst[:MOST]))
+    copies = content["duplicates"]
+    yield from _sheet("Copies", copies["exact"] + copies["near"], (_pair(look, p) for p in copies["pairs"][:MOST]))
     refused = look.refused()
     yield from _sheet("Refused", len(refused), (_one(look.samples[n], None, why) for n, why in refused[:MOST]))
     quality = np.where([not reason for reason in look.facts.refused], look.facts.quality, 1)
