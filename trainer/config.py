@@ -158,9 +158,9 @@ class Config:
         return self.learning() == other.learning()
 
 
-def parser(prog: str = "python -m trainer.task") -> Parser:
+def parser(prog: str = "python -m trainer.task", description: str = HELP) -> Parser:
     """The command line of ``trainer.task`` and of ``trainer.prepare``."""
-    flags = Parser(prog=prog, description=HELP.replace("python -m trainer.task", prog))
+    flags = Parser(prog=prog, description=description)
     flags.add_argument(
         "--config",
         metavar="FILE",
@@ -175,9 +175,10 @@ def from_command_line(
     arguments: list[str] | None = None,
     environment: Mapping[str, str] = os.environ,
     prog: str = "python -m trainer.task",
+    description: str = HELP,
 ) -> Config:
     """Flags, environment and file to a ``Config``; exits with a message on anything unknown."""
-    flags = parser(prog)
+    flags = parser(prog, description)
     options = flags.parse_args(arguments)
     try:
         tables = load(storage.fetch(options.config)) if options.config else {}

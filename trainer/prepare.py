@@ -25,6 +25,14 @@ from trainer.run import Run
 from trainer.sources import Source
 from trainer.survey import Survey, identity, survey
 
+HELP = """\
+Look at every image, audit, split and write the records of a run, without training. Takes the flags of trainer.task,
+which goes on from here when it is given the same; interrupted, the same command goes on where it was.
+
+  python -m trainer.prepare --train-dir scans/ --job-dir runs/mine
+  python -m trainer.task    --train-dir scans/ --job-dir runs/mine
+"""
+
 
 class UnreadableImages(UserError):
     """``--strict``: images were refused; the message names them."""
@@ -265,7 +273,7 @@ def _summary(chosen: list[Sample]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Prepare a run's records without training; ``trainer.task`` with the same flags goes on from there."""
-    wanted = config.from_command_line(arguments, prog="python -m trainer.prepare")
+    wanted = config.from_command_line(arguments, prog="python -m trainer.prepare", description=HELP)
     quiet.import_tensorflow()
     problem = plugins.load("problems", wanted.model.problem)
     wanted = resolved(wanted, problem)

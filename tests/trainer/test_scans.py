@@ -309,7 +309,7 @@ def test_a_huge_blank_page_is_refused_before_it_is_decoded():
     for _ in range(20):
         with pytest.raises(ValueError, match="144,000,000 pixels"):
             ink(bomb)
-    assert time.process_time() - began < 1, "one takes about a tenth of a millisecond; decoding would take a second"
+    assert time.process_time() - began < 1, "one takes about a hundredth of a millisecond; decoding would take a second"
 
 
 CHILD = """

@@ -72,24 +72,29 @@ def folder(tmp_path):
     return made
 
 
+def send(folder, path, last):
+    """A whole folder to a prefix, as a run sends its artefact."""
+    Place(folder, path).push(last)
+
+
 def contents(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_a_folder_comes_back_as_it_was_sent(bucket, folder, tmp_path):
-    storage.send(folder, "gs://bank-scans/models/1", last="manifest.json")
+    send(folder, "gs://bank-scans/models/1", last="manifest.json")
     fetched = storage.fetch("gs://bank-scans/models/1/", tmp_path / "fetched")
     assert contents(fetched) == contents(folder)
 
 
 def test_the_file_that_marks_completeness_goes_last(bucket, folder):
-    storage.send(folder, "gs://bank-scans/models/2", last="manifest.json")
+    send(folder, "gs://bank-scans/models/2", last="manifest.json")
     by_age = sorted(bucket.client.list_blobs(bucket, prefix="models/2/"), key=lambda blob: blob.time_created)
     assert by_age[-1].name == "models/2/manifest.json"
 
 
 def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name(bucket, folder, tmp_path):
-    storage.send(folder, "gs://bank-scans/models/30", last="manifest.json")
+    send(folder, "gs://bank-scans/models/30", last="manifest.json")
     with pytest.raises(StorageError, match="nothing below"):
         storage.fetch("gs://bank-scans/models/3", tmp_path / "fetched")
     assert contents(tmp_path) == {f"made/{name}": data for name, data in contents(folder).items()}
@@ -99,7 +104,7 @@ def test_a_missing_bucket_is_named(bucket, folder, tmp_path):
     with pytest.raises(StorageError, match="gs://no-such-bucket"):
         storage.fetch("gs://no-such-bucket/x", tmp_path / "fetched")
     with pytest.raises(StorageError, match="gs://no-such-bucket"):
-        storage.send(folder, "gs://no-such-bucket/x", last="manifest.json")
+        send(folder, "gs://no-such-bucket/x", last="manifest.json")
     with pytest.raises(StorageError, match="names no bucket"):
         storage.fetch("gs://", tmp_path / "fetched")
 
@@ -110,7 +115,7 @@ def test_a_missing_permission_is_named(proxy, folder, tmp_path):
         storage.fetch("gs://bank-scans/private", tmp_path / "fetched")
     proxy.fail("403", "POST", "/upload/", times=2)
     with pytest.raises(StorageError, match="no permission"):
-        storage.send(folder, "gs://bank-scans/private", last="manifest.json")
+        send(folder, "gs://bank-scans/private", last="manifest.json")
 
 
 @pytest.mark.parametrize("name", ["evil/../../escaped.txt", "evil//etc/passwd", "evil/a/../../x"])
@@ -134,7 +139,7 @@ def test_local_and_mounted_paths_are_plain_folders(tmp_path, monkeypatch):
 
 def test_a_second_fetch_downloads_nothing_and_a_new_generation_only_itself(bucket, folder, proxy, tmp_path):
     place = "gs://bank-scans/cached"
-    storage.send(folder, place, last="manifest.json")
+    send(folder, place, last="manifest.json")
     proxy.log.clear()
     first = storage.fetch(place)
     assert proxy.requests("GET", "alt=media") > 0
@@ -144,7 +149,7 @@ def test_a_second_fetch_downloads_nothing_and_a_new_generation_only_itself(bucke
     (folder / "manifest.json").write_text("[1]")
     os.remove(folder / "deep" / "weights.bin")
     (folder / "deep" / "more.bin").write_bytes(b"more")
-    storage.send(folder, place, last="manifest.json")
+    send(folder, place, last="manifest.json")
     bucket.blob("cached/deep/weights.bin").delete()
     proxy.log.clear()
     assert contents(storage.fetch(place)) == contents(folder), "what is gone there is gone here"
@@ -153,7 +158,7 @@ def test_a_second_fetch_downloads_nothing_and_a_new_generation_only_itself(bucke
 
 @pytest.mark.parametrize("fault", ["reset", "503", "flip", "hang", "lost"])
 def test_a_fault_while_downloading_changes_nothing_of_what_arrives(folder, proxy, tmp_path, fault):
-    storage.send(folder, f"gs://bank-scans/down-{fault}", last="manifest.json")
+    send(folder, f"gs://bank-scans/down-{fault}", last="manifest.json")
     proxy.fail(fault, "GET", f"down-{fault}/deep/weights.bin", times=2)
     fetched = storage.fetch(f"gs://bank-scans/down-{fault}", tmp_path / "fetched")
     assert proxy.left == 0
@@ -164,20 +169,20 @@ def test_a_fault_while_downloading_changes_nothing_of_what_arrives(folder, proxy
 def test_a_fault_while_uploading_changes_nothing_of_what_is_stored(folder, proxy, tmp_path, fault):
     place = f"gs://bank-scans/up-{fault.replace(' ', '-')}"
     proxy.fail(fault, "POST", "/upload/", times=1)
-    storage.send(folder, place, last="manifest.json")
+    send(folder, place, last="manifest.json")
     assert proxy.left == 0
     assert contents(storage.fetch(place, tmp_path / "fetched")) == contents(folder)
 
 
 def test_what_always_arrives_damaged_is_an_error_and_not_left_under_its_name(bucket, folder, proxy, tmp_path):
-    storage.send(folder, "gs://bank-scans/bad", last="manifest.json")
+    send(folder, "gs://bank-scans/bad", last="manifest.json")
     proxy.fail("flip", "GET", "bad/deep/weights.bin", times=99)
     with pytest.raises(StorageError, match=r"bad/deep/weights\.bin arrives damaged"):
         storage.fetch("gs://bank-scans/bad", tmp_path / "fetched")
     assert not (tmp_path / "fetched" / "deep" / "weights.bin").exists()
     proxy.fail("flip request", "POST", "/upload/", times=99)
     with pytest.raises(StorageError, match="arrives damaged"):
-        storage.send(folder, "gs://bank-scans/bad-up", last="manifest.json")
+        send(folder, "gs://bank-scans/bad-up", last="manifest.json")
     assert list(bucket.client.list_blobs(bucket, prefix="bad-up/")) == []
 
 
@@ -189,7 +194,7 @@ def test_a_server_that_never_answers_is_an_error_in_the_end(folder, proxy, monke
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(folder, proxy, monkeypatch, tmp_path):
-    storage.send(folder, "gs://bank-scans/resumed", last="manifest.json")
+    send(folder, "gs://bank-scans/resumed", last="manifest.json")
     monkeypatch.setattr(objects, "PATIENCE", 0.5)
     with objects.Bucket("gs://bank-scans/resumed") as where:
         (big,) = [found for found in where.list() if found.name.endswith("weights.bin")]
@@ -212,12 +217,12 @@ def test_an_interrupted_download_goes_on_where_it_stopped(folder, proxy, monkeyp
 
 def test_an_upload_that_dies_before_its_marker_does_not_look_complete(folder, proxy, monkeypatch, tmp_path):
     place = "gs://bank-scans/models/4"
-    storage.send(folder, place, last="manifest.json")
+    send(folder, place, last="manifest.json")
     (folder / "deep" / "weights.bin").write_bytes(b"new")
     monkeypatch.setattr(objects, "PATIENCE", 1.0)
     proxy.fail("503", "POST", "/upload/", times=99)
     with pytest.raises(StorageError):
-        storage.send(folder, place, last="manifest.json")
+        send(folder, place, last="manifest.json")
     proxy._planned.clear()
     assert not (storage.fetch(place, tmp_path / "seen") / "manifest.json").exists()
 
@@ -238,9 +243,9 @@ def test_a_place_sends_only_what_changed_and_takes_back_what_it_sent(folder, pro
 
 
 def test_a_finished_upload_is_not_sent_again_nor_its_marker_taken_away(folder, proxy):
-    storage.send(folder, "gs://bank-scans/again", last="manifest.json")
+    send(folder, "gs://bank-scans/again", last="manifest.json")
     proxy.log.clear()
-    storage.send(folder, "gs://bank-scans/again", last="manifest.json")
+    send(folder, "gs://bank-scans/again", last="manifest.json")
     assert {method for method, _ in proxy.log} == {"GET"}
 
 
@@ -248,7 +253,7 @@ def test_data_that_lies_above_a_job_does_not_touch_the_jobs_own_files(bucket, fo
     job = Place.of("gs://bank-scans/above/job")
     job.folder.mkdir(parents=True)
     (job.folder / "checkpoint").write_text("mine, not sent yet")
-    storage.send(folder, "gs://bank-scans/above/data", last="manifest.json")
+    send(folder, "gs://bank-scans/above/data", last="manifest.json")
     storage.fetch("gs://bank-scans/above")
     assert (job.folder / "checkpoint").exists()
 
@@ -273,7 +278,7 @@ def test_an_index_on_cloud_storage_is_read_with_its_images(bucket, tmp_path):
     (made / "a.png").write_bytes(b"a")
     (made / "notes.txt").write_text("not needed")
     (made / "list.csv").write_text("path,label\na.png,text\n")
-    storage.send(made, "gs://bank-scans/indexed", last="list.csv")
+    send(made, "gs://bank-scans/indexed", last="list.csv")
     source = sources.bring("gs://bank-scans/indexed/list.csv")
     assert source.root.read_text().startswith("path")
     assert source.name == "list"

@@ -61,7 +61,8 @@ def _tables(content: dict[str, Any]) -> Iterator[str]:
         lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in table.rows)
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         rows = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        yield f'<h2>{table.title}</h2><p>{table.note}</p><div class="wide">{rows}</div>'
+        note = f"<p>{html.escape(table.note)}</p>" if table.note else ""
+        yield f'<h2>{table.title}</h2>{note}<div class="wide">{rows}</div>'
 
 
 def _sheets(look: Survey, content: dict[str, Any]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any
 from trainer.progress import Progress
 from trainer.storage.objects import REMOTE, Bucket, Remote, StorageError, crc32c
 
-__all__ = ["REMOTE", "Place", "StorageError", "cache", "cached", "fetch", "is_remote", "local", "send"]
+__all__ = ["REMOTE", "Place", "StorageError", "cache", "cached", "fetch", "is_remote", "local"]
 
 MOUNT = Path("/gcs")  # Vertex AI mounts every bucket here in training containers
 TRANSFERS = 8  # files at a time
@@ -79,14 +79,6 @@ def fetch(
         with _alone(into):
             _bring_all(bucket, objects, into, shown=shown)
     return into
-
-
-def send(folder: Path, path: str, last: str) -> None:
-    """Copy a folder to a ``gs://`` prefix; the file ``last`` goes when all others are there: it marks completeness.
-
-    Raises ``StorageError``.
-    """
-    Place(folder, path).push(last)
 
 
 @dataclasses.dataclass
