@@ -22,6 +22,7 @@ SHARED = [  # what imaging, artifact and storage need, in training and in servin
     "rich>=13.7",
 ]
 SERVING = ["starlette>=0.40", "uvicorn>=0.30", "httptools>=0.6", "uvloop>=0.20", "orjson>=3.10", "pybase64>=1.4"]
+HUB = ["keras-hub>=0.19"]  # ResNet backbones and their ImageNet presets; nothing else needs it
 DEPLOYING = ["google-cloud-aiplatform>=1.165,<3"]
 DEVELOPING = [
     "pytest>=8.3",
@@ -47,5 +48,10 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["trainer", "trainer.*", "predictor", "predictor.*", "deploy", "deploy.*"]),
     install_requires=TRAINING + SHARED,
-    extras_require={"serve": SHARED + SERVING, "deploy": DEPLOYING, "dev": SERVING + DEPLOYING + DEVELOPING},
+    extras_require={
+        "serve": SHARED + SERVING,
+        "hub": HUB,
+        "deploy": DEPLOYING,
+        "dev": SERVING + HUB + DEPLOYING + DEVELOPING,
+    },
 )

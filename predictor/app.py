@@ -81,8 +81,8 @@ def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
             raise TooSlow(f"the request was not complete within {settings.deadline:g} s") from None
         if refusal:  # only said now: before the body has come, its sender would see a broken connection, not an answer
             raise refusal
-        images = wire.parse(body, settings.max_instances)
-        answers = await lanes.run_all(service.answer, list(enumerate(images)), began + settings.deadline)
+        asked = wire.parse(body, settings.max_instances)
+        answers = await _answers(service, lanes, asked, began + settings.deadline)
         log("INFO", "predict", status=200, instances=len(answers), ms=round(1000 * (time.monotonic() - began), 2))
         return _json(wire.predictions(answers))
 
@@ -101,6 +101,19 @@ def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
     )
     app.router.redirect_slashes = False  # a redirect would lose the error's form, and the body
     return app
+
+
+async def _answers(service: Service, lanes: Lanes, asked: wire.Request, deadline: float) -> list[dict[str, Any]]:
+    """Look at every image once, answer, then explain what is to be explained."""
+    images = service.images(asked)
+    looks = await lanes.run_all(service.look, images, deadline)
+    questions = service.questions(asked, {image.data: look for image, look in zip(images, looks, strict=True)})
+    answers = [service.decide(position, question) for position, question in enumerate(questions)]
+    wanted = [n for n, instance in enumerate(asked.instances) if instance.explain and "distance" in answers[n]]
+    explained = await lanes.run_all(service.explain, [questions[number] for number in wanted], deadline)
+    for number, explanation in zip(wanted, explained, strict=True):
+        answers[number]["explanation"] = explanation
+    return answers
 
 
 def status_of(error: Exception) -> int:

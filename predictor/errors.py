@@ -35,8 +35,8 @@ class TooSlow(PredictorError):
 class BadInstance(PredictorError):
     """One image cannot be used; carries the image error's code."""
 
-    def __init__(self, error, instance: int):
-        super().__init__(str(error), instance)
+    def __init__(self, error, instance: int, called: str = "the image"):
+        super().__init__(str(error) if called == "the image" else f"{called}: {error}", instance)
         self.error, self.code = error, error.code
 
 

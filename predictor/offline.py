@@ -1,6 +1,7 @@
 """``python -m predictor.offline MODEL PATH...``: answers for files and folders, without a server.
 
-The same model, imaging and decision as the server's. An image that cannot be used has its error in its row.
+The same model, imaging and decision as the server's. An image that cannot be used has its error in its row. A model
+that compares hands takes --reference files, or --enrolled people: then a file is of the person whose folder it is in.
 """
 
 import concurrent.futures
@@ -8,44 +9,93 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from trainer import storage
+from trainer.artifact import enrolled, explain
+from trainer.artifact.decision import BadQuestion, Parameters
 from trainer.artifact.manifest import BadArtifact
-from trainer.artifact.model import Model
+from trainer.artifact.model import Look, Model
 from trainer.flags import Parser
 from trainer.imaging import FILE_SUFFIXES, ImageError
 
 FORMATS = ("table", "csv", "jsonl")
+References = Sequence[Look | np.ndarray]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print one row for each image; 1 when the model cannot be opened or an image could not be answered."""
-    flags = Parser(prog="python -m predictor.offline", description=__doc__)
-    flags.add_argument("model", metavar="MODEL", help="the artefact's folder, may be gs://")
-    flags.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image file, or folder of image files")
-    flags.add_argument("--format", choices=FORMATS, default="table", help="table, csv or jsonl (default: table)")
-    options = flags.parse_args(arguments)
+    options = _options(arguments)
     try:
         model = Model(storage.fetch(options.model))
         model.prove()
         files = list(_files(options.paths))
-    except (BadArtifact, OSError) as error:
+        compared = _compared(model, options)
+    except (BadArtifact, BadQuestion, enrolled.NotEnrolled, ImageError, OSError) as error:
         print(f"python -m predictor.offline: {error}", file=sys.stderr)
         return 1
     if not files:
         print("python -m predictor.offline: no image below the given folders", file=sys.stderr)
         return 1
+    if options.explain:
+        options.explain.mkdir(parents=True, exist_ok=True)
+    parameters = Parameters(options.far, options.embedding)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = pool.map(lambda path: _row(model, path), files)
+        rows = pool.map(lambda path: _row(model, path, compared, parameters, options.explain), files)
         failed = _WRITERS[options.format](rows, model.decision)
     return 1 if failed else 0
+
+
+def _options(arguments: list[str] | None):
+    flags = Parser(prog="python -m predictor.offline", description=__doc__)
+    flags.add_argument("model", metavar="MODEL", help="the artefact's folder, may be gs://")
+    flags.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image file, or folder of image files")
+    flags.add_argument("--format", choices=FORMATS, default="table", help="table, csv or jsonl (default: table)")
+    hands = flags.add_argument_group("for models that compare hands")
+    hands.add_argument(
+        "--reference", action="append", default=[], type=Path, metavar="FILE",
+        help="genuine signature to compare with; may be given several times",
+    )  # fmt: skip
+    hands.add_argument("--enrolled", type=Path, metavar="FILE", help="people's references, as trainer.enrol wrote them")
+    hands.add_argument("--writer", metavar="NAME", help="the person of --enrolled that all images claim to be")
+    hands.add_argument("--far", type=float, metavar="RATE", help="decide by this stored false acceptance rate")
+    hands.add_argument("--embedding", action="store_true", help="answer the embedding as well (jsonl)")
+    hands.add_argument(
+        "--explain", type=Path, metavar="FOLDER", help="write a picture of what speaks against each image there"
+    )
+    return flags.parse_args(arguments)
+
+
+def _compared(model: Model, options) -> Callable[[Path], References]:
+    """What a questioned file is compared with. Raises ``BadQuestion`` for what the model cannot answer."""
+    if (options.reference or options.enrolled) and not model.decision.compares:
+        raise BadQuestion("this model judges single images; it takes neither --reference nor --enrolled")
+    if model.decision.compares and not options.reference and not options.enrolled and options.format != "jsonl":
+        raise BadQuestion("nothing to compare with: give --reference or --enrolled (or enrol: python -m trainer.enrol)")
+    if options.writer and not options.enrolled:
+        raise BadQuestion("--writer names a person of --enrolled, which is not given")
+    looks = [model.look(path.read_bytes()) for path in options.reference]
+    if options.far is not None:
+        model.decision.answer(*_probe(model, options.far))
+    if not options.enrolled:
+        return lambda path: looks
+    people = enrolled.read(options.enrolled, enrolled.encoder_of(model.manifest))
+    if options.writer:
+        people.of(options.writer)
+    return lambda path: [*looks, *people.of(options.writer or path.resolve().parent.name)]
+
+
+def _probe(model: Model, far: float):
+    """A question that fails when there is no such threshold, before any file is looked at."""
+    vector = np.eye(1, model.manifest.vector_size, dtype=np.float32)[0]
+    return vector, [vector] if model.decision.compares else [], Parameters(far)
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
@@ -58,11 +108,20 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             raise FileNotFoundError(f"no file or folder {str(path)!r}")
 
 
-def _row(model: Model, path: Path) -> dict[str, Any]:
+def _row(
+    model: Model, path: Path, compared: Callable[[Path], References], parameters: Parameters, pictures: Path | None
+) -> dict[str, Any]:
     try:
-        return {"file": str(path), **model.answer(path.read_bytes())}
-    except ImageError as error:
-        return {"file": str(path), "error": {"code": error.code, "message": str(error)}}
+        look, references = model.look(path.read_bytes()), compared(path)
+        answer = model.decide(look, references, parameters)
+        if pictures and "distance" in answer:
+            picture = pictures / f"{path.stem}.explained.png"
+            picture.write_bytes(explain.overlay(explain.against_nearest(model.engine, look, references)))
+            answer["explanation"] = str(picture)
+        return {"file": str(path), **answer}
+    except (ImageError, enrolled.NotEnrolled) as error:
+        code = error.code if isinstance(error, ImageError) else "not_enrolled"
+        return {"file": str(path), "error": {"code": code, "message": str(error)}}
     except OSError as error:
         return {"file": str(path), "error": {"code": "unreadable_file", "message": str(error)}}
 
@@ -71,7 +130,7 @@ def _jsonl(rows, _) -> int:
     failed = 0
     for row in rows:
         failed += "error" in row
-        print(json.dumps(row))
+        print(json.dumps(row, default=np.ndarray.tolist))
     return failed
 
 
@@ -100,7 +159,8 @@ def _table(rows, decision) -> int:
             table.add_row(file, *([""] * len(shown)), Text(error["message"], "red"))
         else:
             remarks = ", ".join(f"{w['code']} ({w['value']:.3g}, limit {w['limit']:.3g})" for w in row["warnings"])
-            table.add_row(file, *decision.row(row)[: len(shown)], remarks)
+            because = ", ".join(f"{reason['image']}: {reason['code']}" for reason in row.get("because", ()))
+            table.add_row(file, *decision.row(row)[: len(shown)], because or remarks)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     return failed
 

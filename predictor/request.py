@@ -12,6 +12,8 @@ import urllib.request
 from pathlib import Path
 
 from predictor import wire
+from trainer.artifact import enrolled
+from trainer.artifact.enrolled import NotEnrolled
 from trainer.flags import Parser
 
 
@@ -21,6 +23,15 @@ def main(arguments: list[str] | None = None) -> int:
     flags.add_argument("files", nargs="+", type=Path, metavar="FILE", help="image file")
     flags.add_argument("--send", metavar="URL", help="predict route of a server, such as http://127.0.0.1:8080/predict")
     flags.add_argument(
+        "--reference", action="append", default=[], type=Path, metavar="FILE",
+        help="genuine signature that every FILE is compared with; may be given several times",
+    )  # fmt: skip
+    flags.add_argument("--enrolled", type=Path, metavar="FILE", help="people's references, as trainer.enrol wrote them")
+    flags.add_argument("--writer", metavar="NAME", help="the person of --enrolled to compare with")
+    flags.add_argument("--far", type=float, metavar="RATE", help="decide by this stored false acceptance rate")
+    flags.add_argument("--return-embedding", action="store_true", help="ask for the embedding as well")
+    flags.add_argument("--explain", action="store_true", help="ask for a picture of what speaks against each image")
+    flags.add_argument(
         "--wait",
         type=float,
         default=30,
@@ -29,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = flags.parse_args(arguments)
     try:
-        body = wire.request([path.read_bytes() for path in options.files])
+        body = _body(options)
         print(_answers(options.send, body, options.wait) if options.send else body)
     except urllib.error.HTTPError as error:
         reason = error.read().decode(errors="replace")
@@ -38,10 +49,21 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyError, TypeError):
         print("python -m predictor.request: the answer is none of a prediction server", file=sys.stderr)
         return 1
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException, NotEnrolled) as error:
         print(f"python -m predictor.request: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _body(options) -> str:
+    """The body for files and references. Raises ``NotEnrolled`` or ``ValueError``."""
+    if bool(options.enrolled) != bool(options.writer):
+        raise ValueError("--enrolled and --writer go together: which of the enrolled people is it?")
+    images, references = ([path.read_bytes() for path in paths] for paths in (options.files, options.reference))
+    embeddings = enrolled.read(options.enrolled).of(options.writer) if options.enrolled else None
+    chosen = {"far": options.far, "return_embedding": options.return_embedding, "explain": options.explain}
+    parameters = {name: value for name, value in chosen.items() if value not in (None, False)}
+    return wire.request(images, references, embeddings, **parameters)
 
 
 def _answers(url: str, body: str, wait: float) -> str:

@@ -1,18 +1,43 @@
-"""What an answer is: an encoded image -> admit, decode, ink, engine, decision. Knows no HTTP.
+"""What an answer is: encoded images -> admit, decode, ink, engine -> decision. Knows no HTTP.
 
-Holds the opened model and whether it has proven itself; ``lanes.py`` calls ``answer`` from its threads.
+Holds the opened model and whether it has proven itself; ``lanes.py`` calls ``look`` and ``explain`` from its threads.
 """
 
+import dataclasses
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from predictor.errors import BadInstance, NotReady
+import numpy as np
+
+from predictor import wire
+from predictor.errors import BadInstance, BadRequest, NotReady
 from predictor.settings import Settings
 from trainer import storage
-from trainer.artifact.model import Model
+from trainer.artifact import explain
+from trainer.artifact.decision import BadQuestion, Parameters
+from trainer.artifact.model import Look, Model
 from trainer.imaging import ImageError, Limits
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """An encoded image with the instance that it belongs to; ``called`` is said in errors."""
+
+    data: bytes
+    instance: int
+    called: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """An instance whose images have been looked at."""
+
+    look: Look
+    references: list[Look | np.ndarray]
+    parameters: Parameters
 
 
 class Service:
@@ -74,12 +99,49 @@ class Service:
             "backbone": manifest.backbone,
             "precision": manifest.precision,
             "created_at": manifest.created_at,
+            **self.opened.decision.facts(),
         }
 
-    def answer(self, numbered: tuple[int, bytes]) -> dict[str, Any]:
-        """(position, encoded image) to its answer. Raises ``BadInstance``."""
-        position, data = numbered
+    @staticmethod
+    def images(asked: wire.Request) -> list[Image]:
+        """Every image of a request once, however often it is named."""
+        found: dict[bytes, Image] = {}
+        for position, instance in enumerate(asked.instances):
+            found.setdefault(instance.image, Image(instance.image, position, "the image"))
+            for number, reference in enumerate(instance.references):
+                found.setdefault(reference, Image(reference, position, f"reference {number}"))
+        return list(found.values())
+
+    @staticmethod
+    def questions(asked: wire.Request, looks: Mapping[bytes, Look]) -> list[Question]:
+        """The instances of a request with what was seen of their images."""
+        parameters = Parameters(asked.far, asked.return_embedding)
+        return [
+            Question(
+                looks[instance.image],
+                [
+                    *(looks[reference] for reference in instance.references),
+                    *(() if instance.embeddings is None else instance.embeddings),
+                ],
+                parameters,
+            )
+            for instance in asked.instances
+        ]
+
+    def look(self, image: Image) -> Look:
+        """One image to what a decision needs: the work of a request. Raises ``BadInstance``."""
         try:
-            return self.opened.answer(data)
+            return self.opened.look(image.data)
         except ImageError as error:
-            raise BadInstance(error, position) from None
+            raise BadInstance(error, image.instance, image.called) from None
+
+    def decide(self, position: int, asked: Question) -> dict[str, Any]:
+        """What was seen of an instance's images to its answer; takes no time. Raises ``BadRequest``."""
+        try:
+            return self.opened.decide(asked.look, asked.references, asked.parameters)
+        except BadQuestion as error:
+            raise BadRequest(f"instance {position}: {error}", position) from None
+
+    def explain(self, asked: Question) -> dict[str, Any]:
+        """Which regions speak against the questioned image; long work, see ``trainer.artifact.explain``."""
+        return explain.describe(explain.against_nearest(self.opened.engine, asked.look, asked.references))

@@ -1,11 +1,14 @@
-"""The JSON contract of Vertex AI: bodies to images, answers to bodies.
+"""The JSON contract of Vertex AI: bodies to questions, answers to bodies.
 
 Knows the form of a request, not images and not HTTP. Every error names the instance and never quotes what was sent.
 """
 
+import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 import pybase64
 
@@ -13,10 +16,33 @@ from predictor.errors import BadRequest, TooLarge
 
 FORMS = '"BASE64", {"b64": "BASE64"}, {"image": {"b64": "BASE64"}} or {"image_bytes": {"b64": "BASE64"}}'
 WRAPPERS = ("image", "image_bytes")
+REFERENCES, EMBEDDINGS = "references", "reference_embeddings"
 
 
-def parse(body: bytes, max_instances: int) -> list[bytes]:
-    """A request body to encoded images in the order of ``instances``. Raises ``BadRequest`` or ``TooLarge``."""
+@dataclasses.dataclass(frozen=True)
+class Instance:
+    """One question: an encoded image and what it is compared with, encoded images and vectors ``float32 [n, D]``."""
+
+    image: bytes
+    references: tuple[bytes, ...] = ()
+    embeddings: np.ndarray | None = None
+    explain: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A body, checked. ``parameters`` are those of every instance, by the names of the contract."""
+
+    instances: list[Instance]
+    far: float | None = None
+    return_embedding: bool = False
+
+
+def parse(body: bytes, max_instances: int) -> Request:
+    """A request body to its questions, in order. ``max_instances`` counts references that are images, too.
+
+    Raises ``BadRequest`` or ``TooLarge``.
+    """
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -29,17 +55,21 @@ def parse(body: bytes, max_instances: int) -> list[bytes]:
     if not isinstance(instances, list):
         found = "is missing" if "instances" not in content else f"is {_kind(instances)}"
         raise BadRequest(f'"instances" {found}; it has to be an array of images: {FORMS}')
-    if len(instances) > max_instances:
-        raise TooLarge(f"the request has {len(instances)} instances; at most {max_instances} are accepted")
+    images = len(instances) + sum(len(_list(instance, REFERENCES)) for instance in instances)
+    if images > max_instances:
+        raise TooLarge(f"the request has {images} images; at most {max_instances} are accepted")
     parameters = content.get("parameters")
     if parameters is not None and not isinstance(parameters, dict):
         raise BadRequest(f'"parameters" is {_kind(parameters)}; it has to be an object, or absent')
-    return [_image(instance, position) for position, instance in enumerate(instances)]
+    parameters = parameters or {}
+    explain = _flag(parameters, "explain")
+    questions = [_instance(instance, position, explain) for position, instance in enumerate(instances)]
+    return Request(questions, _rate(parameters), _flag(parameters, "return_embedding"))
 
 
 def predictions(answers: list[dict[str, Any]]) -> bytes:
     """The response body, one prediction for each instance in the same order."""
-    return orjson.dumps({"predictions": answers})
+    return orjson.dumps({"predictions": answers}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def error(code: str, message: str, instance: int | None = None, id: str | None = None) -> bytes:
@@ -48,25 +78,94 @@ def error(code: str, message: str, instance: int | None = None, id: str | None =
     return orjson.dumps({"error": {name: value for name, value in content.items() if value is not None}})
 
 
-def request(images: list[bytes]) -> str:
-    """The body that asks about these images, as text."""
-    return json.dumps({"instances": [{"image": {"b64": pybase64.b64encode(image).decode()}} for image in images]})
+def request(
+    images: Sequence[bytes],
+    references: Sequence[bytes] = (),
+    embeddings: np.ndarray | None = None,
+    **parameters: Any,
+) -> str:
+    """The body that asks about these images, each compared with the same references, as text."""
+    compared: dict[str, Any] = {}
+    if references:
+        compared[REFERENCES] = [_encoded(image) for image in references]
+    if embeddings is not None:
+        compared[EMBEDDINGS] = embeddings.tolist()
+    body: dict[str, Any] = {"instances": [{"image": _encoded(image), **compared} for image in images]}
+    return json.dumps({**body, "parameters": parameters} if parameters else body)
 
 
-def _image(instance: Any, position: int) -> bytes:
-    text = instance
+def _encoded(image: bytes) -> dict[str, str]:
+    return {"b64": pybase64.b64encode(image).decode()}
+
+
+def _instance(instance: Any, position: int, explain: bool) -> Instance:
+    image = _image(instance, position, f"instance {position}")
+    if not isinstance(instance, dict):
+        return Instance(image, explain=explain)
+    references = tuple(
+        _image(reference, position, f"instance {position}, reference {number}")
+        for number, reference in enumerate(_list(instance, REFERENCES, position))
+    )
+    explain = _flag(instance, "explain", position) if "explain" in instance else explain
+    return Instance(image, references, _embeddings(instance, position), explain)
+
+
+def _image(given: Any, position: int, named: str) -> bytes:
+    text = given
     if isinstance(text, dict):
         wrapper = next((name for name in WRAPPERS if name in text), None)
         text = text[wrapper] if wrapper else text
         text = text.get("b64") if isinstance(text, dict) else text
     if not isinstance(text, str):
-        raise BadRequest(
-            f"instance {position} is {_kind(instance)} without base64 text; it has to be {FORMS}", position
-        )
+        raise BadRequest(f"{named} is {_kind(given)} without base64 text; it has to be {FORMS}", position)
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError:
-        raise BadRequest(f"instance {position}: {len(text):,} characters that are not base64", position) from None
+        raise BadRequest(f"{named}: {len(text):,} characters that are not base64", position) from None
+
+
+def _embeddings(instance: dict, position: int) -> np.ndarray | None:
+    """Stored vectors as ``float32 [n, D]``; what D has to be, the model knows."""
+    rows = _list(instance, EMBEDDINGS, position)
+    if not rows:
+        return None
+    for number, row in enumerate(rows):
+        numbers = isinstance(row, list) and all(type(value) in (int, float) for value in row)
+        if not numbers or len(row) != len(rows[0]):
+            raise BadRequest(
+                f'instance {position}: "{EMBEDDINGS}"[{number}] has to be an array of numbers as long as the '
+                'others: an "embedding" that this server answered',
+                position,
+            )
+    vectors = np.array(rows, np.float64).astype(np.float32)
+    if not np.isfinite(vectors).all():
+        raise BadRequest(f'instance {position}: "{EMBEDDINGS}" hold a number that is too large', position)
+    return vectors
+
+
+def _list(instance: Any, name: str, position: int | None = None) -> list:
+    found = instance.get(name) if isinstance(instance, dict) else None
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        if position is None:
+            return []  # said when its turn comes
+        raise BadRequest(f'instance {position}: "{name}" is {_kind(found)}; it has to be an array', position)
+    return found
+
+
+def _flag(values: dict, name: str, position: int | None = None) -> bool:
+    found = values.get(name, False)
+    if not isinstance(found, bool):
+        raise BadRequest(f'"{name}" is {_kind(found)}; it has to be true or false', position)
+    return found
+
+
+def _rate(parameters: dict) -> float | None:
+    found = parameters.get("far")
+    if found is not None and type(found) not in (int, float):
+        raise BadRequest(f'"far" is {_kind(found)}; it has to be a number, such as 0.01')
+    return found
 
 
 def _kind(value: Any) -> str:

@@ -18,6 +18,9 @@ from trainer.samples import Amount
 
 ROOT = Path(__file__).parent.parent
 SMALL = Amount(writers=14, genuine=3, forged=2, text=5)
+HANDS = Amount("paired_folders", writers=16, genuine=7, forged=3)
+HANDS_RUN = ["--problem", "same_writer", "--epochs", "3", "--batch-size", "40", "--image-height", "32"]
+HANDS_RUN += ["--image-width", "64"]
 SMALL_RUN = ["--epochs", "3", "--batch-size", "16", "--image-height", "32", "--image-width", "64"]
 
 
@@ -48,6 +51,36 @@ def run_dir(scans, tmp_path_factory) -> Path:
 def artifact(run_dir) -> Path:
     """An exported artefact."""
     return run_dir / "model"
+
+
+@pytest.fixture(scope="session")
+def hands_data(tmp_path_factory) -> Path:
+    """Genuine signatures and skilled forgeries of 16 people, in paired folders."""
+    folder = tmp_path_factory.mktemp("hands") / "people"
+    for _ in samples.write(folder, HANDS, seed=6):
+        pass
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hands_run(hands_data, tmp_path_factory) -> Path:
+    """The job dir of a verifier that compares hands."""
+    folder = tmp_path_factory.mktemp("runs") / "hands"
+    assert task.main(["--train-dir", str(hands_data), "--job-dir", str(folder), *HANDS_RUN]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hands(hands_run) -> Path:
+    """An exported verifier."""
+    return hands_run / "model"
+
+
+@pytest.fixture(scope="session")
+def hands_server(hands):
+    """The address of a running server of the verifier."""
+    with serving("--model", str(hands)) as address:
+        yield address
 
 
 @pytest.fixture

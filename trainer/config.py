@@ -23,6 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+PRECISIONS = ("float32", "mixed_bfloat16")
 _whole = lambda low, high: between(low, high, int)  # noqa: E731
 
 
@@ -86,17 +87,58 @@ class Model:
         f"{' or '.join(INKS)}; grey levels name the scanner, and are for reproducing old results",
         one_of(*INKS),
     )
-    dropout: float = option(0.5, "share of the last layer's features dropped while training", between(0, 0.95))
+    dropout: float | None = option(
+        None,
+        "share of the last layer's features dropped while training; the problem knows its default",
+        between(0, 0.95),
+    )
+    embedding: int = option(
+        0, "numbers in the vector of a problem that compares vectors; the backbone knows its default", _whole(2, 4096)
+    )
+    preset: str = option(
+        "", "weights a ResNet starts from: a Keras Hub folder, or a name such as resnet_18_imagenet", metavar="PRESET"
+    )
+    gate: str = option(
+        "", "artefact of signature_vs_text that is asked first and goes into the artefact; see docs/verification.md",
+        metavar="PATH",
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
     """How to learn it."""
 
-    epochs: int = option(15, "passes over the training part; the best by validation loss is kept", _whole(1, 100_000))
-    batch_size: int = option(32, "images in one step, over all devices together", _whole(1, 65_536))
-    learning_rate: float = option(0.001, "of Adam at the start; it falls to nothing along a cosine", between(1e-8, 10))
-    augment: bool = option(True, "rotate, rescale and zoom the training images a little, anew in each epoch")
+    loss: str = option("", "what is minimised, see docs/training.md; the problem knows its default", metavar="NAME")
+    epochs: int = option(
+        0,
+        "passes over the training part; the best on the validation part is kept; the problem knows its default",
+        _whole(1, 100_000),
+    )
+    patience: int = option(0, "stop after so many epochs without a better one; never if not given", _whole(0, 100_000))
+    batch_size: int = option(
+        0, "images in one step, over all devices together; the problem knows its default", _whole(1, 65_536)
+    )
+    learning_rate: float = option(
+        0.0,
+        "of Adam at the start; it falls to nothing along a cosine; the problem knows its default",
+        between(1e-8, 10),
+    )
+    weight_decay: float = option(0.0, "share of the weights taken off in each step, times the rate", between(0, 1))
+    averaging: float | None = option(
+        None, "of the running mean of weights that each step keeps; the problem knows its default", between(0, 0.99999)
+    )
+    augment: bool = option(
+        True, "turn, rescale and zoom the training images a little, and vary their pen where hands are compared"
+    )
+    init_from: str = option(
+        "", "artefact or .keras file whose weights are the start, as far as they fit; may be gs://", metavar="PATH"
+    )
+    frozen_epochs: int = option(0, "epochs at the start in which only the head learns", _whole(0, 100_000))
+    precision: str = option(
+        PRECISIONS[0],
+        f"{' or '.join(PRECISIONS)}, which is faster on newer GPUs; what is exported is float32 in any case",
+        one_of(*PRECISIONS),
+    )
     seed: int = option(
         7,
         "of the split, the weights, the order and the augmentation; same seed and data, same numbers",

@@ -2,46 +2,114 @@
 
 An epoch's order and augmentation follow from (seed, epoch) alone, so a run that resumes at epoch 5 sees what an
 uninterrupted one would. Small parts are kept in memory, large ones stream from their shards: memory does not depend on
-the number of images.
+the number of images. Next: ``sampling.py`` says which images meet where a loss compares them.
 """
 
 import functools
 import math
+from collections.abc import Iterator
 
+import numpy as np
 import tensorflow as tf
 
+from trainer import sampling
 from trainer.records import Records
 
-SHUFFLE = 64 * 2**20  # bytes of images in the shuffle buffer
+SHUFFLE = 64 * 2**20  # bytes of images in the shuffle buffer, or from which batches of people are drawn
 ROTATION = math.radians(5)  # the most a training image is turned, either way
 ZOOM = 0.10  # the most it is scaled
 STRETCH = 0.05  # the most its two axes are scaled apart
 SHIFT = 0.04  # the most it is moved, as a share of the canvas
+THICKER, THINNER, SOFTER = 1.0, 0.7, 1.0  # the most a stroke grows, shrinks (of a pixel on either side) and blurs
 
 
 def training(
-    records: Records, canvas: tuple[int, int], batch_size: int, seed: int, epoch: int, augment: bool
-) -> tf.data.Dataset:
-    """One epoch of (images ``uint8 [B, H, W, 1]``, targets) in whole batches; ``targets`` see ``_parse``."""
-    buffer = max(256, SHUFFLE // (canvas[0] * canvas[1]))
+    records: Records, canvas: tuple[int, int], batch_size: int, seed: int, epoch: int, augment: bool,
+    way: str = sampling.IMAGES,
+) -> tf.data.Dataset:  # fmt: skip
+    """One epoch of (images ``uint8 [B, H, W, 1]``, targets) in whole batches; ``targets`` see ``_parse``.
+
+    ``way`` of ``sampling.WAYS``: any images, or such as a loss can compare; then strokes are made thicker and thinner
+    too, because pens differ more than people do.
+    """
+    compares = way in sampling.WAYS
+    images = (_by_hand if compares else _by_lot)(records, canvas, batch_size, seed, epoch, way)
+    if augment:
+        change = (lambda images, seed: repen(jitter(images, seed), seed)) if compares else jitter
+        images = images.enumerate().map(
+            lambda step, batch: (change(batch[0], [_mix(seed, epoch), step]), batch[1]), num_parallel_calls=1
+        )
+    return images.prefetch(4)
+
+
+def _by_lot(records, canvas, batch_size, seed, epoch, _):
+    """Every image once, in no order."""
+    buffer = _room(canvas)
     if records.images("train") <= buffer:  # all of it fits: read once, and the buffer mixes all
         images = _kept(tuple(records.paths("train")))
     else:
         files = tf.random.experimental.stateless_shuffle(tf.constant(records.paths("train")), seed=[seed, epoch])
         images = tf.data.TFRecordDataset(files, compression_type="GZIP")
     images = images.shuffle(buffer, seed=_mix(seed, epoch))
-    images = images.batch(batch_size, drop_remainder=True).map(lambda e: _parse(e, canvas), num_parallel_calls=1)
-    if augment:
-        images = images.enumerate().map(
-            lambda step, batch: (jitter(batch[0], [_mix(seed, epoch), step]), batch[1]), num_parallel_calls=1
-        )
-    return images.prefetch(4)
+    return images.batch(batch_size, drop_remainder=True).map(lambda e: _parse(e, canvas), num_parallel_calls=1)
 
 
-def validation(records: Records, canvas: tuple[int, int], batch_size: int) -> tf.data.Dataset:
-    """The validation part as it is, in order, the last batch maybe smaller."""
-    small = records.images("validation") <= SHUFFLE // (canvas[0] * canvas[1])
-    paths = tuple(records.paths("validation"))
+def _by_hand(records, canvas, batch_size, seed, epoch, way):
+    """As many batches as there are in the part, drawn from a window of people that fits into memory."""
+
+    def batches():
+        rng = np.random.default_rng([seed, epoch])
+        for images, label, writer in _windows(records, canvas, rng):
+            hands = sampling.Hands.of(writer, label == 0)
+            sampling.check(hands, way, batch_size)
+            steps = max(1, len(images) // batch_size)
+            for rows in sampling.WAYS[way](hands, batch_size, steps, rng):
+                yield images[rows], {"label": label[rows], "writer": writer[rows]}
+
+    whole = tf.TensorSpec((batch_size,), tf.int32)
+    kinds = (tf.TensorSpec((batch_size, *canvas, 1), tf.uint8), {"label": whole, "writer": whole})
+    options = tf.data.Options()
+    options.experimental_optimization.map_parallelization = False  # one generator; TensorFlow would warn of its own op
+    return tf.data.Dataset.from_generator(batches, output_signature=kinds).with_options(options)
+
+
+Window = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels and writers
+
+
+def _windows(records: Records, canvas: tuple[int, int], rng: np.random.Generator) -> Iterator[Window]:
+    """The training part in pieces that fit into memory, in a new order each epoch; a writer lies in one shard."""
+    paths = records.paths("train")
+    together = max(1, len(paths) * _room(canvas) // max(1, records.images("train")))
+    if together >= len(paths):
+        yield _read(tuple(paths), canvas)
+        return
+    order = [paths[place] for place in rng.permutation(len(paths))]
+    starts = range(0, len(order), together)
+    if len(order) % together and len(starts) > 1:
+        starts = starts[:-1]  # the rest goes with the piece before it: by itself it may hold too few people
+    for start in starts:
+        end = len(order) if start == starts[-1] else start + together
+        yield _read.__wrapped__(tuple(order[start:end]), canvas)
+
+
+@functools.lru_cache(maxsize=1)
+def _read(paths: tuple[str, ...], canvas: tuple[int, int]) -> Window:
+    """Whole shards, in order."""
+    parts = tf.data.TFRecordDataset(paths, compression_type="GZIP").batch(1024).map(lambda e: _parse(e, canvas))
+    seen = [(images.numpy(), targets["label"].numpy(), targets["writer"].numpy()) for images, targets in parts]
+    images, label, writer = (np.concatenate(each) for each in zip(*seen, strict=True))
+    return images, label, writer
+
+
+def _room(canvas: tuple[int, int]) -> int:
+    """How many images of a size are kept in memory."""
+    return max(256, SHUFFLE // (canvas[0] * canvas[1]))
+
+
+def in_order(records: Records, part: str, canvas: tuple[int, int], batch_size: int) -> tf.data.Dataset:
+    """A part as it is, in order, the last batch maybe smaller; see ``training`` for what it holds."""
+    small = records.images(part) <= _room(canvas)
+    paths = tuple(records.paths(part))
     images = _kept(paths) if small else tf.data.TFRecordDataset(paths, compression_type="GZIP")
     return images.batch(batch_size).map(lambda e: _parse(e, canvas), num_parallel_calls=1).prefetch(4)
 
@@ -72,6 +140,19 @@ def jitter(images, seed):
         images=images, transforms=tf.stack([a, b, move_x, c, d, move_y, zero, zero], axis=1),
         output_shape=shape[1:3], interpolation="BILINEAR", fill_mode="CONSTANT", fill_value=0.0,
     )  # fmt: skip
+
+
+def repen(images, seed):
+    """As if written with another pen and scanned by another scanner: thicker or thinner strokes, softer edges.
+
+    ``uint8 [N, H, W, 1]`` to the same, each image by a share of its own (morphology of 3 x 3 pixels).
+    """
+    ink = tf.cast(images, tf.float32)
+    draw = tf.random.stateless_uniform([2, tf.shape(ink)[0], 1, 1, 1], tf.cast(tf.stack(seed), tf.int64) + 1, -1, 1)
+    thick, thin = tf.nn.max_pool2d(ink, 3, 1, "SAME"), -tf.nn.max_pool2d(-ink, 3, 1, "SAME")
+    ink += tf.maximum(draw[0], 0) * THICKER * (thick - ink) + tf.maximum(-draw[0], 0) * THINNER * (thin - ink)
+    ink += tf.maximum(draw[1], 0) * SOFTER * (tf.nn.avg_pool2d(ink, 3, 1, "SAME") - ink)
+    return tf.cast(tf.round(ink), tf.uint8)
 
 
 def _parse(examples, canvas):

@@ -1,59 +1,131 @@
 """The published numbers: from raw image files, through the exported artefact, with the code that serves.
 
-Nothing here touches Keras or TensorFlow. Next: ``report.py`` writes them down.
+``python -m trainer.evaluate MODEL --data DIR... --out DIR`` measures any artefact on any labelled data;
+``trainer.task`` measures its own on the unseen part. No Keras model is run. Next: ``report.py`` writes it down.
 """
 
 import concurrent.futures
 import dataclasses
 import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trainer import plugins
+from trainer import corpora, plugins, quiet, sources, storage
 from trainer.artifact.model import Model
+from trainer.audit.examine import examine
 from trainer.corpora import Sample
 from trainer.errors import UserError
+from trainer.flags import Parser
 from trainer.imaging import ImageError
 from trainer.progress import Progress
+from trainer.survey import survey
+
+Refused = list[tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """What an artefact answers to labelled images.
 
-    ``vectors`` is ``float32 [N, D]`` for the N ``samples`` that could be read; ``refused`` are (path, reason).
+    ``vectors`` is ``float32 [N, D]`` for the N ``samples`` that could be read and ``decision`` what is made of them;
+    ``refused`` are (path, reason).
     """
 
     samples: list[Sample]
     vectors: np.ndarray
-    refused: list[tuple[str, str]]
+    decision: Any
+    refused: Refused
     metrics: dict[str, Any]
 
 
 def evaluate(model: Model, samples: list[Sample]) -> Evaluation:
     """Answer every sample and measure. Unreadable images are counted and named, never guessed."""
-    seen, refused = [], []
-    with (
-        Progress("evaluating", len(samples)) as progress,
-        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
-        for sample, vector, reason in progress.counted(pool.map(lambda s: _vector(model, s), samples)):
-            if reason is None:
-                seen.append((sample, vector))
-            else:
-                refused.append((str(sample.path), reason))
+    seen, refused = look_at(model, samples, "evaluating", model.vector_of)
     if not seen:
         raise UserError(f"none of the {len(samples)} test images can be read, for example {': '.join(refused[0])}")
     vectors = np.stack([vector for _, vector in seen])
     readable = [sample for sample, _ in seen]
     judge = plugins.load("problems", model.manifest.problem).judge
-    numbers = judge.measure(vectors, [sample.label for sample in readable], model.decision)
-    return Evaluation(readable, vectors, refused, numbers)
+    return Evaluation(readable, vectors, model.decision, refused, judge.measure(vectors, readable, model.decision))
 
 
-def _vector(model: Model, sample: Sample):
+def look_at(
+    model: Model, samples: list[Sample], title: str, look: Callable[[bytes], Any] | None = None
+) -> tuple[list[tuple[Sample, Any]], Refused]:
+    """Every sample with what ``look`` (``Model.look``) makes of its file, in parallel; and what could not be used."""
+    look = look or model.look
+
+    def one(sample: Sample):
+        try:
+            return sample, look(sample.path.read_bytes()), None
+        except (ImageError, OSError) as error:
+            return sample, None, str(error)
+
+    seen, refused = [], []
+    with Progress(title, len(samples)) as progress, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for sample, found, reason in progress.counted(pool.map(one, samples)):
+            if reason is None:
+                seen.append((sample, found))
+            else:
+                refused.append((str(sample.path), reason))
+    return seen, refused
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure an artefact; 1 when it or the data cannot be used."""
+    flags = Parser(prog="python -m trainer.evaluate", description=__doc__)
+    flags.add_argument("model", metavar="MODEL", help="the artefact's folder, may be gs://")
+    flags.add_argument(
+        "--data", action="append", required=True, metavar="[LABEL=]DATA",
+        help="folder, zip, CSV file or gs:// path of labelled images; may be given several times",
+    )  # fmt: skip
+    flags.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the report goes")
+    options = flags.parse_args(arguments)
+    quiet.import_tensorflow()  # a problem's file names its head; nothing of it is run
     try:
-        return sample, model.vector(model.see(sample.path.read_bytes())), None
-    except (ImageError, OSError) as error:
-        return sample, None, str(error)
+        _evaluate(Model(storage.fetch(options.model)), options.data, options.out)
+    except (UserError, OSError) as error:
+        print(f"python -m trainer.evaluate: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _evaluate(model: Model, data: list[str], out: Path) -> None:
+    """Measure, audit the data, and write the report."""
+    from trainer import report
+
+    problem = plugins.load("problems", model.manifest.problem)
+    model.prove()
+    brought = [sources.bring(path) for path in data]
+    readings = corpora.read_all((source.label, source.root, source.name) for source in brought)
+    found = [sample for reading in readings for sample in reading.samples]
+    samples = [dataclasses.replace(sample, label=problem.label_of(sample.label)) for sample in found]
+    for sample in samples:
+        if sample.label not in model.manifest.labels:
+            raise UserError(
+                f"{str(sample.path)!r} has the label {sample.label!r}; the model knows "
+                f"{', '.join(model.manifest.labels)}"
+            )
+    measured = evaluate(model, samples)
+    with tempfile.TemporaryDirectory(prefix="countersign-evaluate-") as folder:
+        judged = examine(survey(found, model.imaging, Path(folder) / "survey"), readings, meaning=problem.label_of)
+    told = {
+        "problem": model.manifest.problem,
+        "question": problem.question,
+        "data": {"model": str(model.manifest.training.get("run", model.folder)), "data": data, "images": len(samples)},
+        "audit": judged.content,
+    }
+    report.write(out, problem.judge, measured, told, [])
+    print(f"\n{problem.judge.table(measured.metrics)}\n\nreport: {out / 'report.md'}")
+
+
+if __name__ == "__main__":
+    quiet.print_any_name()
+    raise SystemExit(main())

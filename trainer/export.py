@@ -13,6 +13,7 @@ import logging
 import platform
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ import tensorflow as tf
 
 from trainer import plugins, samples
 from trainer.artifact import golden, manifest
-from trainer.artifact.engine import load
-from trainer.artifact.model import REFERENCE_TOLERANCE
+from trainer.artifact.decision import Decision
+from trainer.artifact.engine import Engine, load
+from trainer.artifact.model import GATE, REFERENCE_TOLERANCE
 from trainer.errors import UserError
 from trainer.imaging import Imaging, Quality, canonicalise
 from trainer.quiet import native_stderr_closed
@@ -46,8 +48,14 @@ def export(
     imaging: Imaging,
     training: dict[str, Any],
     folder: Path,
+    decide: Callable[[Engine], Decision],
+    gate: Path | None = None,
 ) -> None:
-    """Write a complete artefact, without metrics, into ``folder`` (made anew). Raises ``ExportFailed``."""
+    """Write a complete artefact, without metrics, into ``folder`` (made anew).
+
+    ``decide`` makes the decision with the exported model itself; ``gate`` is an artefact that says whether an image is
+    a signature at all. Raises ``ExportFailed``.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with _quiet():
@@ -64,18 +72,22 @@ def export(
         imaging=dataclasses.asdict(imaging),
         imaging_fingerprint=imaging.fingerprint(),
         quality=dataclasses.asdict(Quality()),
-        decision=plugin.decision(labels).describe(),
+        decision={},
         twins={"float32": {"file": "model.tflite"}, "int8": {"file": "model.int8.tflite"}},
         precision="float32",
         training={**training, "parameters": model.count_params()},
         metrics={},
         versions=_versions(),
         created_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        gate=GATE if gate else "",
     )
     images = _golden_images()
     described = dataclasses.replace(described, twins=_compare(described, folder, images, imaging))
-    golden.write(folder, images, imaging, load(described, folder)())
-    manifest.write(described, folder)
+    engine = load(described, folder)()
+    golden.write(folder, images, imaging, engine)
+    if gate:
+        shutil.copytree(gate, folder / GATE)
+    manifest.write(dataclasses.replace(described, decision=decide(engine).describe()), folder)
 
 
 def publish(partial: Path, metrics: dict[str, Any], folder: Path) -> None:

@@ -1,11 +1,11 @@
 """The one training loop, on tf.distribute: one CPU or GPU, or several GPUs, with the same code.
 
-Keeps the newest state after every epoch, and the best by validation loss; the same command continues from the newest.
+Keeps the newest state after every epoch, and the best by what the problem watches on the validation part (a loss, an
+equal error rate); the same command continues from the newest.
 ``keras.Model.fit`` is not used because it fails under multi-worker strategies (keras-team/keras#20585);
 ``keras.callbacks.CallbackList`` keeps the callbacks people know. Knows records and problems, not files of images.
 """
 
-import csv
 import dataclasses
 import json
 import math
@@ -13,21 +13,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from trainer import dataset
+from trainer import dataset, initial
+from trainer.checkpoints import OtherCheckpoints, State
 from trainer.config import Training
 from trainer.errors import UserError
-from trainer.problems import Problem
+from trainer.model import trunk
+from trainer.problems import Loss, Problem
 from trainer.progress import Progress
 from trainer.records import Records
-
-AVERAGING = 0.99  # of the running mean of weights that each step keeps
-COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-
-
-class OtherCheckpoints(UserError):
-    """The checkpoint dir belongs to another run; the message says so."""
 
 
 class Diverged(UserError):
@@ -66,28 +62,55 @@ def fit(
     tf.config.experimental.enable_op_determinism()
     _claim(checkpoints, records, training)
     strategy = strategy or strategy_here()
+    loss = problem.losses[training.loss]
     steps_in_all = training.epochs * (records.images("train") // training.batch_size)
     with strategy.scope():
-        model, averaged = build(), build()
+        model, averaged = _learning(build, training), build()
         averaged.set_weights(model.get_weights())
         # Down to nothing along a cosine: the last epochs settle instead of jumping about, so the best is a good one.
-        optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(training.learning_rate, steps_in_all))
+        falling = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps_in_all)
+        optimizer = keras.optimizers.Adam(falling, weight_decay=training.weight_decay or None)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         optimizer.build(model.trainable_variables)
-    state = _State(model, averaged, optimizer, checkpoints, log)
+    state = State(model, averaged, optimizer, checkpoints, log)
     watchers = keras.callbacks.CallbackList([*callbacks], model=averaged)
     watchers.on_train_begin()
-    steps = compiled_steps(strategy, model, averaged, optimizer, problem, training.batch_size)
+    steps = None
     for epoch in range(state.resume(), training.epochs):
+        if training.patience and epoch - state.best_epoch >= training.patience:
+            print(f"no better for {training.patience} epochs: stopping after epoch {epoch}", flush=True)
+            break
+        if steps is None or epoch == training.frozen_epochs:  # compiled anew, for more variables
+            trunk(model).trainable = epoch >= training.frozen_epochs
+            steps = compiled_steps(strategy, model, averaged, optimizer, problem, loss, training)
         watchers.on_epoch_begin(epoch)
-        row = {"epoch": epoch + 1, **_epoch(strategy, steps, averaged, records, training, epoch)}
-        if not math.isfinite(row["loss"] + row["val_loss"]):
+        row = {"epoch": epoch + 1, **_epoch(strategy, steps, problem, averaged, records, training, epoch)}
+        if not math.isfinite(row["loss"] + row[problem.watched]):
             raise Diverged(
-                f"the loss is {row['loss']}, {row['val_loss']} in epoch {epoch + 1}; try a smaller --learning-rate"
+                f"in epoch {epoch + 1} the loss is {row['loss']}, {problem.watched} {row[problem.watched]}; try a "
+                "smaller --learning-rate"
             )
-        state.keep(row)
+        state.keep(row, row[problem.watched])
         watchers.on_epoch_end(epoch, {name: value for name, value in row.items() if name != "epoch"})
     watchers.on_train_end()
-    return Fitted(averaged, state.restore_best(), state.history)
+    best = state.restore_best()
+    if problem.finish:
+        images = dataset.in_order(records, "train", averaged.input_shape[1:3], training.batch_size)
+        problem.finish(averaged, np.concatenate([averaged(ours, training=False).numpy() for ours, _ in images]))
+    return Fitted(averaged, best, state.history)
+
+
+def _learning(build: Callable[[], keras.Model], training: Training) -> keras.Model:
+    """The model that learns, in the precision and from the weights that were asked for."""
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(training.precision)
+    try:
+        model = build()
+    finally:
+        keras.config.set_dtype_policy(usual)
+    if training.init_from:
+        print(initial.load(model, training.init_from), flush=True)
+    return model
 
 
 def _claim(checkpoints: Path, records: Records, training: Training) -> None:
@@ -115,32 +138,32 @@ def strategy_here() -> tf.distribute.Strategy:
     )
 
 
-def compiled_steps(strategy, model, averaged, optimizer, problem: Problem, batch_size: int):
-    """(train, judge): compiled functions of one distributed batch, each giving the sums of loss and accuracy.
+def compiled_steps(
+    strategy, model, averaged, optimizer, problem: Problem, loss: Loss, training: Training
+):  # fmt: skip
+    """(train, answer): compiled functions of one distributed batch, to sums of loss and accuracy, and to vectors.
 
     ``averaged`` follows ``model`` as a running mean of its weights (Polyak and Juditsky 1992); it is what is judged and
-    exported, because single steps swing between the few writers whose signatures look like words.
+    exported, because single steps swing between the few writers that are hard. What is frozen when this is called stays
+    as it is.
     """
+    learning = model.trainable_variables
     pairs = [(mean.value, newest.value) for mean, newest in zip(averaged.weights, model.weights, strict=True)]
 
     def train_replica(images, targets):
         with tf.GradientTape() as tape:
             vectors = model(images, training=True)
-            losses = problem.loss(targets, vectors)
+            losses = loss.of(targets, vectors)
             # Divide by the global batch: gradients are summed over replicas.
-            loss = tf.reduce_sum(losses) / batch_size
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return _sums(losses, problem.accuracy(targets, vectors))
-
-    def judge_replica(images, targets):
-        vectors = averaged(images, training=False)
-        return _sums(problem.loss(targets, vectors), problem.accuracy(targets, vectors))
+            total = tf.reduce_sum(losses) / training.batch_size
+        optimizer.apply_gradients(zip(tape.gradient(total, learning), learning, strict=True))
+        hits = problem.accuracy(targets, vectors)
+        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.shape(losses)[0], tf.float32)])
 
     def average():
         # Outside the replicas: all of them hold the same weights by now.
         step = tf.cast(optimizer.iterations.value, tf.float32)
-        keep = tf.minimum(AVERAGING, (1 + step) / (10 + step))  # the first steps are not worth remembering
+        keep = tf.minimum(training.averaging, (1 + step) / (10 + step))  # the first steps are not worth remembering
         for mean, newest in pairs:
             strategy.extended.update(mean, lambda m, n: m.assign(keep * m + (1 - keep) * n), args=(newest,))
 
@@ -151,105 +174,35 @@ def compiled_steps(strategy, model, averaged, optimizer, problem: Problem, batch
         return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
     @tf.function(reduce_retracing=True)
-    def judge(images, targets):
-        return strategy.reduce(
-            tf.distribute.ReduceOp.SUM, strategy.run(judge_replica, args=(images, targets)), axis=None
-        )
+    def answer(images):
+        return strategy.run(lambda ours: averaged(ours, training=False), args=(images,))
 
-    return train, judge
+    return train, answer
 
 
-def _sums(losses, hits):
-    return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.shape(losses)[0], tf.float32)])
-
-
-def _epoch(strategy, steps, model, records, training, epoch) -> dict[str, float]:
+def _epoch(strategy, steps, problem, model, records, training, epoch) -> dict[str, float]:
     """One pass over train and validation; the numbers of the epoch's row."""
-    train, judge = steps
-    canvas = model.input_shape[1:3]
-    images = records.images("train") // training.batch_size * training.batch_size
-    total, judged = tf.zeros(3), tf.zeros(3)
+    train, answer = steps
+    canvas, size = model.input_shape[1:3], training.batch_size
+    images = records.images("train") // size * size
     both = images + records.images("validation")
     with Progress(f"epoch {epoch + 1}/{training.epochs}", both, later=both * (training.epochs - epoch - 1)) as progress:
-        batches = dataset.training(records, canvas, training.batch_size, training.seed, epoch, training.augment)
+        way = problem.losses[training.loss].sampling
+        batches = dataset.training(records, canvas, size, training.seed, epoch, training.augment, way)
+        total = tf.zeros(3)
         for number, batch in enumerate(strategy.experimental_distribute_dataset(batches), start=1):
             total += train(*batch)
             loss, accuracy, count = total.numpy()
-            progress.show(number * training.batch_size, loss=loss / count, accuracy=accuracy / count)
-        held_out = dataset.validation(records, canvas, training.batch_size)
-        for batch in strategy.experimental_distribute_dataset(held_out):
-            judged += judge(*batch)
-            progress.show(images + int(judged[2]), loss=loss / count, accuracy=accuracy / count)
-        val_loss, val_accuracy, val_count = judged.numpy()
-        row = {
-            "loss": loss / count,
-            "accuracy": accuracy / count,
-            "val_loss": val_loss / val_count,
-            "val_accuracy": val_accuracy / val_count,
-        }
+            row = {"loss": loss / count, "accuracy": accuracy / count}
+            progress.show(number * size, **row)
+        vectors, seen = [], []
+        for ours, targets in strategy.experimental_distribute_dataset(
+            dataset.in_order(records, "validation", canvas, size)
+        ):
+            vectors.append(strategy.gather(answer(ours), axis=0).numpy())
+            seen.append({name: strategy.gather(values, axis=0).numpy() for name, values in targets.items()})
+            progress.show(images + sum(map(len, vectors)), **row)
+        held_out = {name: np.concatenate([each[name] for each in seen]) for name in seen[0]}
+        row.update(problem.watch(np.concatenate(vectors), held_out))
         progress.show(both, **row)
     return {name: float(value) for name, value in row.items()}
-
-
-class _State:
-    """What survives a kill: newest and best weights, and the rows of the epochs they have seen."""
-
-    def __init__(self, model, averaged, optimizer, folder: Path, log: Path):
-        trained = [variable.value for variable in model.variables]  # dropout's random state among them
-        weights = [variable.value for variable in averaged.variables]
-        self._epoch = tf.Variable(0, dtype=tf.int64)
-        self._best_loss = tf.Variable(float("inf"))
-        self._best_epoch = tf.Variable(0, dtype=tf.int64)
-        everything = {"trained": trained, "weights": weights, "optimizer": [v.value for v in optimizer.variables]}
-        counters = {"epoch": self._epoch, "best_loss": self._best_loss, "best_epoch": self._best_epoch}
-        self._newest = tf.train.CheckpointManager(
-            tf.train.Checkpoint(**everything, **counters), str(folder / "newest"), max_to_keep=1
-        )
-        self._best = tf.train.CheckpointManager(
-            tf.train.Checkpoint(weights=weights), str(folder / "best"), max_to_keep=1
-        )
-        # The rows live beside the weights they belong to: a restarted job may keep nothing but its checkpoints.
-        self._rows, self._log = folder / "history.csv", log
-        self.history: list[dict[str, float]] = []
-
-    def resume(self) -> int:
-        """Restore the newest state; returns the number of epochs it has seen."""
-        if self._newest.restore_or_initialize():
-            self.history = [row for row in _read_rows(self._rows) if row["epoch"] <= int(self._epoch)]
-            print(f"continuing after epoch {int(self._epoch)}: a checkpoint was found", flush=True)
-        return int(self._epoch)
-
-    def keep(self, row: dict[str, float]) -> None:
-        """Best first, newest last: a kill in between repeats the epoch, which gives the same numbers."""
-        self.history.append(row)
-        if row["val_loss"] < float(self._best_loss):
-            self._best_loss.assign(row["val_loss"])
-            self._best_epoch.assign(row["epoch"])
-            self._best.save(row["epoch"])
-        _write_rows(self._rows, self.history)
-        self._epoch.assign(row["epoch"])
-        self._newest.save(row["epoch"])
-        _write_rows(self._log, self.history)
-
-    def restore_best(self) -> int:
-        """Put the best weights into the model; returns the epoch they come from."""
-        if self._best.latest_checkpoint is None:
-            raise OtherCheckpoints(
-                "the best checkpoint is gone, the newest is there; delete the checkpoints to train again"
-            )
-        self._best.checkpoint.restore(self._best.latest_checkpoint).expect_partial()
-        return int(self._best_epoch)
-
-
-def _read_rows(path: Path) -> list[dict[str, float]]:
-    with path.open(newline="") as file:
-        return [{k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-
-
-def _write_rows(path: Path, rows) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)

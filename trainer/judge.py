@@ -1,6 +1,6 @@
 """How answers of one kind are measured, told and drawn; a problem names its judge.
 
-A ``Judge`` is functions over vectors and labels: ``report.py`` writes what it says without knowing what it is about.
+A ``Judge`` is functions over vectors and samples: ``report.py`` writes what it says without knowing what it is about.
 """
 
 import dataclasses
@@ -11,20 +11,22 @@ import numpy as np
 from sklearn.metrics import roc_curve
 
 from trainer import metrics
+from trainer.corpora import Sample
 
 Draw = Callable[[Any], None]  # on matplotlib axes
 
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-    """``measure(vectors, truth, decision)`` gives numbers as JSON, kept under ``key``; ``table(numbers)`` tells them as
-    Markdown; ``plots(vectors, truth, numbers)`` are the pictures by file name.
+    """``measure(vectors, samples, decision)`` gives numbers as JSON, kept under ``key``; ``table(numbers)`` tells them
+    as Markdown; ``plots(vectors, samples, decision, numbers)`` are the pictures by file name.
     """
 
     key: str
-    measure: Callable[[np.ndarray, list[str], Any], dict[str, Any]]
+    measure: Callable[[np.ndarray, list[Sample], Any], dict[str, Any]]
     table: Callable[[dict[str, Any]], str]
-    plots: Callable[[np.ndarray, list[str], dict[str, Any]], dict[str, Draw]]
+    plots: Callable[[np.ndarray, list[Sample], Any, dict[str, Any]], dict[str, Draw]]
+    private: tuple[str, ...] = ()  # keys of the numbers that name people: in reports, not in artefacts
 
 
 def _classification_table(numbers: dict[str, Any]) -> str:
@@ -44,8 +46,8 @@ def _classification_table(numbers: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def _classification_plots(vectors: np.ndarray, truth: list[str], numbers: dict[str, Any]) -> dict[str, Draw]:
-    labels = list(numbers["labels"])
+def _classification_plots(vectors: np.ndarray, samples: list[Sample], _, numbers: dict[str, Any]) -> dict[str, Draw]:
+    labels, truth = list(numbers["labels"]), [sample.label for sample in samples]
     return {
         "confusion.png": lambda axes: _confusion(axes, labels, numbers["confusion"]),
         "roc.png": lambda axes: _roc(axes, labels, vectors, np.array(truth)),

@@ -6,12 +6,24 @@ Knows neither data nor training. Next: ``fit.py`` trains it, ``export.py`` ships
 import keras
 
 from trainer import plugins
+from trainer.config import Model
+from trainer.imaging import Imaging
+
+FEATURES = "features"  # the layer between a backbone and a head
 
 
-def build(problem: str, backbone: str, height: int, width: int, labels: tuple[str, ...], dropout: float) -> keras.Model:
-    """``uint8 [N, height, width, 1] -> float32 [N, D]``; weights follow from ``keras.utils.set_random_seed``."""
-    images = keras.Input((height, width, 1), dtype="uint8", name="images")
+def build(chosen: Model, imaging: Imaging, labels: tuple[str, ...]) -> keras.Model:
+    """``uint8 [N, H, W, 1] -> float32 [N, D]``; weights follow from ``keras.utils.set_random_seed``."""
+    images = keras.Input((imaging.height, imaging.width, 1), dtype="uint8", name="images")
     ink = keras.layers.Rescaling(1 / 255, name="ink")(images)
-    features = plugins.load("backbones", backbone).build(ink, dropout)
-    vectors = plugins.load("problems", problem).head(features, len(labels))
-    return keras.Model(images, vectors, name=problem)
+    backbone = plugins.load("backbones", chosen.backbone)
+    features = backbone.build(ink, chosen)
+    features = keras.layers.Identity(name=FEATURES)(features)
+    head = plugins.load("problems", chosen.problem).head
+    vectors = head(features, len(labels), chosen.embedding or backbone.embedding)
+    return keras.Model(images, vectors, name=chosen.problem)
+
+
+def trunk(model: keras.Model) -> keras.Model:
+    """The backbone alone, sharing its layers: canonical images to features."""
+    return keras.Model(model.inputs, model.get_layer(FEATURES).output)

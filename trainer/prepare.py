@@ -12,7 +12,7 @@ import shutil
 import sys
 from typing import Any
 
-from trainer import config, corpora, plugins, quiet, records, run, samples, sources, splits, storage
+from trainer import config, corpora, plugins, quiet, records, run, samples, sampling, sources, splits, storage
 from trainer.audit.examine import Audit, examine
 from trainer.audit.families import leaders
 from trainer.config import Config
@@ -100,17 +100,34 @@ def prepare(wanted: Config, problem: Problem, place: Run) -> Prepared:
 
 def resolved(wanted: Config, problem: Problem) -> Config:
     """What was left to the problem, written out: the settings a run records are complete."""
-    model, data = wanted.model, wanted.data
     height, width = problem.canvas
-    model = dataclasses.replace(
-        model,
-        backbone=model.backbone or problem.backbone,
-        image_height=model.image_height or height,
-        image_width=model.image_width or width,
-    )
+    left = {
+        "backbone": problem.backbone,
+        "image_height": height,
+        "image_width": width,
+        "loss": next(iter(problem.losses)),
+        **problem.defaults,
+    }
+    model, training = (_filled(section, left) for section in (wanted.model, wanted.training))
+    if training.loss not in problem.losses:
+        known = list(problem.losses)
+        raise plugins.UnknownName(
+            f"{model.problem} has no loss {training.loss!r}{plugins.nearest(training.loss, known) or ';'} there is: "
+            f"{', '.join(known)}"
+        )
+    if model.preset and not plugins.load("backbones", model.backbone).presets:
+        raise UserError(f"--preset {model.preset!r}: the backbone {model.backbone} has no presets; see --init-from")
+    data = wanted.data
     if not data.train_dir:
         data = dataclasses.replace(data, writers=data.writers or problem.generated.writers)
-    return dataclasses.replace(wanted, model=model, data=data)
+    return dataclasses.replace(wanted, model=model, training=training, data=data)
+
+
+def _filled(section, left: dict[str, Any]):
+    """A section with what is not set taken from elsewhere; 0 is set where nothing (``None``) is the default."""
+    fields = [field for field in dataclasses.fields(section) if field.name in left]
+    unset = [field.name for field in fields if getattr(section, field.name) == field.default]
+    return dataclasses.replace(section, **{name: left[name] for name in unset})
 
 
 def _read(wanted: Config, problem: Problem, place: Run) -> Data:
@@ -156,11 +173,24 @@ def _deal(
         for given, reading in zip(data.given, data.readings, strict=True)
     ]
     names = [(sample.origin, sample.name) for sample in unseen]
+    by_writer = problem.losses[wanted.training.loss].sampling in sampling.WAYS
+    people = _people(every, judged, labels[0]) if by_writer else {}
     found = records.write(
-        look, parts, labels, place.records, source, {**poor, **dropped}, sources=described, unseen=names
-    )
-    _check_counts(found)
+        look, parts, labels, place.records, source, {**poor, **dropped}, by_writer, people,
+        sources=described, unseen=names,
+    )  # fmt: skip
+    _check_counts(found, problem)
     return found
+
+
+def _people(every: list[Sample], judged: Audit, genuine: str) -> dict[records.Key, records.Key]:
+    """Who is one person under several names: those of whom a genuine signature is in the data twice.
+
+    A forgery that was filed twice says nothing of the kind: it joins the people in a split, but they stay two.
+    """
+    twins = [(i, j) for i, j in judged.twins if every[i].label == every[j].label == genuine]
+    groups = [sample.group for sample in every]
+    return dict(zip(groups, splits.joined(groups, twins), strict=True))
 
 
 def _repeated(every: list[Sample], judged: Audit, learnt: int, drop: bool) -> dict[tuple[str, str], str]:
@@ -212,7 +242,13 @@ def _relabelled(sample: Sample, problem: Problem) -> Sample:
 
 def _labels(data: Data, problem: Problem) -> tuple[str, ...]:
     """The labels that are learnt. Raises ``UnknownLayout`` for too few, or for one that only the test has."""
-    labels = tuple(sorted({problem.label_of(sample.label) for sample in data.learnt()}))
+    found = sorted({problem.label_of(sample.label) for sample in data.learnt()})
+    labels = problem.labels or tuple(found)
+    if strange := [label for label in found if label not in labels]:
+        raise corpora.UnknownLayout(
+            f"the images hold the label {strange[0]!r}; this problem learns from {' and '.join(labels)} signatures of "
+            "people who are named by folder or file, see docs/training.md"
+        )
     if len(labels) < problem.min_labels:
         raise corpora.UnknownLayout(
             f"all images have the label {labels[0]!r}; at least {problem.min_labels} labels are needed "
@@ -233,11 +269,12 @@ def _check_readable(look: Survey) -> None:
         raise UnreadableImages(f"{len(refused)} of {len(look.samples)} images cannot be read (--strict):\n{shown}")
 
 
-def _check_counts(prepared: records.Records) -> None:
-    """What is left when unreadable images are out has to hold every label."""
+def _check_counts(prepared: records.Records, problem: Problem) -> None:
+    """What is left when unreadable images are out has to hold every label that the problem cannot do without."""
+    needed = prepared.labels if problem.labels is None else prepared.labels[: problem.min_labels]
     for part, counts in prepared.counts.items():
         for label, count in counts.items():
-            if count == 0:
+            if count == 0 and label in needed:
                 path, reason = prepared.refused[0]
                 shutil.rmtree(prepared.folder)
                 raise splits.TooFewSamples(
@@ -250,6 +287,7 @@ def _source(wanted: Config, problem: Problem, everything: list[Sample]) -> str:
     """Changes when a file, its label, its writer or its part does."""
     told = [wanted.data.validation_fraction, wanted.data.test_fraction, wanted.data.min_quality]
     told += [wanted.data.drop_duplicates, wanted.training.seed, problem.by_writer, len(wanted.data.test_dir)]
+    told += [problem.losses[wanted.training.loss].sampling in sampling.WAYS]  # whether shards keep writers together
     digest = hashlib.sha256(json.dumps([identity(everything), told]).encode())
     for sample in everything:
         digest.update(json.dumps([problem.label_of(sample.label), sample.writer]).encode())

@@ -4,12 +4,11 @@ What a survey has seen, dealt to the parts of a split, once. Knows parts and ima
 streams them.
 """
 
-import collections
 import dataclasses
 import json
-import math
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +81,25 @@ def write(
     folder: Path,
     source: str,
     left_out: dict[Key, str] | None = None,
+    by_writer: bool = False,
+    people: Mapping[Key, Key] = {},
     **more: Any,
 ) -> Records:
     """Write the shards of every part; complete or absent: written aside and moved in one step.
 
     Samples are taken from the survey by origin and name; ``left_out`` gives the reason for those that are not wanted.
-    The same survey and parts give the same shards.
+    ``by_writer`` keeps what a writer wrote in one shard; ``people`` says which groups are one writer under several
+    names. The same survey and parts give the same shards.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     wanted = {(s.origin, s.name): (part, s) for part, chosen in parts.items() for s in chosen}
     refused = _left_out(look, wanted, left_out or {})
-    names, counts = _write_shards(look, wanted, list(parts), labels, partial)
+    called = {sample.group: people.get(sample.group, sample.group) for _, sample in wanted.values()}
+    numbers = {name: number for number, name in enumerate(sorted(set(called.values())))}
+    writers = {group: numbers[name] for group, name in called.items()}
+    names, counts = _write_shards(look, wanted, list(parts), labels, writers, partial, by_writer)
     records = Records(partial, labels, names, counts, refused, look.imaging.fingerprint(), source, **more)
     (partial / FILE).write_text(
         json.dumps({k: v for k, v in dataclasses.asdict(records).items() if k != "folder"}, indent=1) + "\n"
@@ -115,16 +120,20 @@ def _left_out(look: Survey, wanted: Wanted, reasons: dict[Key, str]) -> list[tup
     return found
 
 
-def _write_shards(look: Survey, wanted: Wanted, parts: list[str], labels: tuple[str, ...], folder: Path):
+def _write_shards(
+    look: Survey, wanted: Wanted, parts: list[str], labels: tuple[str, ...], writers: dict[Key, int], folder: Path,
+    by_writer: bool,
+):  # fmt: skip
     """The names of the shards and the counts of the labels, by part."""
-    groups = sorted({sample.group for _, sample in wanted.values()})
-    writers = {group: number for number, group in enumerate(groups)}
-    images = collections.Counter(part for part, _ in wanted.values())
+    coming: dict[str, list[int]] = {part: [] for part in parts}
+    for number, _ in enumerate(look.samples):
+        if found := _found(look, wanted, number):
+            coming[found[0]].append(writers[found[1].group])
+    lots = {part: _lots(np.array(coming[part], int), part == "train", by_writer) for part in parts}
     counts = {part: dict.fromkeys(labels, 0) for part in parts}
-    shards = {part: _Shards(part, folder, images[part]) for part in parts}
+    shards = {part: _Shards(part, folder, lots[part]) for part in parts}
     for number, image in look.images():
-        known = look.samples[number]
-        if (found := wanted.get((known.origin, known.name))) is None:
+        if (found := _found(look, wanted, number)) is None:
             continue
         part, sample = found
         counts[part][sample.label] += 1
@@ -132,6 +141,24 @@ def _write_shards(look: Survey, wanted: Wanted, parts: list[str], labels: tuple[
     for shard in shards.values():
         shard.close()
     return {part: shard.names for part, shard in shards.items()}, counts
+
+
+def _found(look: Survey, wanted: Wanted, number: int) -> tuple[str, Sample] | None:
+    known = look.samples[number]
+    return wanted.get((known.origin, known.name))
+
+
+def _lots(writers: np.ndarray, mixed: bool, by_writer: bool) -> np.ndarray:
+    """The shard of each image of a part: in order, by lot, or by lot with all images of a writer in one."""
+    rng = np.random.default_rng(0)
+    if mixed and by_writer:
+        place = rng.permutation(writers.max(initial=-1) + 1)[writers]
+        order = np.argsort(place, kind="stable")
+        images = np.bincount(place[order]) if len(place) else np.zeros(0, int)
+        shard = (np.cumsum(images) - images) // SHARD_IMAGES  # where a writer's first image falls
+        return np.unique(shard[place], return_inverse=True)[1]
+    lots = np.arange(len(writers)) // SHARD_IMAGES
+    return rng.permutation(lots) if mixed else lots
 
 
 def read(folder: Path) -> Records:
@@ -149,14 +176,13 @@ class _Shards:
     only what lies near, and an epoch that ends with one label teaches that label. The other parts keep their order.
     """
 
-    def __init__(self, part: str, folder: Path, images: int):
+    def __init__(self, part: str, folder: Path, lots: np.ndarray):
         import tensorflow as tf
 
         self._folder, self._mixed = folder, part == "train"
-        self.names = [f"{part}-{number:05d}.tfrecord.gz" for number in range(math.ceil(images / SHARD_IMAGES))]
+        self.names = [f"{part}-{number:05d}.tfrecord.gz" for number in range(max(lots, default=-1) + 1)]
         self._writers = [tf.io.TFRecordWriter(str(folder / f"{name}.ordered")) for name in self.names]
-        lots = np.arange(images) // SHARD_IMAGES
-        self._lots = iter(np.random.default_rng(0).permutation(lots) if self._mixed else lots)
+        self._lots = iter(lots)
 
     def write(self, example: bytes) -> None:
         self._writers[next(self._lots)].write(example)

@@ -27,9 +27,9 @@ def write(
     content = {**facts, judge.key: evaluation.metrics, "refused": refused}
     content["suspect"] = [finding.describe() for finding in verifier.findings(content)]
     (folder / "report.json").write_text(json.dumps(content, indent=2) + "\n")
-    truth = [sample.label for sample in evaluation.samples]
-    plots = judge.plots(evaluation.vectors, truth, evaluation.metrics)
-    plots["training.png"] = lambda axes: _history(axes, facts["history"])
+    plots = judge.plots(evaluation.vectors, evaluation.samples, evaluation.decision, evaluation.metrics)
+    if "history" in facts:
+        plots["training.png"] = lambda axes: _history(axes, facts["history"])
     for name, draw in plots.items():
         _plot(folder / name, draw)
     lines = _lines(judge.table(evaluation.metrics), list(plots), content, refused)
@@ -64,8 +64,14 @@ def _plot(path: Path, draw) -> None:
 
 
 def _history(axes, history):
+    """The loss, and what was watched on the validation part; on a scale of its own when it is no loss."""
     epochs = [row["epoch"] for row in history]
-    for name, style in (("loss", "-"), ("val_loss", "--")):
-        axes.plot(epochs, [row[name] for row in history], style, label=name)
+    watched = next((name for name in (history[0] if history else ()) if name.startswith("val_")), None)
+    lines = axes.plot(epochs, [row["loss"] for row in history], label="loss")
+    if watched:
+        other = axes if watched == "val_loss" else axes.twinx()
+        lines += other.plot(epochs, [row[watched] for row in history], "--", color="C1", label=watched)
+        if other is not axes:
+            other.set_ylabel(f"{watched} %")
     axes.set(title="Training", xlabel="epoch", ylabel="loss")
-    axes.legend()
+    axes.legend(handles=lines)

@@ -40,7 +40,7 @@ def split(
         lambda: collections.defaultdict(list)
     )
     own = [sample.group if by_writer else (sample.origin, sample.name) for sample in samples]
-    for sample, group in zip(samples, _joined(own, twins), strict=True):
+    for sample, group in zip(samples, joined(own, twins), strict=True):
         strata[group[0]][group].append(sample)
     parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
     for name, groups in _by_labels(strata):
@@ -53,7 +53,7 @@ def split(
     return {part: sorted(chosen, key=lambda s: (s.origin, s.name)) for part, chosen in parts.items()}
 
 
-def _joined(groups: list[tuple[str, str]], twins: Iterable[tuple[int, int]]) -> list[tuple[str, str]]:
+def joined(groups: list[tuple[str, str]], twins: Iterable[tuple[int, int]]) -> list[tuple[str, str]]:
     """Groups that share a twin become one, called by the first of their names."""
     names = sorted(set(groups))
     number = {name: place for place, name in enumerate(names)}

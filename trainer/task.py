@@ -8,6 +8,9 @@ import datetime
 import os
 import signal
 import sys
+from pathlib import Path
+
+import numpy as np
 
 
 def _stop(*_):
@@ -23,8 +26,9 @@ if __name__ == "__main__":  # before the imports below, which take seconds
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
 
-from trainer import config, plugins, quiet, report, run
+from trainer import config, plugins, quiet, report, run, storage
 from trainer.artifact import manifest
+from trainer.artifact.model import Model
 from trainer.config import Config
 from trainer.errors import UserError
 from trainer.prepare import Prepared, prepare, resolved
@@ -61,42 +65,61 @@ def _train_in(place: run.Run, wanted: Config, problem: Problem) -> run.Run:
         print(problem.judge.table(manifest.read(place.model).metrics))
         return place
     print(f"{wanted.model.problem}: {problem.question}\nrun: {place.folder}", flush=True)
+    gate = _gate(wanted.model.gate)
     prepared = prepare(wanted, problem, place)
     place.save()
     _name_refused(prepared.records.refused)
-    _learn_and_publish(wanted, problem, place, prepared)
+    _learn_and_publish(wanted, problem, place, prepared, gate)
     return place
 
 
-def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepared: Prepared) -> None:
+def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepared: Prepared, gate: Path | None) -> None:
     """Fit, export aside, measure the exported artefact on raw images, then move it to its place."""
-    from trainer import export, model
-    from trainer.artifact.model import Model
+    from trainer import dataset, export, model
     from trainer.evaluate import evaluate
     from trainer.fit import fit
 
     chosen, imaging, labels = wanted.model, prepared.imaging, prepared.records.labels
 
     def build():
+        return model.build(chosen, imaging, labels)
+
+    def decide(engine):
+        """By the exported model's own answers to the validation part."""
         canvas = (imaging.height, imaging.width)
-        return model.build(chosen.problem, chosen.backbone, *canvas, labels, chosen.dropout)
+        batches = dataset.in_order(prepared.records, "validation", canvas, wanted.training.batch_size)
+        vectors, targets = zip(*((engine(images.numpy()), seen) for images, seen in batches), strict=True)
+        joined = {name: np.concatenate([each[name] for each in targets]) for name in targets[0]}
+        return problem.decide(labels, np.concatenate(vectors), joined)
 
     watchers = _watchers(place)
     fitted = fit(problem, build, prepared.records, wanted.training, place.checkpoints, place.log, watchers)
     print(f"best epoch: {fitted.best_epoch}; exporting", flush=True)
     facts = {"run": place.name, "settings": wanted.learning(), **_facts(wanted, prepared, fitted)}
     partial = place.model.with_name(place.model.name + ".partial")
-    export.export(fitted.model, chosen.problem, chosen.backbone, labels, imaging, facts, partial)
+    export.export(fitted.model, chosen.problem, chosen.backbone, labels, imaging, facts, partial, decide, gate)
     measured = evaluate(Model(partial), prepared.unseen)
     _name_refused(measured.refused)
     data = _facts(wanted, prepared, fitted)
     told = {"problem": chosen.problem, "question": problem.question, "data": data, "history": fitted.history}
     told["audit"] = prepared.audit
     report.write(place.report, problem.judge, measured, told, prepared.records.refused)
-    export.publish(partial, measured.metrics, place.model)
+    public = {name: value for name, value in measured.metrics.items() if name not in problem.judge.private}
+    export.publish(partial, public, place.model)
     place.save()
     print(f"\n{problem.judge.table(measured.metrics)}\n")
     print(f"artefact: {place.told(place.model)}\nreport: {place.told(place.report / 'report.md')}")
+
+
+def _gate(given: str) -> Path | None:
+    """The artefact that is asked first whether an image is a signature. Raises ``BadArtifact`` for any other."""
+    if not given:
+        return None
+    folder = storage.fetch(given)
+    found = Model(folder).manifest
+    if "signature" not in found.labels:
+        raise manifest.BadArtifact(f"--gate {given!r} answers {found.problem}: it has to know the label 'signature'")
+    return folder
 
 
 def _name_refused(refused: list[tuple[str, str]]) -> None:

@@ -20,7 +20,7 @@ def main() -> None:
     tf = quiet.import_tensorflow()
     import keras
 
-    from trainer import corpora, dataset, fit, model, plugins, records, samples, splits, survey
+    from trainer import config, corpora, dataset, fit, model, plugins, prepare, records, samples, splits, survey
     from trainer.imaging import Imaging
     from trainer.samples import Amount
 
@@ -34,12 +34,12 @@ def main() -> None:
         look = survey.survey(found, Imaging(*canvas), Path(folder) / "survey")
         parts = splits.split(found, 0.1, 0.0, seed=1)
         prepared = records.write(look, parts, ("signature", "text"), Path(folder) / "records", "bench")
-        trained, averaged = (
-            model.build("signature_vs_text", "compact", *canvas, ("signature", "text"), 0.5) for _ in "12"
-        )
+        wanted = prepare.resolved(config.from_command_line(["--batch-size", str(BATCH)], {}), problem)
+        trained, averaged = (model.build(wanted.model, Imaging(*canvas), ("signature", "text")) for _ in "12")
         optimizer = keras.optimizers.Adam()
         optimizer.build(trained.trainable_variables)
-        train, _ = fit.compiled_steps(strategy, trained, averaged, optimizer, problem, BATCH)
+        loss = problem.losses[wanted.training.loss]
+        train, _ = fit.compiled_steps(strategy, trained, averaged, optimizer, problem, loss, wanted.training)
         epoch = itertools.count()
 
         def real() -> float:

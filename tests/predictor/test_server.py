@@ -23,7 +23,7 @@ from trainer import config, model
 from trainer.artifact import manifest
 from trainer.artifact.manifest import read
 from trainer.artifact.model import Model
-from trainer.imaging import canonicalise
+from trainer.imaging import Imaging, canonicalise
 
 
 def b64(data: bytes) -> str:
@@ -44,10 +44,7 @@ def error_of(response: httpx.Response) -> dict:
 def trained(run_dir) -> keras.Model:
     """The very model that was trained, from its checkpoint: not through the export."""
     described, wanted = read(run_dir / "model"), config.read(run_dir / "config.toml")
-    built = model.build(
-        described.problem, described.backbone, described.imaging["height"], described.imaging["width"],
-        tuple(described.labels), wanted.model.dropout,
-    )  # fmt: skip
+    built = model.build(wanted.model, Imaging(**described.imaging), tuple(described.labels))
     newest = tf.train.latest_checkpoint(run_dir / "checkpoints" / "best")
     tf.train.Checkpoint(weights=[v.value for v in built.variables]).restore(newest).expect_partial()
     return built
@@ -253,9 +250,10 @@ def test_no_route_is_guessed(server):
     assert error_of(httpx.get(server + "/health/"))["code"] == "not_found"
 
 
-def test_a_full_server_refuses_at_once_and_says_when_to_come_back(artifact, signature):
+def test_a_full_server_refuses_at_once_and_says_when_to_come_back(artifact, signature, scans):
     with serving("--model", str(artifact), "--waiting", "0", "--threads", "1") as server:
-        assert ask(server, {"instances": [b64(signature)] * 2}).status_code == 413, "it would never find room"
+        two = [b64(path.read_bytes()) for path in sorted((scans / "text").iterdir())[:2]]
+        assert ask(server, {"instances": two}).status_code == 413, "it would never find room"
         with concurrent.futures.ThreadPoolExecutor(16) as clients:
             asked = [clients.submit(ask, server, {"instances": [b64(signature)]}) for _ in range(64)]
             answers = [future.result() for future in asked]

@@ -101,7 +101,7 @@ def test_help_documents_every_setting(capsys):
     for section in config.SECTIONS.values():
         for field in dataclasses.fields(section):
             assert "--" + field.name.replace("_", "-") in page
-    assert "default: 15" in page
+    assert "default: 0.15" in page
 
 
 def test_every_setting_is_in_the_docs():

@@ -16,18 +16,19 @@ tf = quiet.import_tensorflow()
 devices, folder, data = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
-from trainer import corpora, fit, model, plugins, records, splits, survey
-from trainer.config import Training
+from trainer import config, corpora, fit, model, plugins, prepare, records, splits, survey
 from trainer.imaging import Imaging
 labels = ("signature", "text")
 samples = corpora.read(data).samples
 look = survey.survey(samples, Imaging(32, 64), folder / "survey")
 prepared = records.write(look, splits.split(samples, 0.3, 0.0, 1), labels, folder / "records", "source")
 strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)]) if devices > 1 else None
+problem = plugins.load("problems", "signature_vs_text")
+flags = ["--epochs", "2", "--batch-size", "16", "--dropout", "0", "--image-height", "32", "--image-width", "64"]
+wanted = prepare.resolved(config.from_command_line(flags, {}), problem)
 fitted = fit.fit(
-    plugins.load("problems", "signature_vs_text"),
-    lambda: model.build("signature_vs_text", "compact", 32, 64, labels, 0.0),
-    prepared, Training(epochs=2, batch_size=16), folder / "checkpoints", folder / "training.csv", strategy=strategy,
+    problem, lambda: model.build(wanted.model, Imaging(32, 64), labels), prepared, wanted.training,
+    folder / "checkpoints", folder / "training.csv", strategy=strategy,
 )
 print(json.dumps(fitted.history))
 """

@@ -1,11 +1,18 @@
 """Numbers against a computation by hand, so that no number is only what scikit-learn was told."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from trainer.artifact.decision import Classify
 from trainer.artifact.manifest import BadArtifact
+from trainer.corpora import Sample
 from trainer.metrics import classification
+
+
+def labelled(labels) -> list[Sample]:
+    return [Sample(Path(), str(number), label, None, "here") for number, label in enumerate(labels)]
 
 
 def by_hand(vectors, truth, labels):
@@ -30,7 +37,7 @@ def test_classification_numbers_are_those_of_counting(labels):
     rng = np.random.default_rng(4)
     truth = [labels[i] for i in rng.integers(0, len(labels), 200)]
     vectors = rng.dirichlet(np.ones(len(labels)), 200).astype(np.float32)
-    found = classification(vectors, truth, Classify.even(labels))
+    found = classification(vectors, labelled(truth), Classify.even(labels))
     accuracy, each = by_hand(vectors, truth, labels)
     assert found["accuracy"] == pytest.approx(accuracy)
     for label, (precision, recall) in each.items():
@@ -44,7 +51,8 @@ def test_classification_numbers_are_those_of_counting(labels):
 
 
 def test_a_label_without_images_has_no_area():
-    assert classification(np.array([[0.9, 0.1]], np.float32), ["a"], Classify.even(("a", "b")))["roc_auc"] is None
+    found = classification(np.array([[0.9, 0.1]], np.float32), labelled(["a"]), Classify.even(("a", "b")))
+    assert found["roc_auc"] is None
 
 
 @pytest.mark.parametrize(("p", "label"), [(0.69, "b"), (0.71, "a")])

@@ -41,7 +41,7 @@ def test_every_readable_image_is_stored_once_with_its_label(data, prepare, tenso
     assert prepared.refused[0][0].endswith("001_099.png")
     stored = [
         (image.tobytes(), LABELS[label])
-        for images, targets in dataset.validation(prepared, (32, 64), 8)
+        for images, targets in dataset.in_order(prepared, "validation", (32, 64), 8)
         for image, label in zip(images.numpy(), targets["label"].numpy(), strict=True)
     ]
     expected = [
@@ -146,13 +146,7 @@ def test_an_epoch_follows_from_seed_and_epoch_and_holds_every_image_once(scans, 
 def test_training_shards_hold_labels_in_no_order(scans, prepare, tensorflow):
     """Sorted shards cost three points of accuracy once: every epoch ended with one label."""
     _, prepared = prepare(scans)
-    (images,) = dataset.validation(
-        dataclasses.replace(
-            prepared, shards={"validation": prepared.shards["train"]}, counts={"validation": prepared.counts["train"]}
-        ),
-        (32, 64),
-        999,
-    )
+    (images,) = dataset.in_order(prepared, "train", (32, 64), 999)
     labels = images[1]["label"].numpy()
     changes = np.count_nonzero(np.diff(labels))
     assert 0.3 < changes / len(labels) < 0.7

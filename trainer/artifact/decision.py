@@ -1,15 +1,19 @@
 """Vectors to answers, described as data in the manifest: the only place where an answer is decided.
 
 Evaluation, server and offline use call this code. Knows no images, no HTTP and no problem. A new kind of decision is a
-class with ``kind``, ``answer``, ``columns``, ``row`` and ``describe`` in ``KINDS``.
+class with ``kind``, ``compares``, ``answer``, ``columns``, ``row`` and ``describe`` in ``KINDS``. Next: ``verify.py``.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from trainer.artifact.manifest import BadArtifact
+from trainer.artifact.verify import BadQuestion, Parameters, Verify
+
+__all__ = ["KINDS", "BadQuestion", "Classify", "Decision", "Parameters", "Verify", "from_manifest"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Classify:
     """
 
     kind: ClassVar[str] = "classify"
+    compares: ClassVar[bool] = False
     labels: tuple[str, ...]
     thresholds: tuple[float, ...]
 
@@ -39,8 +44,12 @@ class Classify:
         """``float32 [N, L] -> int64 [N]``, indices into ``labels``."""
         return np.argmax(vectors / np.asarray(self.thresholds, np.float32), axis=1)
 
-    def answer(self, vector: np.ndarray) -> dict[str, Any]:
+    def answer(
+        self, vector: np.ndarray, references: Sequence[np.ndarray] = (), parameters: Parameters = Parameters()
+    ) -> dict[str, Any]:
         """``float32 [L]`` to ``{"label", "score", "scores"}``; scores are probabilities."""
+        if parameters.far is not None:
+            raise BadQuestion("this model classifies; it has no thresholds by false acceptance rate")
         chosen = int(self.choose(vector[None])[0])
         scores = {label: float(p) for label, p in zip(self.labels, vector, strict=True)}
         return {"label": self.labels[chosen], "score": scores[self.labels[chosen]], "scores": scores}
@@ -55,21 +64,27 @@ class Classify:
         scores = [answer["score"], *(answer["scores"][label] for label in self.labels)]
         return [answer["label"], *(f"{score:.6f}" for score in scores)]
 
+    def facts(self) -> dict[str, Any]:
+        """What a server says about itself beyond the labels."""
+        return {}
+
     def describe(self) -> dict[str, Any]:
         """The manifest's form."""
         return {"kind": self.kind, "labels": list(self.labels), "thresholds": list(self.thresholds)}
 
 
-KINDS = {Classify.kind: Classify}
+Decision = Classify | Verify
+KINDS: dict[str, type[Decision]] = {Classify.kind: Classify, Verify.kind: Verify}
 
 
-def from_manifest(described: dict[str, Any]) -> Classify:
+def from_manifest(described: dict[str, Any]) -> Decision:
     """The decision that a manifest describes. Raises ``BadArtifact``."""
     values = dict(described)
     kind = values.pop("kind", None)
     if kind not in KINDS:
         raise BadArtifact(f"the manifest's decision is of kind {kind!r}; this version knows {', '.join(KINDS)}")
+    decision: Any = KINDS[kind]
     try:
-        return KINDS[kind](**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        return decision(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
     except TypeError as error:
         raise BadArtifact(f"the manifest's {kind} decision lacks or adds a field: {error}") from None

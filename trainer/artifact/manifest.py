@@ -27,7 +27,8 @@ class Manifest:
 
     ``imaging`` are the parameters of ``trainer.imaging.Imaging``, ``quality`` the limits of its warnings, ``decision``
     those of one of ``trainer.artifact.decision``, ``twins`` the LiteRT files by precision with their measured
-    difference from the SavedModel, ``precision`` the twin that answers, ``files`` sha256 and size of every other file.
+    difference from the SavedModel, ``precision`` the twin that answers, ``gate`` the folder of an artefact that says
+    whether an image is a signature at all (or empty), ``files`` sha256 and size of every other file.
     """
 
     problem: str
@@ -45,6 +46,7 @@ class Manifest:
     metrics: dict[str, Any]
     versions: dict[str, str]
     created_at: str
+    gate: str = ""
     files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     format: str = FORMAT
 
@@ -103,7 +105,8 @@ def verify(manifest: Manifest, folder: Path) -> None:
 
 
 def _inventory(folder: Path) -> dict[str, dict[str, Any]]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (FILE, FILE + ".partial"))
+    own = (folder / FILE, folder / (FILE + ".partial"))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in own)
     return {p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in files}
 
 

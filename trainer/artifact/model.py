@@ -1,22 +1,44 @@
 """An artefact ready to answer: manifest, imaging, decision and as many engines as there are threads.
 
-The one way from an image file to an answer; ``trainer.evaluate``, the server and ``predictor.offline`` all take it.
-Knows no problem and no HTTP.
+The one way from an image file to an answer; ``trainer.evaluate``, the server and ``predictor.offline`` all take it:
+``look`` at every image, which is the work, then ``decide`` on what was seen, which is not. Knows no problem, no HTTP.
 """
 
 import dataclasses
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trainer.artifact import decision, golden, manifest
+from trainer.artifact.decision import BadQuestion, Parameters
 from trainer.artifact.engine import Engine, load
 from trainer.imaging import Canonical, Imaging, Limits, Quality, canonicalise
 
 GOLDEN_TOLERANCE = 1e-4  # float32 twin against itself on another CPU
 REFERENCE_TOLERANCE = 1e-4  # TensorFlow against the float32 twin
+GATE = "gate"  # folder of the artefact that says whether an image is a signature at all
+NO_SIGNATURE = ("blank", "too_much_ink")  # warnings that mean as much: a dot of dirt, a photograph
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What was seen of one image.
+
+    ``vector`` is ``float32 [D]``; ``no_signature`` says why it is none (code, value, limit), for models that compare
+    signatures.
+    """
+
+    canonical: Canonical
+    vector: np.ndarray
+    no_signature: dict[str, Any] | None
+
+    @property
+    def warnings(self) -> list[dict[str, Any]]:
+        """As they are answered."""
+        return [dataclasses.asdict(warning) for warning in self.canonical.warnings]
 
 
 class Model:
@@ -33,6 +55,7 @@ class Model:
         self.limits = limits
         self._make_engine = load(self.manifest, folder, engine)
         self._local = threading.local()
+        self._gate = Model(folder / GATE, engine, limits) if self.manifest.gate else None
 
     def see(self, data: bytes) -> Canonical:
         """One image file to canonical ink. Raises ``ImageError``."""
@@ -49,15 +72,56 @@ class Model:
         """``float32 [D]`` of one canonical image."""
         return self.engine(canonical.image[None])[0]
 
-    def answer(self, data: bytes) -> dict[str, Any]:
-        """One image file to the answer people get. Raises ``ImageError``."""
+    def vector_of(self, data: bytes) -> np.ndarray:
+        """``float32 [D]`` of one image file. Raises ``ImageError``."""
+        return self.vector(self.see(data))
+
+    def look(self, data: bytes) -> Look:
+        """One image file to everything that a decision needs. Raises ``ImageError``."""
         canonical = self.see(data)
-        warnings = [dataclasses.asdict(warning) for warning in canonical.warnings]
-        return {**self.decision.answer(self.vector(canonical)), "warnings": warnings}
+        return Look(canonical, self.vector(canonical), self._no_signature(data, canonical))
+
+    def decide(
+        self, look: Look, references: Sequence["Look | np.ndarray"] = (), parameters: Parameters = Parameters()
+    ) -> dict[str, Any]:
+        """The answer people get.
+
+        ``references`` are looks at images or stored vectors ``float32 [D]``, for models that compare. Raises
+        ``BadQuestion`` when the model does not answer such a question.
+        """
+        if references and not self.decision.compares:
+            raise BadQuestion("this model judges single images; it takes no references")
+        reasons = [
+            {"image": "questioned" if place == 0 else f"reference {place - 1}", **seen.no_signature}
+            for place, seen in enumerate((look, *references))
+            if isinstance(seen, Look) and seen.no_signature
+        ]
+        if reasons:
+            return {"decision": "not_a_signature", "because": reasons, "warnings": look.warnings}
+        vectors = [seen.vector if isinstance(seen, Look) else seen for seen in references]
+        answer = self.decision.answer(look.vector, vectors, parameters)
+        for each, seen in zip(answer.get("per_reference", ()), references, strict=False):
+            each["warnings"] = seen.warnings if isinstance(seen, Look) else []
+        return {**answer, "warnings": look.warnings}
+
+    def answer(self, data: bytes) -> dict[str, Any]:
+        """One image file by itself to its answer. Raises ``ImageError``."""
+        return self.decide(self.look(data))
 
     def prove(self) -> int:
         """Replay the golden answers; returns how many. Raises ``GoldenMismatch``."""
-        return golden.replay(self.folder, self.imaging, self.engine, GOLDEN_TOLERANCE)
+        proven = self._gate.prove() if self._gate else 0
+        return proven + golden.replay(self.folder, self.imaging, self.engine, GOLDEN_TOLERANCE)
+
+    def _no_signature(self, data: bytes, canonical: Canonical) -> dict[str, Any] | None:
+        """Why an image is no signature, if it is none; only models that compare ask."""
+        if not self.decision.compares:
+            return None
+        for warning in canonical.warnings:
+            if warning.code in NO_SIGNATURE:
+                return dataclasses.asdict(warning)
+        found = self._gate.answer(data) if self._gate else {"label": "signature"}
+        return None if found["label"] == "signature" else {"code": found["label"], "value": found["score"]}
 
 
 def _imaging(described: manifest.Manifest) -> Imaging:

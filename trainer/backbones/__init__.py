@@ -12,6 +12,12 @@ CONSTANT = "BACKBONE"
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """``build(ink, dropout)`` maps ink ``float32 [N, H, W, 1]``, 0 paper to 1 ink, to features ``float32 [N, F]``."""
+    """``build(ink, chosen)`` maps ink ``float32 [N, H, W, 1]``, 0 paper to 1 ink, to features ``float32 [N, F]``.
 
-    build: Callable[[Any, float], Any]
+    ``chosen`` are the settings of ``trainer.config.Model``: ``dropout``, ``preset``. ``embedding`` is the size of the
+    vector for a problem that compares vectors.
+    """
+
+    build: Callable[[Any, Any], Any]
+    embedding: int = 128
+    presets: bool = False  # whether ``build`` knows what to do with a preset

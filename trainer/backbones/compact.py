@@ -8,14 +8,14 @@ FILTERS = (32, 64, 128)
 FEATURES = 128
 
 
-def build(ink, dropout: float):
+def build(ink, chosen):
     """``float32 [N, H, W, 1] -> float32 [N, 128]``."""
     for index, filters in enumerate(FILTERS, start=1):
         ink = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{index}")(ink)
         ink = layers.MaxPooling2D(2, name=f"pool{index}")(ink)  # halves H and W
     features = layers.Flatten(name="flatten")(ink)
     features = layers.Dense(FEATURES, activation="relu", name="dense")(features)
-    return layers.Dropout(dropout, name="dropout")(features)
+    return layers.Dropout(chosen.dropout, name="dropout")(features)
 
 
 BACKBONE = Backbone(build)

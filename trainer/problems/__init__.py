@@ -8,20 +8,35 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from trainer.judge import Judge
 from trainer.samples import Amount
 
 CONSTANT = "PROBLEM"
+Targets = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """``of(targets, vectors) -> float32 [N]`` and the batches it is made for: of ``sampling.IMAGES`` or ``WAYS``."""
+
+    of: Callable[[Mapping[str, Any], Any], Any]
+    sampling: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """A question as values and functions.
 
-    ``head`` maps features ``float32 [N, F]`` to vectors ``float32 [N, D]``, the exported model's output. ``loss`` maps
+    ``head`` maps features ``float32 [N, F]``, the number of labels and the size of an embedding to vectors
+    ``float32 [N, D]``, the exported model's output. ``losses`` are those it can minimise, the default first; each maps
     (targets, vectors) to ``float32 [N]``, targets being a dict of ``label`` and ``writer``, each ``int32 [N]``.
-    ``accuracy`` likewise to the number that is shown beside it. ``decision`` makes the manifest's decision from the
-    labels. ``judge`` measures, tells and draws what came of it.
+    ``accuracy`` likewise to the number that is shown beside it. ``watch`` maps the vectors and targets of the whole
+    validation part (NumPy) to numbers of an epoch's row, of which ``watched`` is to be low. ``decide`` makes the
+    manifest's decision from the labels and the exported model's vectors and targets of the validation part. ``judge``
+    measures, tells and draws what came of it. ``finish`` changes the trained model, knowing its vectors
+    of the training part.
     """
 
     question: str
@@ -29,11 +44,16 @@ class Problem:
     backbone: str  # the default
     generated: Amount  # what the generated dataset is like
     by_writer: bool  # whether people must be unseen in the test part; False for closed sets
-    head: Callable[[Any, int], Any]
-    loss: Callable[[Mapping[str, Any], Any], Any]
+    head: Callable[[Any, int, int], Any]
+    losses: Mapping[str, Loss]
     accuracy: Callable[[Mapping[str, Any], Any], Any]
-    decision: Callable[[tuple[str, ...]], Any]
+    watch: Callable[[np.ndarray, Targets], dict[str, float]]
+    watched: str
+    decide: Callable[[tuple[str, ...], np.ndarray, Targets], Any]
     judge: Judge
+    defaults: Mapping[str, Any]  # of the settings that are left to the problem
+    labels: tuple[str, ...] | None = None  # the only ones it learns from, in this order; None for any
+    finish: Callable[[Any, np.ndarray], None] | None = None
     min_labels: int = 2
     relabel: Mapping[str, str] = dataclasses.field(default_factory=dict)  # corpus label -> this problem's label
 

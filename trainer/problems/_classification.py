@@ -1,28 +1,38 @@
 """What the problems that answer with class probabilities share. No plug-in itself."""
 
 import keras
+import numpy as np
 
-from trainer import judge, losses
+from trainer import judge, losses, sampling
 from trainer.artifact.decision import Classify
-from trainer.problems import Problem
+from trainer.problems import Loss, Problem
 
 
-def probabilities(features, count: int):
+def probabilities(features, count: int, _):
     """Class probabilities ``float32 [N, count]``: one sigmoid for two classes, softmax for more."""
     if count > 2:
-        return keras.layers.Dense(count, activation="softmax", name="probabilities")(features)
-    first = keras.layers.Dense(1, activation="sigmoid", name="probability")(features)
-    second = keras.layers.Rescaling(-1.0, 1.0, name="complement")(first)
-    return keras.layers.Concatenate(name="probabilities")([first, second])
+        return keras.layers.Dense(count, activation="softmax", dtype="float32", name="probabilities")(features)
+    first = keras.layers.Dense(1, activation="sigmoid", dtype="float32", name="probability")(features)
+    second = keras.layers.Rescaling(-1.0, 1.0, name="complement", dtype="float32")(first)
+    return keras.layers.Concatenate(name="probabilities", dtype="float32")([first, second])
+
+
+def watch(vectors: np.ndarray, targets) -> dict[str, float]:
+    """Mean loss and accuracy of the validation part."""
+    both = {"val_loss": losses.cross_entropy, "val_accuracy": losses.accuracy}
+    return {name: float(np.mean(of(targets, vectors))) for name, of in both.items()}
 
 
 def classification_problem(**own) -> Problem:
     """A problem that answers with class probabilities; ``own`` is what remains to be said."""
     return Problem(
         head=probabilities,
-        loss=losses.cross_entropy,
+        losses={"cross_entropy": Loss(losses.cross_entropy, sampling.IMAGES)},
         accuracy=losses.accuracy,
-        decision=Classify.even,
+        watch=watch,
+        watched="val_loss",
+        decide=lambda labels, vectors, targets: Classify.even(labels),
         judge=judge.CLASSIFICATION,
+        defaults={"epochs": 15, "batch_size": 32, "learning_rate": 0.001, "averaging": 0.99, "dropout": 0.5},
         **own,
     )

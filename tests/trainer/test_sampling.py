@@ -1,0 +1,134 @@
+"""Batches that compare hands: who meets whom, the same for the same seed, and no giveaway."""
+
+import numpy as np
+import pytest
+
+from trainer import corpora, dataset, records, samples, sampling, splits, survey
+from trainer.imaging import Imaging
+from trainer.samples import Amount
+from trainer.sampling import FORGED, GENUINE, Hands, TooFewWriters
+
+CANVAS = (32, 64)
+
+
+@pytest.fixture
+def people():
+    """(writer, genuine) of ten people: 6 genuine signatures each and, but for the last three, 5 forgeries."""
+    writer = np.concatenate([np.full(6 + 5 * (person < 7), person) for person in range(10)])
+    genuine = np.concatenate([np.arange(6 + 5 * (person < 7)) < 6 for person in range(10)])
+    order = np.random.default_rng(0).permutation(len(writer))
+    return writer[order], genuine[order]
+
+
+@pytest.fixture
+def hands(people):
+    return Hands.of(*people)
+
+
+def drawn(way, hands, size, steps, seed=3):
+    return list(sampling.WAYS[way](hands, size, steps, np.random.default_rng(seed)))
+
+
+def test_a_batch_by_writers_holds_each_with_its_genuine_ones_and_forgeries(hands, people):
+    writer, genuine = people
+    for rows in drawn("writers", hands, 32, 20):
+        present, counts = np.unique(writer[rows], return_counts=True)
+        assert len(present) == 4
+        assert set(counts.tolist()) == {GENUINE + FORGED}
+        for person in present:
+            real = np.count_nonzero(genuine[rows][writer[rows] == person])
+            assert real == (GENUINE if person < 7 else GENUINE + FORGED)
+
+
+def test_everybody_comes_equally_often(hands, people):
+    writer, _ = people
+    rows = np.concatenate(drawn("writers", hands, 32, 50))
+    times = np.bincount(writer[rows]) / (GENUINE + FORGED)
+    assert times.max() - times.min() <= 1
+
+
+def test_half_of_the_pairs_are_fellows_and_forgeries_are_in_half_of_the_others(hands, people):
+    writer, genuine = people
+    pairs = np.concatenate(drawn("pairs", hands, 40, 100)).reshape(-1, 2)
+    same = (writer[pairs[:, 0]] == writer[pairs[:, 1]]) & genuine[pairs].all(axis=1)
+    forged = ~genuine[pairs].all(axis=1)
+    assert np.mean(same) == pytest.approx(0.5)
+    assert 0.3 <= np.mean(forged[~same]) <= 0.5, "the rest are genuine signatures of others"
+    assert (writer[pairs[forged]][:, 0] == writer[pairs[forged]][:, 1]).all(), "a forgery is of the writer it is with"
+    assert 0.4 < np.mean(genuine[pairs[forged, 0]]) < 0.6, "and stands first as often as second"
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+
+
+@pytest.mark.parametrize("way", sampling.WAYS)
+def test_the_same_seed_draws_the_same_batches(hands, way):
+    one, same, other = (drawn(way, hands, 24, 5, seed) for seed in (1, 1, 2))
+    assert all(map(np.array_equal, one, same))
+    assert not all(map(np.array_equal, one, other))
+
+
+def test_people_with_one_genuine_signature_are_left_out():
+    found = Hands.of(np.array([0, 0, 1, 2, 2, 2]), np.array([True, True, True, True, False, False]))
+    assert [rows.tolist() for rows in found.genuine] == [[0, 1]]
+
+
+def test_too_few_people_for_a_batch_say_what_would_do(hands):
+    with pytest.raises(TooFewWriters, match="smaller --batch-size"):
+        sampling.check(hands, "writers", 96)
+
+
+def test_a_writer_with_few_images_repeats_none_before_all_have_come():
+    one = Hands.of(np.repeat([0, 1], 5), np.ones(10, bool))
+    for rows in drawn("writers", one, 16, 10):
+        assert np.unique(rows, return_counts=True)[1].max() == 2
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """Records of 12 people in several small shards."""
+    monkeypatch.setattr(records, "SHARD_IMAGES", 20)
+    for _ in samples.write(tmp_path / "data", Amount("paired_folders", 12, 3, 2), seed=4):
+        pass
+    found = corpora.read(tmp_path / "data").samples
+    look = survey.survey(found, Imaging(*CANVAS), tmp_path / "survey")
+    parts = splits.split(found, 0.2, 0.0, seed=1)
+    return records.write(look, parts, ("genuine", "forged"), tmp_path / "records", "source", by_writer=True)
+
+
+def test_a_writer_lies_in_one_shard(prepared, tensorflow):
+    seen = [set(dataset._read((path,), CANVAS)[2].tolist()) for path in prepared.paths("train")]
+    assert len(seen) > 1
+    assert sum(map(len, seen)) == len(set.union(*seen))
+
+
+def test_large_data_is_drawn_window_by_window_and_nobody_is_forgotten(prepared, tensorflow, monkeypatch):
+    monkeypatch.setattr(dataset, "_room", lambda canvas: 25)
+
+    def epoch(number):
+        batches = dataset.training(prepared, CANVAS, 16, 1, number, False, "writers")
+        return [(images.numpy(), targets["writer"].numpy()) for images, targets in batches]
+
+    first, again, next_one = epoch(0), epoch(0), epoch(1)
+    assert len(first) == len(prepared.paths("train")), "a step for each small window"
+    writers = [set(writer.tolist()) for number in range(8) for _, writer in epoch(number)]
+    assert set.union(*writers) == {w for path in prepared.paths("train") for w in _writers(path)}
+    assert all(np.array_equal(one[0], other[0]) for one, other in zip(first, again, strict=True))
+    assert not all(np.array_equal(one[0], other[0]) for one, other in zip(first, next_one, strict=False))
+
+
+def _writers(path):
+    return dataset._read((path,), CANVAS)[2].tolist()
+
+
+def test_another_pen_changes_strokes_but_not_where_they_are(tensorflow, signature):
+    from trainer.imaging import canonicalise
+
+    image = canonicalise(signature, Imaging(*CANVAS)).image
+    changed = dataset.repen(tensorflow.constant(np.stack([image] * 32)), [3, 4]).numpy()
+    assert changed.dtype == np.uint8
+    amount = changed.reshape(32, -1).sum(axis=1) / image.sum()
+    assert amount.min() < 0.9 < 1.1 < amount.max()
+    grown = image[:, :, 0] > 0
+    for _ in range(2):
+        grown = grown | np.roll(grown, 1, 0) | np.roll(grown, -1, 0)
+        grown = grown | np.roll(grown, 1, 1) | np.roll(grown, -1, 1)
+    assert not changed[:, ~grown].any()

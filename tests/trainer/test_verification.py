@@ -1,0 +1,203 @@
+"""The protocol and its numbers against brute force and scikit-learn; calibration on people never calibrated with."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from trainer import calibrate, verification
+from trainer.artifact.decision import from_manifest
+from trainer.corpora import Sample
+from trainer.metrics import Ranking, calibration, errors
+from trainer.verification import GENUINE, RANDOM, SKILLED, Hands, NothingToCompare, compare, measure
+
+
+def people(count, genuine=14, forged=10, seed=0, spread=0.35, skill=0.75, origin="here"):
+    """Unit vectors of writers who are near themselves, forgers who are near too, and their samples."""
+    rng = np.random.default_rng(seed)
+    vectors, samples = [], []
+    for writer in range(count):
+        centre, own = rng.normal(size=32), spread * rng.uniform(0.7, 1.4)
+        for number in range(genuine + forged):
+            real = number < genuine
+            aim = centre if real else skill * centre + 0.6 * rng.normal(size=32)
+            vectors.append(aim + own * rng.normal(size=32))
+            label = "genuine" if real else "forged"
+            samples.append(Sample(Path(), f"{writer}/{number}", label, f"w{writer:03d}", origin))
+    unit = np.stack(vectors).astype(np.float32)
+    return unit / np.linalg.norm(unit, axis=1, keepdims=True), samples
+
+
+def targets_of(samples):
+    hands = Hands.of(samples)
+    return {"label": np.where(hands.genuine, 0, 1), "writer": hands.writer}
+
+
+@pytest.fixture(scope="module")
+def decision():
+    vectors, samples = people(40, seed=1)
+    return calibrate.verify(("genuine", "forged"), vectors, targets_of(samples))
+
+
+def brute_force_eer(score, genuine):
+    """The least worst of both rates over every threshold there is, and between neighbours on a straight line."""
+    points = []
+    for threshold in [np.inf, *sorted(set(score.tolist()), reverse=True)]:
+        accepted = score >= threshold
+        points.append((np.mean(accepted[~genuine]), np.mean(~accepted[genuine])))
+    for (far, frr), (far2, frr2) in itertools.pairwise(points):
+        if far2 >= frr2:
+            share = (frr - far) / ((frr - far) + (far2 - frr2))
+            return 100 * (far + share * (far2 - far))
+    raise AssertionError
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_equal_error_rate_is_that_of_trying_every_threshold_and_of_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    genuine = rng.random(200) < 0.3
+    score = np.round(rng.normal(size=200) + genuine * rng.uniform(0, 3), 1)  # with ties
+    found = errors(score, genuine)
+    assert found.equal() == pytest.approx(brute_force_eer(score, genuine))
+    assert found.area() == pytest.approx(sk.roc_auc_score(genuine, score))
+    far, hits, _ = sk.roc_curve(genuine, score, drop_intermediate=False)
+    np.testing.assert_allclose(found.far, far)
+    np.testing.assert_allclose(found.frr, 1 - hits)
+
+
+def test_a_weight_counts_as_so_many_repetitions():
+    rng = np.random.default_rng(3)
+    score, genuine, times = rng.normal(size=80), rng.random(80) < 0.5, rng.integers(0, 4, 80)
+    weighted = Ranking(score, genuine).errors(times.astype(float)).equal()
+    assert weighted == pytest.approx(errors(np.repeat(score, times), np.repeat(genuine, times)).equal())
+
+
+def test_perfect_and_reversed_scores_are_0_and_100_percent():
+    score, genuine = np.arange(10.0), np.arange(10) >= 5
+    assert errors(score, genuine).equal() == 0
+    assert errors(-score, genuine).equal() == 100
+
+
+def test_expected_calibration_error_is_that_of_counting_bins():
+    rng = np.random.default_rng(8)
+    probability, genuine = rng.random(500), rng.random(500) < 0.5
+    weight = np.where(genuine, 0.5 / genuine.sum(), 0.5 / (~genuine).sum())
+    expected = 0.0
+    for low in np.arange(10) / 10:
+        here = (probability >= low) & (probability < low + 0.1)
+        expected += abs(np.sum(weight[here] * probability[here]) - np.sum(weight[here] * genuine[here]))
+    assert calibration(probability, genuine)["ece"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("references", verification.REFERENCES)
+def test_the_protocol_questions_every_other_genuine_one_every_forgery_and_other_people(references):
+    vectors, samples = people(5)
+    hands = Hands.of(samples)
+    asked = []
+
+    def score(questioned, chosen):
+        asked.append((questioned, chosen))
+        return np.zeros(len(questioned))
+
+    found = compare(vectors, hands, references, score, draws=2)
+    assert len(asked) == 10
+    for questioned, chosen in asked:
+        assert len(chosen) == references
+        assert not (questioned[:, None] == chosen[None]).all(axis=2).any(), "no reference is questioned"
+    assert np.count_nonzero(found.kind == GENUINE) == 10 * (14 - references)
+    assert np.count_nonzero(found.kind == SKILLED) == 10 * 10
+    assert np.count_nonzero(found.kind == RANDOM) == 10 * verification.OTHERS
+
+
+def test_random_forgeries_come_from_the_same_source_and_writers_with_too_few_are_left_out():
+    vectors, samples = people(3)
+    more, others = people(3, genuine=4, seed=9, origin="there")
+    hands = Hands.of([*samples, *others])
+    everything = np.concatenate([vectors, more])
+    found = compare(everything, hands, 5, lambda q, r: np.zeros(len(q)), draws=1)
+    assert len(np.unique(found.writer)) == 3
+    sources = {row.tobytes(): source for row, source in zip(everything, hands.source, strict=True)}
+
+    def mixed(questioned, chosen):
+        own = sources[chosen[0].tobytes()]
+        return np.array([float(sources[row.tobytes()] != own) for row in questioned])
+
+    assert not compare(everything, hands, 1, mixed, draws=1).score.any()
+
+
+def test_every_number_of_the_report_is_there_and_true(decision):
+    vectors, samples = people(12, seed=5)
+    numbers = json.loads(json.dumps(measure(vectors, samples, decision)))
+    assert list(numbers["references"]) == ["1", "5", "10"]
+    ten = numbers["references"]["10"]
+    found = compare(vectors, Hands.of(samples), 10, decision.evidence)
+    skilled = found.against(SKILLED)
+    assert ten["eer_skilled"] == pytest.approx(brute_force_eer(skilled.score, skilled.kind == GENUINE))
+    assert ten["auc_skilled"] == pytest.approx(sk.roc_auc_score(skilled.kind == GENUINE, skilled.score))
+    low, high = ten["eer_skilled_interval"]
+    assert low <= ten["eer_skilled"] <= high
+    at = ten["thresholds"]["eer"]
+    accepted = found.score >= decision.thresholds["eer"]
+    assert at["frr"] == pytest.approx(100 * np.mean(~accepted[found.kind == GENUINE]))
+    assert at["far_skilled"] == pytest.approx(100 * np.mean(accepted[found.kind == SKILLED]))
+    assert at["far_random"] == pytest.approx(100 * np.mean(accepted[found.kind == RANDOM]))
+    assert ten["conclusive"]["far_skilled"] < at["far_skilled"], "doubtful ones are where the errors are"
+    each = [numbers["references"][n]["eer_skilled"] for n in ("1", "5", "10")]
+    assert each[0] > each[2], "more references, fewer errors"
+    assert len(numbers["by_writer"]) == 12
+    assert numbers["by_source"]["here"]["10"]["eer_skilled"] == pytest.approx(ten["eer_skilled"])
+
+
+def test_the_pair_error_compares_single_signatures_of_one_writer():
+    vectors, samples = people(4, genuine=5, forged=3)
+    score, genuine = [], []
+    for one, other in itertools.combinations(range(len(samples)), 2):
+        labels = {samples[one].label, samples[other].label}
+        if samples[one].writer == samples[other].writer and "genuine" in labels:
+            score.append(float(vectors[one] @ vectors[other]))
+            genuine.append(labels == {"genuine"})
+    found = verification._pairs(vectors, Hands.of(samples))
+    assert found["eer"] == pytest.approx(brute_force_eer(np.array(score), np.array(genuine)))
+    assert (found["genuine"], found["forged"]) == (4 * 10, 4 * 15)
+
+
+def test_genuine_signatures_alone_are_judged_by_random_forgeries(decision):
+    vectors, samples = people(6, forged=0)
+    numbers = measure(vectors, samples, decision)
+    assert numbers["references"]["10"]["eer_skilled"] is None
+    assert numbers["references"]["10"]["eer_random"] < 5
+    assert numbers["calibration"] is None
+
+
+def test_data_without_two_signatures_of_anybody_is_refused_in_words(decision):
+    vectors, samples = people(3, genuine=1, forged=0)
+    with pytest.raises(NothingToCompare, match="name the writers"):
+        measure(vectors, samples, decision)
+
+
+def test_scores_of_people_never_seen_are_calibrated_and_so_are_thresholds(decision):
+    """For 1 to 10 references with one threshold; half of the tolerance that real writers are held to."""
+    vectors, samples = people(120, seed=77)
+    hands = Hands.of(samples)
+    for references in (1, 3, 10):
+        part = compare(vectors, hands, references, decision.evidence).against(SKILLED)
+        probability = 1 / (1 + np.exp(-part.score))
+        assert calibration(probability, part.kind == GENUINE)["ece"] < 0.05
+    found = [compare(vectors, hands, references, decision.evidence) for references in (1, 3, 10)]
+    forged = np.concatenate([part.score[part.kind == SKILLED] for part in found])
+    assert 0.005 < np.mean(forged >= decision.thresholds["0.01"]) < 0.02
+
+
+def test_a_decision_survives_the_manifest(decision):
+    assert from_manifest(json.loads(json.dumps(decision.describe()))) == decision
+
+
+def test_a_useless_encoder_still_gives_a_decision_that_never_prefers_the_unlike():
+    vectors = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = calibrate.verify(("genuine", "forged"), vectors, {"label": np.arange(60) % 2, "writer": np.arange(60) // 6})
+    assert found.a0 > 0
+    assert found.a0 + found.a1 * np.log(found.most) > 0

@@ -1,0 +1,25 @@
+"""The documented 1.16 MB encoder: six convolutions, average pooling; 304,672 parameters with its head of 128 numbers.
+
+At 128 x 256 it is the network that public comparisons of servers use.
+"""
+
+from keras import layers
+
+from trainer.backbones import Backbone
+
+FILTERS = (32, 32, 64, 64, 128, 128)
+
+
+def build(ink, chosen):
+    """``float32 [N, H, W, 1] -> float32 [N, 128]``."""
+    for index, filters in enumerate(FILTERS, start=1):
+        ink = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv{index}")(ink)
+        ink = layers.BatchNormalization(name=f"norm{index}")(ink)
+        ink = layers.ReLU(name=f"relu{index}")(ink)
+        if index % 2:
+            ink = layers.MaxPooling2D(2, name=f"pool{index}")(ink)  # halves H and W
+    features = layers.GlobalAveragePooling2D(name="average")(ink)
+    return layers.Dropout(chosen.dropout, name="dropout")(features)
+
+
+BACKBONE = Backbone(build, embedding=128)

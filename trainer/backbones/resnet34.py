@@ -1,0 +1,5 @@
+"""ResNet-34 (He et al. 2015), from Keras Hub: 21 million parameters."""
+
+from trainer.backbones._resnet import resnet
+
+BACKBONE = resnet([3, 4, 6, 3])

@@ -1,0 +1,106 @@
+"""Validation writers to a ``Verify``: fusion, the usual cohesion, log-odds, thresholds and the inconclusive band.
+
+Everything is learnt on writers that the encoder has not seen. Knows vectors and who wrote what, no images. Next:
+``artifact/verify.py``, which answers with what is found here.
+"""
+
+import dataclasses
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from trainer.artifact.verify import FUSIONS, Verify
+from trainer.metrics import Ranking
+from trainer.verification import GENUINE, RANDOM, SKILLED, Comparisons, NothingToCompare, compare, of_targets
+
+COUNTS = (1, 2, 3, 5, 7, 10, 15)  # of references; ln of the last is where more no longer help
+RATES = (0.01, 0.001)  # of false acceptance, for which thresholds are stored
+TAIL = 0.05  # share of forgeries nearest to genuine, from which both are extrapolated
+DOUBTFUL = 0.10  # share of validation comparisons that are inconclusive
+LEAST = 0.01  # slope of the log-odds: more like the references is never less genuine
+
+
+def verify(labels: tuple[str, ...], vectors: np.ndarray, targets) -> Verify:
+    """The decision for an encoder, from its unit vectors ``float32 [N, D]`` of validation writers and their targets.
+
+    Raises ``NothingToCompare``.
+    """
+    hands = of_targets(targets)
+    forged = SKILLED if not hands.genuine.all() else RANDOM
+    start = Verify(
+        size=vectors.shape[1], fusion="both", cohesion=0.0, a0=1.0, a1=0.0, b0=0.0, b1=0.0, most=COUNTS[-1],
+        thresholds={"eer": 0.0}, band=0.0, against="skilled" if forged == SKILLED else "random",
+    )  # fmt: skip
+    tried = [_fitted(dataclasses.replace(start, fusion=fusion), vectors, hands, forged) for fusion in FUSIONS]
+    return min(tried, key=lambda one: one[0])[1]
+
+
+def _fitted(decision: Verify, vectors: np.ndarray, hands, forged: int) -> tuple[float, Verify]:
+    """A fusion with everything that follows from it, and its equal error rate over all numbers of references."""
+    decision = dataclasses.replace(decision, cohesion=_usual_cohesion(decision, vectors, hands))
+    found = {count: compare(vectors, hands, count, decision.evidence) for count in COUNTS}
+    found = {count: part.against(forged) for count, part in found.items() if part.has(forged)}
+    if not found:
+        raise NothingToCompare(
+            "the validation part has no writer with two genuine signatures and something to compare them with; bring "
+            "more people, or give a larger --validation-fraction"
+        )
+    more = np.concatenate([np.full(len(part.score), np.log(count)) for count, part in found.items()])
+    # ``start`` has the slope 1 and nothing added: its evidence is the normalised similarity itself.
+    excess, genuine = (np.concatenate(column) for column in zip(*map(_columns, found.values()), strict=True))
+    weight = np.concatenate([_even(part) for part in found.values()])
+    fit = LogisticRegression(C=100.0, max_iter=1000)
+    fit.fit(np.stack([excess, more * excess, more], axis=1), genuine, sample_weight=weight * len(weight))
+    (a0, a1, b1), b0 = fit.coef_[0].tolist(), float(fit.intercept_[0])
+    a0 = max(a0, LEAST)
+    a1 = max(a1, (LEAST - a0) / np.log(COUNTS[-1]))
+    evidence = b0 + b1 * more + (a0 + a1 * more) * excess
+    rates = Ranking(evidence, genuine).errors(weight)
+    equal = float(rates.threshold[1:][np.argmin(np.abs(rates.far - rates.frr)[1:])])
+    thresholds = {"eer": equal, **_at_rates(evidence[~genuine], weight[~genuine])}
+    band = _quantile(np.abs(evidence - equal), weight, DOUBTFUL)
+    return rates.equal(), dataclasses.replace(
+        decision, a0=a0, a1=float(a1), b0=b0, b1=b1, thresholds=thresholds, band=band
+    )
+
+
+def _columns(part: Comparisons) -> tuple[np.ndarray, np.ndarray]:
+    return part.score, part.kind == GENUINE
+
+
+def _usual_cohesion(decision: Verify, vectors: np.ndarray, hands) -> float:
+    """How alike a writer's genuine signatures usually are, fused as the questioned ones will be."""
+    own = []
+    for writer in np.unique(hands.writer):
+        genuine = vectors[(hands.writer == writer) & hands.genuine]
+        if len(genuine) > 1:
+            count = len(genuine)
+            own.append((decision.own(genuine) - decision.cohesion / count) / (1 - 1 / count))
+    return float(np.mean(own)) if own else 0.0
+
+
+def _even(part: Comparisons) -> np.ndarray:
+    """Weights that make every writer count alike among genuine and among forged ones, and both kinds alike."""
+    weight = np.zeros(len(part.score))
+    for kind in (part.kind == GENUINE, part.kind != GENUINE):
+        _, place, times = np.unique(part.writer[kind], return_inverse=True, return_counts=True)
+        weight[kind] = 0.5 / (times[place] * len(times))
+    return weight
+
+
+def _at_rates(evidence: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+    """Thresholds that forgeries pass at ``RATES``: an exponential tail above the 95th percentile.
+
+    A few hundred forgeries have no 0.1 % to count; beyond what is counted this is an extrapolation.
+    """
+    start = _quantile(evidence, weight, 1 - TAIL)
+    beyond = evidence > start
+    mean = float(np.average(evidence[beyond] - start, weights=weight[beyond])) if beyond.any() else 0.0
+    return {f"{rate:g}": start + mean * float(np.log(TAIL / rate)) for rate in RATES}
+
+
+def _quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
+    """The smallest value that at least this share of the weight does not exceed."""
+    order = np.argsort(values)
+    reached = np.cumsum(weight[order]) / weight.sum()
+    return float(values[order][min(len(order) - 1, int(np.searchsorted(reached, share)))])

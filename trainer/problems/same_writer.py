@@ -1,0 +1,66 @@
+"""Were these signatures written by the same hand, for people never seen in training (an open set)?
+
+An encoder maps an image to a unit vector; a questioned signature is compared with 1 to n references of the person it
+claims to be. Nobody is trained for: a new person is a few references. Learns from genuine signatures and, where the
+data has them, skilled forgeries.
+"""
+
+import numpy as np
+from keras import layers
+
+from trainer import calibrate, judge_verification, losses, verification
+from trainer.problems import Loss, Problem
+from trainer.samples import Amount
+
+SHRINK = 0.01  # of the mean variance, added to every direction
+
+
+def unit_vector(features, _, size: int):
+    """An embedding ``float32 [N, size]`` of length 1, so that cosine and Euclidean distance say the same."""
+    vector = layers.Dense(size, use_bias=False, name="embedding")(features)
+    vector = layers.BatchNormalization(name="embedding_norm", dtype="float32")(vector)
+    return layers.UnitNormalization(name="unit", dtype="float32")(vector)
+
+
+def whiten(model, vectors: np.ndarray) -> None:
+    """Spread the embeddings ``float32 [N, D]`` of the training part more evenly over all directions.
+
+    A handful of directions, those that tell the training writers apart, outweigh the rest. Multiplying by the -1/4th
+    power of the covariance (half-way to whitening, Jegou and Chum 2012) takes 1 to 2 points off the error of writers
+    never seen. It is folded into the layers that are there, so it costs nothing.
+    """
+    covariance = np.cov(vectors, rowvar=False).astype(np.float64)
+    size = len(covariance)
+    values, axes = np.linalg.eigh(covariance + SHRINK * np.trace(covariance) / size * np.eye(size))
+    spread = axes * values**-0.25 @ axes.T
+    norm = model.get_layer("embedding_norm")
+    gamma, beta, mean, variance = norm.get_weights()
+    scale = gamma / np.sqrt(variance + norm.epsilon)
+    (kernel,) = model.get_layer("embedding").get_weights()
+    model.get_layer("embedding").set_weights([(kernel * scale) @ spread])
+    plain = np.ones_like(gamma)
+    norm.set_weights([plain, (beta - mean * scale) @ spread, 0 * mean, plain - norm.epsilon])
+
+
+PROBLEM = Problem(
+    question="were these written by the same hand (people never seen in training)?",
+    canvas=(96, 192),
+    backbone="strokes",
+    generated=Amount("paired_folders", writers=60, genuine=12, forged=8),
+    by_writer=True,
+    head=unit_vector,
+    losses={
+        "supervised_contrastive": Loss(losses.supervised_contrastive, "writers"),
+        "triplet": Loss(losses.triplet, "writers"),
+        "contrastive": Loss(losses.contrastive, "pairs"),
+    },
+    accuracy=losses.nearest_is_fellow,
+    watch=verification.watch,
+    watched="val_eer",
+    decide=calibrate.verify,
+    finish=whiten,
+    judge=judge_verification.VERIFICATION,
+    labels=("genuine", "forged"),
+    min_labels=1,
+    defaults={"epochs": 40, "batch_size": 96, "learning_rate": 0.002, "averaging": 0.999, "dropout": 0.0},
+)

@@ -1,0 +1,112 @@
+"""Which images make a batch: any, P writers x (K genuine + F forged), or explicit pairs. Numbers of rows, drawn by lot.
+
+Losses between images learn from what meets in a batch. Knows no pixels and no files; the same generator gives the same
+batches. Next: ``dataset.py`` brings the images.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from trainer.errors import UserError
+
+GENUINE, FORGED = 4, 4  # of each writer in a batch by writers
+Batches = Iterator[np.ndarray]
+
+
+class TooFewWriters(UserError):
+    """Not enough people, or too few signatures of each, to compare hands; the message says what would do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Hands:
+    """Row numbers by writer: ``genuine[i]`` (two or more) and ``forged[i]`` (maybe none) are those of one person."""
+
+    genuine: list[np.ndarray]
+    forged: list[np.ndarray]
+
+    @classmethod
+    def of(cls, writer: np.ndarray, genuine: np.ndarray) -> "Hands":
+        """From ``int [N]`` and ``bool [N]``; writers with one genuine signature have nothing to be compared with."""
+        order = np.argsort(writer, kind="stable")
+        rows = np.split(order, np.flatnonzero(np.diff(writer[order])) + 1)
+        rows = [each for each in rows if np.count_nonzero(genuine[each]) >= 2]
+        return cls([each[genuine[each]] for each in rows], [each[~genuine[each]] for each in rows])
+
+    def __len__(self) -> int:
+        return len(self.genuine)
+
+
+def writers(hands: Hands, size: int, steps: int, rng: np.random.Generator) -> Batches:
+    """``steps`` batches of ``size`` rows: P = size / (K + F) people with K genuine and F forged signatures each.
+
+    People come in turn, in a new order each round; who has no forgeries (in the data) brings K + F genuine ones.
+    """
+    people = size // (GENUINE + FORGED)
+    turns = _turns(len(hands), people, rng)
+    for _ in range(steps):
+        chosen = next(turns)
+        rows = [row for person in chosen for row in _of_one(hands, person, rng)]
+        yield np.array(rows)
+
+
+def pairs(hands: Hands, size: int, steps: int, rng: np.random.Generator) -> Batches:
+    """``steps`` batches of ``size / 2`` pairs, rows 2i and 2i + 1, whose order in the pair is drawn.
+
+    Half are genuine signatures of one writer. The others are, in turn, a genuine one with its forgery and with another
+    writer's genuine one: were there a forgery in every negative pair, the forger's hand alone would give it away.
+    """
+    turns = _turns(len(hands), size // 2, rng)
+    forged = 0
+    for _ in range(steps):
+        rows = []
+        for place, person in enumerate(next(turns)):
+            first, second = rng.choice(hands.genuine[person], 2, replace=False)
+            if place % 2:
+                forged += 1
+                if forged % 2 and len(hands.forged[person]):
+                    second = rng.choice(hands.forged[person])
+                else:
+                    other = (person + rng.integers(1, len(hands))) % len(hands)
+                    second = rng.choice(hands.genuine[other])
+            rows += [first, second] if rng.random() < 0.5 else [second, first]
+        yield np.array(rows)
+
+
+def check(hands: Hands, way: str, size: int) -> None:
+    """Raises ``TooFewWriters`` when there are not enough people for one batch."""
+    needed = max(2, size // (GENUINE + FORGED)) if way == "writers" else 2
+    if len(hands) < needed:
+        raise TooFewWriters(
+            f"{len(hands)} people have two or more genuine signatures to learn from; a batch of {size} images compares "
+            f"{needed} people: bring more, or give a smaller --batch-size"
+        )
+
+
+IMAGES = "images"  # any that come, each once an epoch: for losses that look at images one by one
+WAYS: dict[str, Callable[[Hands, int, int, np.random.Generator], Batches]] = {"writers": writers, "pairs": pairs}
+
+
+def _turns(people: int, each: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """``each`` people at a time, everybody equally often; nobody twice at a time unless there are too few."""
+    waiting = rng.permutation(people)
+    while True:
+        while len(waiting) < each:
+            again = rng.permutation(people)
+            late = np.isin(again, waiting)  # those who wait already go to the end
+            waiting = np.concatenate([waiting, again[~late], again[late]])
+        yield waiting[:each]
+        waiting = waiting[each:]
+
+
+def _of_one(hands: Hands, person: int, rng: np.random.Generator) -> list[int]:
+    genuine, forged = hands.genuine[person], hands.forged[person]
+    rows = _some(forged, FORGED, rng) if len(forged) else []
+    return _some(genuine, GENUINE + FORGED - len(rows), rng) + rows
+
+
+def _some(rows: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
+    """So many of these, each once before any comes twice."""
+    rounds = -(-count // len(rows))
+    return np.concatenate([rng.permutation(rows) for _ in range(rounds)])[:count].tolist()
