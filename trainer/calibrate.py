@@ -5,13 +5,14 @@ Everything is learnt on writers that the encoder has not seen. Knows vectors and
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from trainer.artifact.verify import FUSIONS, Verify
-from trainer.metrics import Ranking
-from trainer.verification import GENUINE, RANDOM, SKILLED, Comparisons, NothingToCompare, compare, of_targets
+from trainer.metrics import Ranking, errors
+from trainer.verification import GENUINE, RANDOM, SKILLED, Comparisons, Hands, NothingToCompare, compare, of_targets
 
 COUNTS = (1, 2, 3, 5, 7, 10, 15)  # of references; ln of the last is where more no longer help
 RATES = (0.01, 0.001)  # of false acceptance, for which thresholds are stored
@@ -26,18 +27,42 @@ def verify(labels: tuple[str, ...], vectors: np.ndarray, targets) -> Verify:
     Raises ``NothingToCompare``.
     """
     hands = of_targets(targets)
-    forged = SKILLED if not hands.genuine.all() else RANDOM
-    start = Verify(
-        size=vectors.shape[1], fusion="both", cohesion=0.0, a0=1.0, a1=0.0, b0=0.0, b1=0.0, most=COUNTS[-1],
-        thresholds={"eer": 0.0}, band=0.0, against="skilled" if forged == SKILLED else "random",
-    )  # fmt: skip
-    tried = [_fitted(dataclasses.replace(start, fusion=fusion), vectors, hands, forged) for fusion in FUSIONS]
+    tried = [_fitted(_uncalibrated(fusion, vectors, hands), vectors, hands) for fusion in FUSIONS]
     return min(tried, key=lambda one: one[0])[1]
 
 
-def _fitted(decision: Verify, vectors: np.ndarray, hands, forged: int) -> tuple[float, Verify]:
-    """A fusion with everything that follows from it, and its equal error rate over all numbers of references."""
-    decision = dataclasses.replace(decision, cohesion=_usual_cohesion(decision, vectors, hands))
+def watch(vectors: np.ndarray, targets) -> dict[str, float]:
+    """Equal error rates on the validation part with up to 5 references, for each epoch; in percent.
+
+    ``val_eer`` is that of skilled forgeries where there are any, else that of random ones.
+    """
+    hands = of_targets(targets)
+    most = np.bincount(hands.writer[hands.genuine]).max(initial=0)
+    if most < 2 or len(np.unique(hands.writer[hands.genuine])) < 2:
+        raise NothingToCompare(
+            "the validation part needs two people or more with two genuine signatures or more; bring more people, or "
+            "give a larger --validation-fraction"
+        )
+    found = compare(vectors, hands, min(5, int(most) - 1), _uncalibrated("both", vectors, hands).evidence, draws=3)
+    rates = {
+        name: errors(part.score, part.kind == GENUINE).equal()
+        for name, kind in (("val_eer_skilled", SKILLED), ("val_eer_random", RANDOM))
+        if (part := found.against(kind)).has(kind)
+    }
+    return {"val_eer": next(iter(rates.values())), **rates}
+
+
+def _uncalibrated(fusion: str, vectors: np.ndarray, hands: Hands) -> Verify:
+    """A decision whose evidence is the normalised similarity itself."""
+    plain: dict[str, Any] = {"a0": 1.0, "a1": 0.0, "b0": 0.0, "b1": 0.0, "thresholds": {"eer": 0.0}, "band": 0.0}
+    against = "random" if hands.genuine.all() else "skilled"
+    start = Verify(vectors.shape[1], fusion, cohesion=0.0, most=COUNTS[-1], against=against, **plain)
+    return dataclasses.replace(start, cohesion=_usual_cohesion(start, vectors, hands))
+
+
+def _fitted(decision: Verify, vectors: np.ndarray, hands: Hands) -> tuple[float, Verify]:
+    """An uncalibrated decision with all its numbers, and its equal error rate over all numbers of references."""
+    forged = SKILLED if decision.against == "skilled" else RANDOM
     found = {count: compare(vectors, hands, count, decision.evidence) for count in COUNTS}
     found = {count: part.against(forged) for count, part in found.items() if part.has(forged)}
     if not found:
@@ -46,7 +71,6 @@ def _fitted(decision: Verify, vectors: np.ndarray, hands, forged: int) -> tuple[
             "more people, or give a larger --validation-fraction"
         )
     more = np.concatenate([np.full(len(part.score), np.log(count)) for count, part in found.items()])
-    # ``start`` has the slope 1 and nothing added: its evidence is the normalised similarity itself.
     excess, genuine = (np.concatenate(column) for column in zip(*map(_columns, found.values()), strict=True))
     weight = np.concatenate([_even(part) for part in found.values()])
     fit = LogisticRegression(C=100.0, max_iter=1000)
@@ -68,7 +92,7 @@ def _columns(part: Comparisons) -> tuple[np.ndarray, np.ndarray]:
     return part.score, part.kind == GENUINE
 
 
-def _usual_cohesion(decision: Verify, vectors: np.ndarray, hands) -> float:
+def _usual_cohesion(decision: Verify, vectors: np.ndarray, hands: Hands) -> float:
     """How alike a writer's genuine signatures usually are, fused as the questioned ones will be."""
     own = []
     for writer in np.unique(hands.writer):

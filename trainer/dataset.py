@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from trainer import sampling
+from trainer import sampling, variation
 from trainer.records import Records
 
 SHUFFLE = 64 * 2**20  # bytes of images in the shuffle buffer, or from which batches of people are drawn
@@ -20,7 +20,6 @@ ROTATION = math.radians(5)  # the most a training image is turned, either way
 ZOOM = 0.10  # the most it is scaled
 STRETCH = 0.05  # the most its two axes are scaled apart
 SHIFT = 0.04  # the most it is moved, as a share of the canvas
-THICKER, THINNER, SOFTER = 1.0, 0.7, 1.0  # the most a stroke grows, shrinks (of a pixel on either side) and blurs
 
 
 def training(
@@ -29,20 +28,19 @@ def training(
 ) -> tf.data.Dataset:  # fmt: skip
     """One epoch of (images ``uint8 [B, H, W, 1]``, targets) in whole batches; ``targets`` see ``_parse``.
 
-    ``way`` of ``sampling.WAYS``: any images, or such as a loss can compare; then strokes are made thicker and thinner
-    too, because pens differ more than people do.
+    ``way`` is ``sampling.IMAGES`` or of ``sampling.WAYS``: any images, or such as a loss can compare.
     """
-    compares = way in sampling.WAYS
-    images = (_by_hand if compares else _by_lot)(records, canvas, batch_size, seed, epoch, way)
+    if way in sampling.WAYS:
+        return _by_hand(records, canvas, batch_size, seed, epoch, augment, way).prefetch(4)
+    images = _by_lot(records, canvas, batch_size, seed, epoch)
     if augment:
-        change = (lambda images, seed: repen(jitter(images, seed), seed)) if compares else jitter
         images = images.enumerate().map(
-            lambda step, batch: (change(batch[0], [_mix(seed, epoch), step]), batch[1]), num_parallel_calls=1
+            lambda step, batch: (jitter(batch[0], [_mix(seed, epoch), step]), batch[1]), num_parallel_calls=1
         )
     return images.prefetch(4)
 
 
-def _by_lot(records, canvas, batch_size, seed, epoch, _):
+def _by_lot(records, canvas, batch_size, seed, epoch):
     """Every image once, in no order."""
     buffer = _room(canvas)
     if records.images("train") <= buffer:  # all of it fits: read once, and the buffer mixes all
@@ -54,7 +52,7 @@ def _by_lot(records, canvas, batch_size, seed, epoch, _):
     return images.batch(batch_size, drop_remainder=True).map(lambda e: _parse(e, canvas), num_parallel_calls=1)
 
 
-def _by_hand(records, canvas, batch_size, seed, epoch, way):
+def _by_hand(records, canvas, batch_size, seed, epoch, augment, way):
     """As many batches as there are in the part, drawn from a window of people that fits into memory."""
 
     def batches():
@@ -64,13 +62,12 @@ def _by_hand(records, canvas, batch_size, seed, epoch, way):
             sampling.check(hands, way, batch_size)
             steps = max(1, len(images) // batch_size)
             for rows in sampling.WAYS[way](hands, batch_size, steps, rng):
-                yield images[rows], {"label": label[rows], "writer": writer[rows]}
+                drawn = variation.vary(images[rows], writer[rows], rng) if augment else images[rows]
+                yield drawn, {"label": label[rows], "writer": writer[rows]}
 
     whole = tf.TensorSpec((batch_size,), tf.int32)
     kinds = (tf.TensorSpec((batch_size, *canvas, 1), tf.uint8), {"label": whole, "writer": whole})
-    options = tf.data.Options()
-    options.experimental_optimization.map_parallelization = False  # one generator; TensorFlow would warn of its own op
-    return tf.data.Dataset.from_generator(batches, output_signature=kinds).with_options(options)
+    return tf.data.Dataset.from_generator(batches, output_signature=kinds)
 
 
 Window = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels and writers
@@ -95,7 +92,8 @@ def _windows(records: Records, canvas: tuple[int, int], rng: np.random.Generator
 @functools.lru_cache(maxsize=1)
 def _read(paths: tuple[str, ...], canvas: tuple[int, int]) -> Window:
     """Whole shards, in order."""
-    parts = tf.data.TFRecordDataset(paths, compression_type="GZIP").batch(1024).map(lambda e: _parse(e, canvas))
+    parts = tf.data.TFRecordDataset(paths, compression_type="GZIP").batch(1024)
+    parts = parts.map(lambda e: _parse(e, canvas), num_parallel_calls=1)
     seen = [(images.numpy(), targets["label"].numpy(), targets["writer"].numpy()) for images, targets in parts]
     images, label, writer = (np.concatenate(each) for each in zip(*seen, strict=True))
     return images, label, writer
@@ -140,19 +138,6 @@ def jitter(images, seed):
         images=images, transforms=tf.stack([a, b, move_x, c, d, move_y, zero, zero], axis=1),
         output_shape=shape[1:3], interpolation="BILINEAR", fill_mode="CONSTANT", fill_value=0.0,
     )  # fmt: skip
-
-
-def repen(images, seed):
-    """As if written with another pen and scanned by another scanner: thicker or thinner strokes, softer edges.
-
-    ``uint8 [N, H, W, 1]`` to the same, each image by a share of its own (morphology of 3 x 3 pixels).
-    """
-    ink = tf.cast(images, tf.float32)
-    draw = tf.random.stateless_uniform([2, tf.shape(ink)[0], 1, 1, 1], tf.cast(tf.stack(seed), tf.int64) + 1, -1, 1)
-    thick, thin = tf.nn.max_pool2d(ink, 3, 1, "SAME"), -tf.nn.max_pool2d(-ink, 3, 1, "SAME")
-    ink += tf.maximum(draw[0], 0) * THICKER * (thick - ink) + tf.maximum(-draw[0], 0) * THINNER * (thin - ink)
-    ink += tf.maximum(draw[1], 0) * SOFTER * (tf.nn.avg_pool2d(ink, 3, 1, "SAME") - ink)
-    return tf.cast(tf.round(ink), tf.uint8)
 
 
 def _parse(examples, canvas):

@@ -10,6 +10,7 @@ GENUINE = 0  # the number of the label "genuine" where images are compared; see 
 MARGIN = 1.0  # of the contrastive loss, between unit vectors that are 0 to 2 apart
 TRIPLET_MARGIN = 0.3  # of cosine distances, which are 0 to 2
 TEMPERATURE = 0.1  # of similarities in the supervised contrastive loss
+RANKED, SOFTNESS, PAIRS = 2.0, 0.15, 256  # weight of the order of pairs, its scale in similarity, pairs of a kind
 SKILLED = 4.0  # how much more a forgery of the writer counts than another negative
 
 
@@ -64,6 +65,25 @@ def supervised_contrastive(targets, vectors):
     crowd = ops.log(ops.sum(weight * ops.exp(similar - top), axis=1, keepdims=True)) + top
     each = ops.sum(same * (crowd - similar), axis=1) / ops.maximum(1.0, ops.sum(same, axis=1))
     return _over_anchors(each, same, genuine)
+
+
+def ranked_contrastive(targets, vectors):
+    """Supervised contrastive, and every genuine pair of the batch above every forged one, whoever wrote them.
+
+    The second part is what one threshold for all people needs: a smooth count of the pairs of pairs that stand in the
+    wrong order, that is of 1 minus the area under the ROC curve (Yan et al. 2003). The hardest ``PAIRS`` of each kind.
+    """
+    same, genuine = _relations(targets)
+    own = ops.cast(targets["writer"][:, None] == targets["writer"][None, :], "float32")
+    forged = own * genuine[:, None] * (1.0 - genuine[None, :])
+    similar = ops.matmul(vectors, ops.transpose(vectors))
+    count = min(PAIRS, similar.shape[0] ** 2) if similar.shape[0] else PAIRS
+    low = -ops.top_k(ops.reshape(ops.where(same > 0, -similar, -3.0), (-1,)), count)[0]  # 3 where there are no more
+    high = ops.top_k(ops.reshape(ops.where(forged > 0, similar, -3.0), (-1,)), count)[0]
+    there = ops.cast(low < 2.0, "float32")[:, None] * ops.cast(high > -2.0, "float32")[None, :]
+    wrong = ops.softplus((high[None, :] - low[:, None]) / SOFTNESS + 1.0)
+    order = ops.sum(there * wrong) / ops.maximum(1.0, ops.sum(there))
+    return supervised_contrastive(targets, vectors) + RANKED * order
 
 
 def nearest_is_fellow(targets, vectors):

@@ -12,6 +12,7 @@ import numpy as np
 from trainer.errors import UserError
 
 GENUINE, FORGED = 4, 4  # of each writer in a batch by writers
+WITH_FORGERIES = 0.75  # of the people in a batch by writers: they teach more than those whom nobody forged
 Batches = Iterator[np.ndarray]
 
 
@@ -41,14 +42,20 @@ class Hands:
 def writers(hands: Hands, size: int, steps: int, rng: np.random.Generator) -> Batches:
     """``steps`` batches of ``size`` rows: P = size / (K + F) people with K genuine and F forged signatures each.
 
-    People come in turn, in a new order each round; who has no forgeries (in the data) brings K + F genuine ones.
+    People come in turn, in a new order each round; who has no forgeries (in the data) brings K + F genuine ones. Three
+    of four people have forgeries, where there are both kinds.
     """
     people = size // (GENUINE + FORGED)
-    turns = _turns(len(hands), people, rng)
+    forged = np.array([len(rows) > 0 for rows in hands.forged])
+    with_forgeries = min(int(forged.sum()), round(WITH_FORGERIES * people))
+    with_forgeries = max(with_forgeries, people - int((~forged).sum()))
+    turns = [
+        _turns(np.flatnonzero(kind), share, rng)
+        for kind, share in ((forged, with_forgeries), (~forged, people - with_forgeries))
+    ]
     for _ in range(steps):
-        chosen = next(turns)
-        rows = [row for person in chosen for row in _of_one(hands, person, rng)]
-        yield np.array(rows)
+        chosen = np.concatenate([next(turn) for turn in turns])
+        yield np.array([row for person in chosen for row in _of_one(hands, person, rng)])
 
 
 def pairs(hands: Hands, size: int, steps: int, rng: np.random.Generator) -> Batches:
@@ -57,7 +64,7 @@ def pairs(hands: Hands, size: int, steps: int, rng: np.random.Generator) -> Batc
     Half are genuine signatures of one writer. The others are, in turn, a genuine one with its forgery and with another
     writer's genuine one: were there a forgery in every negative pair, the forger's hand alone would give it away.
     """
-    turns = _turns(len(hands), size // 2, rng)
+    turns = _turns(np.arange(len(hands)), size // 2, rng)
     forged = 0
     for _ in range(steps):
         rows = []
@@ -88,9 +95,9 @@ IMAGES = "images"  # any that come, each once an epoch: for losses that look at 
 WAYS: dict[str, Callable[[Hands, int, int, np.random.Generator], Batches]] = {"writers": writers, "pairs": pairs}
 
 
-def _turns(people: int, each: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def _turns(people: np.ndarray, each: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """``each`` people at a time, everybody equally often; nobody twice at a time unless there are too few."""
-    waiting = rng.permutation(people)
+    waiting = people[:0]
     while True:
         while len(waiting) < each:
             again = rng.permutation(people)

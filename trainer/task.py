@@ -31,8 +31,9 @@ from trainer.artifact import manifest
 from trainer.artifact.model import Model
 from trainer.config import Config
 from trainer.errors import UserError
-from trainer.prepare import Prepared, prepare, resolved
+from trainer.prepare import Prepared, prepare
 from trainer.problems import Problem
+from trainer.resolve import resolved
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -105,32 +105,6 @@ def _draws(hands: Hands, references: int, draws: int) -> Iterator[tuple[int, np.
             yield int(writer), order[:references], questioned, kinds
 
 
-def nearest(questioned: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """The similarity (cosine) to the most similar reference: the plainest score."""
-    return (questioned @ references.T).max(axis=1)
-
-
-def watch(vectors: np.ndarray, targets) -> dict[str, float]:
-    """Equal error rates on the validation part with up to 5 references, for each epoch; in percent.
-
-    ``val_eer`` is that of skilled forgeries where there are any, else that of random ones.
-    """
-    hands = of_targets(targets)
-    most = np.bincount(hands.writer[hands.genuine]).max(initial=0)
-    if most < 2 or len(np.unique(hands.writer[hands.genuine])) < 2:
-        raise NothingToCompare(
-            "the validation part needs two people or more with two genuine signatures or more; bring more people, or "
-            "give a larger --validation-fraction"
-        )
-    found = compare(vectors, hands, min(5, int(most) - 1), nearest, draws=2)
-    rates = {
-        name: errors(part.score, part.kind == GENUINE).equal()
-        for name, kind in (("val_eer_skilled", SKILLED), ("val_eer_random", RANDOM))
-        if (part := found.against(kind)).has(kind)
-    }
-    return {"val_eer": next(iter(rates.values())), **rates}
-
-
 def of_targets(targets) -> Hands:
     """Of a part of the records, whose sources are not known any more."""
     return Hands(targets["label"] == 0, targets["writer"], np.zeros_like(targets["writer"]))

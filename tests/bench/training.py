@@ -20,7 +20,7 @@ def main() -> None:
     tf = quiet.import_tensorflow()
     import keras
 
-    from trainer import config, corpora, dataset, fit, model, plugins, prepare, records, samples, splits, survey
+    from trainer import config, corpora, dataset, fit, model, plugins, records, resolve, samples, splits, survey
     from trainer.imaging import Imaging
     from trainer.samples import Amount
 
@@ -34,7 +34,7 @@ def main() -> None:
         look = survey.survey(found, Imaging(*canvas), Path(folder) / "survey")
         parts = splits.split(found, 0.1, 0.0, seed=1)
         prepared = records.write(look, parts, ("signature", "text"), Path(folder) / "records", "bench")
-        wanted = prepare.resolved(config.from_command_line(["--batch-size", str(BATCH)], {}), problem)
+        wanted = resolve.resolved(config.from_command_line(["--batch-size", str(BATCH)], {}), problem)
         trained, averaged = (model.build(wanted.model, Imaging(*canvas), ("signature", "text")) for _ in "12")
         optimizer = keras.optimizers.Adam()
         optimizer.build(trained.trainable_variables)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import config, model, plugins, prepare, report, samples
+from trainer import config, model, plugins, report, resolve, samples
 from trainer.artifact import decision
 from trainer.artifact.manifest import read
 from trainer.artifact.model import Model
@@ -31,7 +31,7 @@ def chosen(name: str, backbone: str) -> config.Config:
     """The settings of a small model."""
     flags = ["--problem", name, "--backbone", backbone, "--dropout", "0.5"]
     flags += ["--image-height", str(HEIGHT), "--image-width", str(WIDTH)]
-    return prepare.resolved(config.from_command_line(flags, {}), plugins.load("problems", name))
+    return resolve.resolved(config.from_command_line(flags, {}), plugins.load("problems", name))
 
 
 def labels_of(name: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ tf = quiet.import_tensorflow()
 devices, folder, data = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
-from trainer import config, corpora, fit, model, plugins, prepare, records, splits, survey
+from trainer import config, corpora, fit, model, plugins, resolve, records, splits, survey
 from trainer.imaging import Imaging
 labels = ("signature", "text")
 samples = corpora.read(data).samples
@@ -25,7 +25,7 @@ prepared = records.write(look, splits.split(samples, 0.3, 0.0, 1), labels, folde
 strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)]) if devices > 1 else None
 problem = plugins.load("problems", "signature_vs_text")
 flags = ["--epochs", "2", "--batch-size", "16", "--dropout", "0", "--image-height", "32", "--image-width", "64"]
-wanted = prepare.resolved(config.from_command_line(flags, {}), problem)
+wanted = resolve.resolved(config.from_command_line(flags, {}), problem)
 fitted = fit.fit(
     problem, lambda: model.build(wanted.model, Imaging(32, 64), labels), prepared, wanted.training,
     folder / "checkpoints", folder / "training.csv", strategy=strategy,

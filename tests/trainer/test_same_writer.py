@@ -74,13 +74,13 @@ def test_the_classical_siamese_learns_from_pairs_and_from_the_weights_of_an_arte
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving with NumPy 2
 def test_weights_of_an_artefact_are_taken_whole_and_of_another_network_not_at_all(hands, tensorflow):
-    from trainer import config, initial, prepare
+    from trainer import config, initial, resolve
     from trainer.imaging import Imaging
     from trainer.model import build
 
     def network(backbone):
         wanted = config.from_command_line([*HANDS_RUN, "--backbone", backbone], {})
-        chosen = prepare.resolved(wanted, plugins.load("problems", "same_writer")).model
+        chosen = resolve.resolved(wanted, plugins.load("problems", "same_writer")).model
         return build(chosen, Imaging(32, 64), ("genuine", "forged"))
 
     same = network(manifest.read(hands).backbone)

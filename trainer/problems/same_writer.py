@@ -8,7 +8,7 @@ data has them, skilled forgeries.
 import numpy as np
 from keras import layers
 
-from trainer import calibrate, judge_verification, losses, verification
+from trainer import calibrate, judge_verification, losses
 from trainer.problems import Loss, Problem
 from trainer.samples import Amount
 
@@ -50,17 +50,18 @@ PROBLEM = Problem(
     by_writer=True,
     head=unit_vector,
     losses={
+        "ranked_contrastive": Loss(losses.ranked_contrastive, "writers"),
         "supervised_contrastive": Loss(losses.supervised_contrastive, "writers"),
         "triplet": Loss(losses.triplet, "writers"),
         "contrastive": Loss(losses.contrastive, "pairs"),
     },
     accuracy=losses.nearest_is_fellow,
-    watch=verification.watch,
+    watch=calibrate.watch,
     watched="val_eer",
     decide=calibrate.verify,
     finish=whiten,
     judge=judge_verification.VERIFICATION,
     labels=("genuine", "forged"),
     min_labels=1,
-    defaults={"epochs": 40, "batch_size": 96, "learning_rate": 0.002, "averaging": 0.999, "dropout": 0.0},
+    defaults={"epochs": 40, "batch_size": 128, "learning_rate": 0.003, "averaging": 0.999, "dropout": 0.0},
 )

@@ -1,0 +1,83 @@
+"""``python -m tests.bench.embedding [MODEL]``: what does the server add to the work itself?
+
+One image through HTTP to its embedding, against the bare engine call plus ink in this process, in turns, one
+request at a time. Wanted: at most 1.2 times. Without MODEL, an untrained ``same_writer`` of the default shape.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from predictor import wire
+from tests.conftest import serving
+from trainer import quiet, samples
+from trainer.artifact.model import Model
+
+IMAGES, ROUNDS = 12, 40
+
+
+def main() -> None:
+    """Print both medians and the ratio."""
+    with tempfile.TemporaryDirectory() as folder:
+        artefact = Path(sys.argv[1]) if len(sys.argv) > 1 else _untrained(Path(folder) / "model")
+        images = [samples.image(5, writer, "genuine", 0)[0] for writer in range(1, IMAGES + 1)]
+        bodies = [wire.request([image]).encode() for image in images]
+        model = Model(artefact)
+        with serving("--model", str(artefact)) as address, httpx.Client() as client:
+            pairs = [
+                (_served(client, f"{address}/predict", body), _bare(model, image))
+                for _ in range(ROUNDS)
+                for image, body in zip(images, bodies, strict=True)
+            ][IMAGES:]  # the first of each warm up
+    served, bare = (1000 * statistics.median(times) for times in zip(*pairs, strict=True))
+    ratios = statistics.quantiles([one / other for one, other in pairs], n=20)
+    print(f"through the server   {served:6.2f} ms")
+    print(f"engine call and ink  {bare:6.2f} ms")
+    spread = f"5th percentile {ratios[0]:.2f}, 95th {ratios[-1]:.2f}"
+    print(f"ratio                {served / bare:6.2f}  ({spread}; wanted 1.2)")
+
+
+def _served(client: httpx.Client, url: str, body: bytes) -> float:
+    began = time.perf_counter()
+    answer = client.post(url, content=body)
+    seconds = time.perf_counter() - began
+    if "embedding" not in answer.json()["predictions"][0]:
+        raise RuntimeError(answer.text)
+    return seconds
+
+
+def _bare(model: Model, image: bytes) -> float:
+    began = time.perf_counter()
+    model.vector_of(image)
+    return time.perf_counter() - began
+
+
+def _untrained(folder: Path) -> Path:
+    """An artefact with random weights: as fast as a trained one."""
+    quiet.import_tensorflow()
+    import numpy as np
+
+    from trainer import config, plugins, resolve
+    from trainer.export import export, publish
+    from trainer.imaging import Imaging
+    from trainer.model import build
+
+    problem = plugins.load("problems", "same_writer")
+    chosen = resolve.resolved(config.from_command_line(["--problem", "same_writer"], {}), problem).model
+    imaging, rng = Imaging(chosen.image_height, chosen.image_width), np.random.default_rng(0)
+    vectors = rng.normal(size=(60, 256)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    made = problem.decide(problem.labels, vectors, {"label": np.arange(60) % 2, "writer": np.arange(60) // 10})
+    built = build(chosen, imaging, problem.labels)
+    partial = folder.with_name("partial")
+    export(built, "same_writer", chosen.backbone, problem.labels, imaging, {}, partial, lambda engine: made)
+    publish(partial, {}, folder)
+    return folder
+
+
+if __name__ == "__main__":
+    main()

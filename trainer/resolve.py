@@ -1,0 +1,44 @@
+"""Settings that were left to the problem, written out: what a run records is complete.
+
+Knows settings and problems, no data. Next: ``prepare.py`` and ``fit.py`` use what is settled here.
+"""
+
+import dataclasses
+from typing import Any
+
+from trainer import plugins
+from trainer.config import Config
+from trainer.errors import UserError
+from trainer.problems import Problem
+
+
+def resolved(wanted: Config, problem: Problem) -> Config:
+    """What was left to the problem, written out: the settings a run records are complete."""
+    height, width = problem.canvas
+    left = {
+        "backbone": problem.backbone,
+        "image_height": height,
+        "image_width": width,
+        "loss": next(iter(problem.losses)),
+        **problem.defaults,
+    }
+    model, training = (_filled(section, left) for section in (wanted.model, wanted.training))
+    if training.loss not in problem.losses:
+        known = list(problem.losses)
+        raise plugins.UnknownName(
+            f"{model.problem} has no loss {training.loss!r}{plugins.nearest(training.loss, known) or ';'} there is: "
+            f"{', '.join(known)}"
+        )
+    if model.preset and not plugins.load("backbones", model.backbone).presets:
+        raise UserError(f"--preset {model.preset!r}: the backbone {model.backbone} has no presets; see --init-from")
+    data = wanted.data
+    if not data.train_dir:
+        data = dataclasses.replace(data, writers=data.writers or problem.generated.writers)
+    return dataclasses.replace(wanted, model=model, training=training, data=data)
+
+
+def _filled(section, left: dict[str, Any]):
+    """A section with what is not set taken from elsewhere; 0 is set where nothing (``None``) is the default."""
+    fields = [field for field in dataclasses.fields(section) if field.name in left]
+    unset = [field.name for field in fields if getattr(section, field.name) == field.default]
+    return dataclasses.replace(section, **{name: left[name] for name in unset})
