@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from trainer.artifact.verify import FUSIONS, Verify
 from trainer.metrics import Ranking, errors
-from trainer.verification import GENUINE, RANDOM, SKILLED, Comparisons, Hands, NothingToCompare, compare, of_targets
+from trainer.verification import GENUINE, RANDOM, SKILLED, Comparisons, NothingToCompare, Truth, compare, of_targets
 
 COUNTS = (1, 2, 3, 5, 7, 10, 15)  # of references; ln of the last is where more no longer help
 RATES = (0.01, 0.001)  # of false acceptance, for which thresholds are stored
@@ -26,8 +26,8 @@ def verify(labels: tuple[str, ...], vectors: np.ndarray, targets) -> Verify:
 
     Raises ``NothingToCompare``.
     """
-    hands = of_targets(targets)
-    tried = [_fitted(_uncalibrated(fusion, vectors, hands), vectors, hands) for fusion in FUSIONS]
+    truth = of_targets(targets)
+    tried = [_fitted(_uncalibrated(fusion, vectors, truth), vectors, truth) for fusion in FUSIONS]
     return min(tried, key=lambda one: one[0])[1]
 
 
@@ -36,14 +36,14 @@ def watch(vectors: np.ndarray, targets) -> dict[str, float]:
 
     ``val_eer`` is that of skilled forgeries where there are any, else that of random ones.
     """
-    hands = of_targets(targets)
-    most = np.bincount(hands.writer[hands.genuine]).max(initial=0)
-    if most < 2 or len(np.unique(hands.writer[hands.genuine])) < 2:
+    truth = of_targets(targets)
+    most = np.bincount(truth.writer[truth.genuine]).max(initial=0)
+    if most < 2 or len(np.unique(truth.writer[truth.genuine])) < 2:
         raise NothingToCompare(
             "the validation part needs two people or more with two genuine signatures or more; bring more people, or "
             "give a larger --validation-fraction"
         )
-    found = compare(vectors, hands, min(5, int(most) - 1), _uncalibrated("both", vectors, hands).evidence, draws=3)
+    found = compare(vectors, truth, min(5, int(most) - 1), _uncalibrated("both", vectors, truth).evidence, draws=3)
     rates = {
         name: errors(part.score, part.kind == GENUINE).equal()
         for name, kind in (("val_eer_skilled", SKILLED), ("val_eer_random", RANDOM))
@@ -52,18 +52,18 @@ def watch(vectors: np.ndarray, targets) -> dict[str, float]:
     return {"val_eer": next(iter(rates.values())), **rates}
 
 
-def _uncalibrated(fusion: str, vectors: np.ndarray, hands: Hands) -> Verify:
+def _uncalibrated(fusion: str, vectors: np.ndarray, truth: Truth) -> Verify:
     """A decision whose evidence is the normalised similarity itself."""
     plain: dict[str, Any] = {"a0": 1.0, "a1": 0.0, "b0": 0.0, "b1": 0.0, "thresholds": {"eer": 0.0}, "band": 0.0}
-    against = "random" if hands.genuine.all() else "skilled"
+    against = "random" if truth.genuine.all() else "skilled"
     start = Verify(vectors.shape[1], fusion, cohesion=0.0, most=COUNTS[-1], against=against, **plain)
-    return dataclasses.replace(start, cohesion=_usual_cohesion(start, vectors, hands))
+    return dataclasses.replace(start, cohesion=_usual_cohesion(start, vectors, truth))
 
 
-def _fitted(decision: Verify, vectors: np.ndarray, hands: Hands) -> tuple[float, Verify]:
+def _fitted(decision: Verify, vectors: np.ndarray, truth: Truth) -> tuple[float, Verify]:
     """An uncalibrated decision with all its numbers, and its equal error rate over all numbers of references."""
     forged = SKILLED if decision.against == "skilled" else RANDOM
-    found = {count: compare(vectors, hands, count, decision.evidence) for count in COUNTS}
+    found = {count: compare(vectors, truth, count, decision.evidence) for count in COUNTS}
     found = {count: part.against(forged) for count, part in found.items() if part.has(forged)}
     if not found:
         raise NothingToCompare(
@@ -92,11 +92,11 @@ def _columns(part: Comparisons) -> tuple[np.ndarray, np.ndarray]:
     return part.score, part.kind == GENUINE
 
 
-def _usual_cohesion(decision: Verify, vectors: np.ndarray, hands: Hands) -> float:
+def _usual_cohesion(decision: Verify, vectors: np.ndarray, truth: Truth) -> float:
     """How alike a writer's genuine signatures usually are, fused as the questioned ones will be."""
     own = []
-    for writer in np.unique(hands.writer):
-        genuine = vectors[(hands.writer == writer) & hands.genuine]
+    for writer in np.unique(truth.writer):
+        genuine = vectors[(truth.writer == writer) & truth.genuine]
         if len(genuine) > 1:
             count = len(genuine)
             own.append((decision.own(genuine) - decision.cohesion / count) / (1 - 1 / count))

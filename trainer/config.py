@@ -123,7 +123,18 @@ class Training:
         "of Adam at the start; it falls to nothing along a cosine; the problem knows its default",
         between(1e-8, 10),
     )
-    weight_decay: float = option(0.0, "share of the weights taken off in each step, times the rate", between(0, 1))
+    warmup: float | None = option(
+        None, "share of the steps in which the rate rises to its start; the problem knows its default", between(0, 0.9)
+    )
+    weight_decay: float | None = option(
+        None,
+        "share of the weights taken off in each step, times the rate; the problem knows its default",
+        between(0, 1),
+    )
+    clip_norm: float | None = option(
+        None, "longest gradient of a weight, longer ones are cut; 0 for none; the problem knows its default",
+        between(0, 1e6),
+    )  # fmt: skip
     averaging: float | None = option(
         None, "of the running mean of weights that each step keeps; the problem knows its default", between(0, 0.99999)
     )

@@ -16,6 +16,7 @@ from trainer import sampling, variation
 from trainer.records import Records
 
 SHUFFLE = 64 * 2**20  # bytes of images in the shuffle buffer, or from which batches of people are drawn
+TARGETS = ("label", "writer", "source")  # numbers that lie beside each image
 ROTATION = math.radians(5)  # the most a training image is turned, either way
 ZOOM = 0.10  # the most it is scaled
 STRETCH = 0.05  # the most its two axes are scaled apart
@@ -57,20 +58,20 @@ def _by_hand(records, canvas, batch_size, seed, epoch, augment, way):
 
     def batches():
         rng = np.random.default_rng([seed, epoch])
-        for images, label, writer in _windows(records, canvas, rng):
-            hands = sampling.Hands.of(writer, label == 0)
+        for images, targets in _windows(records, canvas, rng):
+            hands = sampling.Hands.of(targets["writer"], targets["label"] == 0, targets["source"])
             sampling.check(hands, way, batch_size)
             steps = max(1, len(images) // batch_size)
             for rows in sampling.WAYS[way](hands, batch_size, steps, rng):
-                drawn = variation.vary(images[rows], writer[rows], rng) if augment else images[rows]
-                yield drawn, {"label": label[rows], "writer": writer[rows]}
+                drawn = variation.vary(images[rows], targets["writer"][rows], rng) if augment else images[rows]
+                yield drawn, {name: values[rows] for name, values in targets.items()}
 
     whole = tf.TensorSpec((batch_size,), tf.int32)
-    kinds = (tf.TensorSpec((batch_size, *canvas, 1), tf.uint8), {"label": whole, "writer": whole})
+    kinds = (tf.TensorSpec((batch_size, *canvas, 1), tf.uint8), dict.fromkeys(TARGETS, whole))
     return tf.data.Dataset.from_generator(batches, output_signature=kinds)
 
 
-Window = tuple[np.ndarray, np.ndarray, np.ndarray]  # images, labels and writers
+Window = tuple[np.ndarray, dict[str, np.ndarray]]  # images and targets
 
 
 def _windows(records: Records, canvas: tuple[int, int], rng: np.random.Generator) -> Iterator[Window]:
@@ -94,9 +95,9 @@ def _read(paths: tuple[str, ...], canvas: tuple[int, int]) -> Window:
     """Whole shards, in order."""
     parts = tf.data.TFRecordDataset(paths, compression_type="GZIP").batch(1024)
     parts = parts.map(lambda e: _parse(e, canvas), num_parallel_calls=1)
-    seen = [(images.numpy(), targets["label"].numpy(), targets["writer"].numpy()) for images, targets in parts]
-    images, label, writer = (np.concatenate(each) for each in zip(*seen, strict=True))
-    return images, label, writer
+    seen = [(images.numpy(), {name: targets[name].numpy() for name in TARGETS}) for images, targets in parts]
+    targets = {name: np.concatenate([each[name] for _, each in seen]) for name in TARGETS}
+    return np.concatenate([images for images, _ in seen]), targets
 
 
 def _room(canvas: tuple[int, int]) -> int:
@@ -110,6 +111,16 @@ def in_order(records: Records, part: str, canvas: tuple[int, int], batch_size: i
     paths = tuple(records.paths(part))
     images = _kept(paths) if small else tf.data.TFRecordDataset(paths, compression_type="GZIP")
     return images.batch(batch_size).map(lambda e: _parse(e, canvas), num_parallel_calls=1).prefetch(4)
+
+
+def answers(of, records: Records, part: str, canvas: tuple[int, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """What ``of`` (``uint8 [N, H, W, 1] -> float32 [N, D]``) says to a part, and the part's targets; both ``[N, ...]``.
+
+    Images pass by in batches; only vectors are kept.
+    """
+    seen = [(np.asarray(of(images.numpy())), targets) for images, targets in in_order(records, part, canvas, 64)]
+    targets = {name: np.concatenate([each[name].numpy() for _, each in seen]) for name in TARGETS}
+    return np.concatenate([vectors for vectors, _ in seen]), targets
 
 
 @functools.lru_cache(maxsize=2)
@@ -141,15 +152,12 @@ def jitter(images, seed):
 
 
 def _parse(examples, canvas):
-    """Serialised examples to images and ``{"label": int32 [N], "writer": int32 [N]}``."""
-    kinds = {
-        "image": tf.io.FixedLenFeature([], tf.string),
-        "label": tf.io.FixedLenFeature([], tf.int64),
-        "writer": tf.io.FixedLenFeature([], tf.int64),
-    }
+    """Serialised examples to images and targets: ``TARGETS``, each ``int32 [N]``."""
+    kinds = {name: tf.io.FixedLenFeature([], tf.int64) for name in TARGETS}
+    kinds["image"] = tf.io.FixedLenFeature([], tf.string)
     found = tf.io.parse_example(examples, kinds)
     images = tf.reshape(tf.io.decode_raw(found["image"], tf.uint8), [-1, *canvas, 1])
-    return images, {"label": tf.cast(found["label"], tf.int32), "writer": tf.cast(found["writer"], tf.int32)}
+    return images, {name: tf.cast(found[name], tf.int32) for name in TARGETS}
 
 
 def _mix(seed: int, epoch: int) -> int:

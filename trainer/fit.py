@@ -67,10 +67,7 @@ def fit(
     with strategy.scope():
         model, averaged = _learning(build, training), build()
         averaged.set_weights(model.get_weights())
-        # Down to nothing along a cosine: the last epochs settle instead of jumping about, so the best is a good one.
-        falling = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps_in_all)
-        optimizer = keras.optimizers.Adam(falling, weight_decay=training.weight_decay or None)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        optimizer = _optimizer(training, steps_in_all)
         optimizer.build(model.trainable_variables)
     state = State(model, averaged, optimizer, checkpoints, log)
     watchers = keras.callbacks.CallbackList([*callbacks], model=averaged)
@@ -93,11 +90,23 @@ def fit(
         state.keep(row, row[problem.watched])
         watchers.on_epoch_end(epoch, {name: value for name, value in row.items() if name != "epoch"})
     watchers.on_train_end()
-    best = state.restore_best()
-    if problem.finish:
-        images = dataset.in_order(records, "train", averaged.input_shape[1:3], training.batch_size)
-        problem.finish(averaged, np.concatenate([averaged(ours, training=False).numpy() for ours, _ in images]))
-    return Fitted(averaged, best, state.history)
+    return Fitted(averaged, state.restore_best(), state.history)
+
+
+def _optimizer(training: Training, steps: int) -> keras.optimizers.Optimizer:
+    """Adam whose rate rises to its start and falls to nothing along a cosine over so many steps.
+
+    The last epochs settle instead of jumping about, so the best of them is a good one.
+    """
+    rate, rising = training.learning_rate, int((training.warmup or 0) * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0 if rising else rate, steps - rising, warmup_target=rate if rising else None, warmup_steps=rising
+    )
+    optimizer = keras.optimizers.Adam(
+        schedule, weight_decay=training.weight_decay or None, clipnorm=training.clip_norm or None
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
 
 
 def _learning(build: Callable[[], keras.Model], training: Training) -> keras.Model:

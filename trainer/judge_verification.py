@@ -11,7 +11,7 @@ from scipy.stats import norm
 from trainer.corpora import Sample
 from trainer.judge import Draw, Judge
 from trainer.metrics import errors
-from trainer.verification import GENUINE, RANDOM, SKILLED, Comparisons, Hands, compare, measure
+from trainer.verification import GENUINE, RANDOM, SKILLED, Comparisons, Truth, compare, measure
 
 KINDS = {"skilled": SKILLED, "random": RANDOM}
 TICKS = (0.1, 1, 5, 10, 20, 40)  # percent, on the axes of a DET plot
@@ -79,8 +79,8 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 
 def _plots(vectors: np.ndarray, samples: list[Sample], decision, numbers: dict[str, Any]) -> dict[str, Draw]:
-    hands = Hands.of(samples)
-    found = {count: compare(vectors, hands, int(count), decision.evidence) for count in numbers["references"]}
+    truth = Truth.of(samples)
+    found = {count: compare(vectors, truth, int(count), decision.evidence) for count in numbers["references"]}
     most = list(found)[-1]
     plots: dict[str, Draw] = {
         "roc.png": lambda axes: _roc(axes, found),

@@ -24,6 +24,18 @@ def build(chosen: Model, imaging: Imaging, labels: tuple[str, ...]) -> keras.Mod
     return keras.Model(images, vectors, name=chosen.problem)
 
 
+def mirrored(model: keras.Model) -> keras.Model:
+    """A trained encoder that looks twice, at the image and at its mirror image: unit vectors of twice the size.
+
+    In training every person is met mirrored, too, as somebody else; so the second look is by other eyes, and errs on
+    others, at no cost of parameters.
+    """
+    images = keras.Input(model.input_shape[1:], dtype="uint8", name="images")
+    looks = [model(images), model(keras.ops.flip(images, axis=2))]
+    both = keras.layers.Concatenate(name="looks")(looks)
+    return keras.Model(images, keras.layers.UnitNormalization(name="both")(both), name=f"{model.name}_mirrored")
+
+
 def trunk(model: keras.Model) -> keras.Model:
     """The backbone alone, sharing its layers: canonical images to features."""
     return keras.Model(model.inputs, model.get_layer(FEATURES).output)

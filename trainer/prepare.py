@@ -55,6 +55,11 @@ class Prepared:
     imaging: Imaging
     audit: dict[str, Any]
 
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Height and width of a canonical image."""
+        return self.imaging.height, self.imaging.width
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:
@@ -143,23 +148,13 @@ def _deal(
     ]
     names = [(sample.origin, sample.name) for sample in unseen]
     by_writer = problem.losses[wanted.training.loss].sampling in sampling.WAYS
-    people = _people(every, judged, labels[0]) if by_writer else {}
+    people = splits.people(every, judged.twins, labels[0]) if by_writer else {}
     found = records.write(
         look, parts, labels, place.records, source, {**poor, **dropped}, by_writer, people,
         sources=described, unseen=names,
     )  # fmt: skip
     _check_counts(found, problem)
     return found
-
-
-def _people(every: list[Sample], judged: Audit, genuine: str) -> dict[records.Key, records.Key]:
-    """Who is one person under several names: those of whom a genuine signature is in the data twice.
-
-    A forgery that was filed twice says nothing of the kind: it joins the people in a split, but they stay two.
-    """
-    twins = [(i, j) for i, j in judged.twins if every[i].label == every[j].label == genuine]
-    groups = [sample.group for sample in every]
-    return dict(zip(groups, splits.joined(groups, twins), strict=True))
 
 
 def _repeated(every: list[Sample], judged: Audit, learnt: int, drop: bool) -> dict[tuple[str, str], str]:

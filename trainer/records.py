@@ -131,13 +131,15 @@ def _write_shards(
             coming[found[0]].append(writers[found[1].group])
     lots = {part: _lots(np.array(coming[part], int), part == "train", by_writer) for part in parts}
     counts = {part: dict.fromkeys(labels, 0) for part in parts}
+    sources = sorted({sample.origin for _, sample in wanted.values()})
     shards = {part: _Shards(part, folder, lots[part]) for part in parts}
     for number, image in look.images():
         if (found := _found(look, wanted, number)) is None:
             continue
         part, sample = found
         counts[part][sample.label] += 1
-        shards[part].write(_example(image, labels.index(sample.label), writers[sample.group]))
+        numbers = (labels.index(sample.label), writers[sample.group], sources.index(sample.origin))
+        shards[part].write(_example(image, *numbers))
     for shard in shards.values():
         shard.close()
     return {part: shard.names for part, shard in shards.items()}, counts
@@ -203,12 +205,13 @@ class _Shards:
             ordered.unlink()
 
 
-def _example(image, label: int, writer: int) -> bytes:
+def _example(image, label: int, writer: int, source: int) -> bytes:
     import tensorflow as tf
 
     features = {
         "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()])),
         "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
         "writer": tf.train.Feature(int64_list=tf.train.Int64List(value=[writer])),
+        "source": tf.train.Feature(int64_list=tf.train.Int64List(value=[source])),
     }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()

@@ -13,6 +13,7 @@ from trainer.errors import UserError
 
 GENUINE, FORGED = 4, 4  # of each writer in a batch by writers
 WITH_FORGERIES = 0.75  # of the people in a batch by writers: they teach more than those whom nobody forged
+ONE_SOURCE = 0.8  # of the batches: else a pen or a scanner tells most people apart, and is learnt instead of hands
 Batches = Iterator[np.ndarray]
 
 
@@ -22,18 +23,23 @@ class TooFewWriters(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Hands:
-    """Row numbers by writer: ``genuine[i]`` (two or more) and ``forged[i]`` (maybe none) are those of one person."""
+    """Row numbers by writer: ``genuine[i]`` (two or more) and ``forged[i]`` (maybe none) are those of one person.
+
+    ``source[i]`` is the number of the corpus that the person is of.
+    """
 
     genuine: list[np.ndarray]
     forged: list[np.ndarray]
+    source: np.ndarray
 
     @classmethod
-    def of(cls, writer: np.ndarray, genuine: np.ndarray) -> "Hands":
-        """From ``int [N]`` and ``bool [N]``; writers with one genuine signature have nothing to be compared with."""
+    def of(cls, writer: np.ndarray, genuine: np.ndarray, source: np.ndarray) -> "Hands":
+        """From arrays ``[N]``; writers with one genuine signature have nothing to be compared with."""
         order = np.argsort(writer, kind="stable")
         rows = np.split(order, np.flatnonzero(np.diff(writer[order])) + 1)
         rows = [each for each in rows if np.count_nonzero(genuine[each]) >= 2]
-        return cls([each[genuine[each]] for each in rows], [each[~genuine[each]] for each in rows])
+        first = np.array([each[0] for each in rows], int)
+        return cls([each[genuine[each]] for each in rows], [each[~genuine[each]] for each in rows], source[first])
 
     def __len__(self) -> int:
         return len(self.genuine)
@@ -42,20 +48,31 @@ class Hands:
 def writers(hands: Hands, size: int, steps: int, rng: np.random.Generator) -> Batches:
     """``steps`` batches of ``size`` rows: P = size / (K + F) people with K genuine and F forged signatures each.
 
-    People come in turn, in a new order each round; who has no forgeries (in the data) brings K + F genuine ones. Three
-    of four people have forgeries, where there are both kinds.
+    Four of five batches are of people of one source, drawn by how many people it has, as far as it has enough. People
+    come in turn, in a new order each round; three of four have forgeries, where there are both kinds; who has none (in
+    the data) brings K + F genuine ones.
     """
     people = size // (GENUINE + FORGED)
-    forged = np.array([len(rows) > 0 for rows in hands.forged])
+    everybody = _mixed(hands, np.arange(len(hands)), people, rng)
+    sources = [np.flatnonzero(hands.source == source) for source in np.unique(hands.source)]
+    by_source = [_mixed(hands, own, min(people, len(own)), rng) for own in sources]
+    share = np.array([len(own) for own in sources]) / len(hands)
+    for _ in range(steps):
+        chosen = next(by_source[rng.choice(len(sources), p=share)]) if rng.random() < ONE_SOURCE else next(everybody)
+        while len(chosen) < people:  # a small source: others fill up
+            more = np.setdiff1d(next(everybody), chosen)
+            chosen = np.concatenate([chosen, rng.permutation(more)[: people - len(chosen)]])
+        yield np.array([row for person in chosen for row in _of_one(hands, person, rng)])
+
+
+def _mixed(hands: Hands, own: np.ndarray, people: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """``people`` of ``own`` at a time, in turn; three of four with forgeries, as far as there are enough of a kind."""
+    forged = np.array([len(hands.forged[person]) > 0 for person in own])
     with_forgeries = min(int(forged.sum()), round(WITH_FORGERIES * people))
     with_forgeries = max(with_forgeries, people - int((~forged).sum()))
-    turns = [
-        _turns(np.flatnonzero(kind), share, rng)
-        for kind, share in ((forged, with_forgeries), (~forged, people - with_forgeries))
-    ]
-    for _ in range(steps):
-        chosen = np.concatenate([next(turn) for turn in turns])
-        yield np.array([row for person in chosen for row in _of_one(hands, person, rng)])
+    turns = [_turns(own[forged], with_forgeries, rng), _turns(own[~forged], people - with_forgeries, rng)]
+    while True:
+        yield np.concatenate([next(turn) for turn in turns])
 
 
 def pairs(hands: Hands, size: int, steps: int, rng: np.random.Generator) -> Batches:

@@ -16,6 +16,7 @@ from trainer.corpora import Sample
 from trainer.errors import UserError
 
 PARTS = ("train", "validation", "test")
+Group = tuple[str, str]  # origin, and the writer or the image
 
 
 class TooFewSamples(UserError):
@@ -40,7 +41,7 @@ def split(
         lambda: collections.defaultdict(list)
     )
     own = [sample.group if by_writer else (sample.origin, sample.name) for sample in samples]
-    for sample, group in zip(samples, joined(own, twins), strict=True):
+    for sample, group in zip(samples, _joined(own, twins), strict=True):
         strata[group[0]][group].append(sample)
     parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
     for name, groups in _by_labels(strata):
@@ -53,7 +54,17 @@ def split(
     return {part: sorted(chosen, key=lambda s: (s.origin, s.name)) for part, chosen in parts.items()}
 
 
-def joined(groups: list[tuple[str, str]], twins: Iterable[tuple[int, int]]) -> list[tuple[str, str]]:
+def people(samples: list[Sample], twins: Iterable[tuple[int, int]], genuine: str) -> dict[Group, Group]:
+    """Who is one person under several names: those of whom a genuine signature is in the data twice.
+
+    A forgery that was filed twice says nothing of the kind: it joins the people in a split, but they stay two.
+    """
+    groups = [sample.group for sample in samples]
+    own = [(i, j) for i, j in twins if samples[i].label == samples[j].label == genuine]
+    return dict(zip(groups, _joined(groups, own), strict=True))
+
+
+def _joined(groups: list[tuple[str, str]], twins: Iterable[tuple[int, int]]) -> list[tuple[str, str]]:
     """Groups that share a twin become one, called by the first of their names."""
     names = sorted(set(groups))
     number = {name: place for place, name in enumerate(names)}

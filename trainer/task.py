@@ -4,13 +4,13 @@ Flags -> Config -> prepare, fit, export, evaluate. This file is the order of thi
 module each. Start with ``config.py`` for the settings or ``problems/`` for what can be learnt.
 """
 
+import dataclasses
 import datetime
 import os
 import signal
 import sys
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 
 def _stop(*_):
@@ -34,6 +34,9 @@ from trainer.errors import UserError
 from trainer.prepare import Prepared, prepare
 from trainer.problems import Problem
 from trainer.resolve import resolved
+
+if TYPE_CHECKING:
+    from trainer.fit import Fitted  # brings TensorFlow
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,33 +79,19 @@ def _train_in(place: run.Run, wanted: Config, problem: Problem) -> run.Run:
 
 def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepared: Prepared, gate: Path | None) -> None:
     """Fit, export aside, measure the exported artefact on raw images, then move it to its place."""
-    from trainer import dataset, export, model
+    from trainer import export
     from trainer.evaluate import evaluate
-    from trainer.fit import fit
 
-    chosen, imaging, labels = wanted.model, prepared.imaging, prepared.records.labels
-
-    def build():
-        return model.build(chosen, imaging, labels)
-
-    def decide(engine):
-        """By the exported model's own answers to the validation part."""
-        canvas = (imaging.height, imaging.width)
-        batches = dataset.in_order(prepared.records, "validation", canvas, wanted.training.batch_size)
-        vectors, targets = zip(*((engine(images.numpy()), seen) for images, seen in batches), strict=True)
-        joined = {name: np.concatenate([each[name] for each in targets]) for name in targets[0]}
-        return problem.decide(labels, np.concatenate(vectors), joined)
-
-    watchers = _watchers(place)
-    fitted = fit(problem, build, prepared.records, wanted.training, place.checkpoints, place.log, watchers)
+    fitted = _fit(wanted, problem, place, prepared)
     print(f"best epoch: {fitted.best_epoch}; exporting", flush=True)
-    facts = {"run": place.name, "settings": wanted.learning(), **_facts(wanted, prepared, fitted)}
+    data = _facts(wanted, prepared, fitted)
     partial = place.model.with_name(place.model.name + ".partial")
-    export.export(fitted.model, chosen.problem, chosen.backbone, labels, imaging, facts, partial, decide, gate)
+    _export(
+        wanted, problem, prepared, fitted, {"run": place.name, "settings": wanted.learning(), **data}, partial, gate
+    )
     measured = evaluate(Model(partial), prepared.unseen)
     _name_refused(measured.refused)
-    data = _facts(wanted, prepared, fitted)
-    told = {"problem": chosen.problem, "question": problem.question, "data": data, "history": fitted.history}
+    told = {"problem": wanted.model.problem, "question": problem.question, "data": data, "history": fitted.history}
     told["audit"] = prepared.audit
     report.write(place.report, problem.judge, measured, told, prepared.records.refused)
     public = {name: value for name, value in measured.metrics.items() if name not in problem.judge.private}
@@ -110,6 +99,40 @@ def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepare
     place.save()
     print(f"\n{problem.judge.table(measured.metrics)}\n")
     print(f"artefact: {place.told(place.model)}\nreport: {place.told(place.report / 'report.md')}")
+
+
+def _fit(wanted: Config, problem: Problem, place: run.Run, prepared: Prepared) -> "Fitted":
+    """Train, and finish what was trained."""
+    from trainer import dataset, model
+    from trainer.fit import fit
+
+    def build():
+        return model.build(wanted.model, prepared.imaging, prepared.records.labels)
+
+    fitted = fit(problem, build, prepared.records, wanted.training, place.checkpoints, place.log, _watchers(place))
+    if problem.finish is None:
+        return fitted
+    vectors, _ = dataset.answers(
+        lambda images: fitted.model(images, training=False).numpy(), prepared.records, "train", prepared.canvas
+    )
+    backbone = plugins.load("backbones", wanted.model.backbone)
+    return dataclasses.replace(fitted, model=problem.finish(fitted.model, vectors, backbone))
+
+
+def _export(
+    wanted: Config, problem: Problem, prepared: Prepared, fitted: "Fitted", facts: dict, folder: Path,
+    gate: Path | None,
+) -> None:  # fmt: skip
+    """Write the artefact, with a decision by the exported model's own answers to the validation part."""
+    from trainer import dataset, export
+
+    labels = prepared.records.labels
+
+    def decide(engine):
+        return problem.decide(labels, *dataset.answers(engine, prepared.records, "validation", prepared.canvas))
+
+    chosen = wanted.model
+    export.export(fitted.model, chosen.problem, chosen.backbone, labels, prepared.imaging, facts, folder, decide, gate)
 
 
 def _gate(given: str) -> Path | None:
@@ -131,7 +154,7 @@ def _name_refused(refused: list[tuple[str, str]]) -> None:
         print(f"  left out: {len(refused) - 10} more, named in the report")
 
 
-def _facts(wanted: Config, prepared: Prepared, fitted) -> dict:
+def _facts(wanted: Config, prepared: Prepared, fitted: "Fitted") -> dict:
     """What the numbers rest on, for manifest and report."""
     return {
         "train_dir": list(wanted.data.train_dir) or ["generated"],

@@ -28,7 +28,7 @@ class NothingToCompare(UserError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Hands:
+class Truth:
     """What is known of N vectors: ``genuine`` is ``bool [N]``, ``writer`` ``int [N]``, ``source`` ``int [N]``."""
 
     genuine: np.ndarray
@@ -36,7 +36,7 @@ class Hands:
     source: np.ndarray
 
     @classmethod
-    def of(cls, samples: list[Sample]) -> "Hands":
+    def of(cls, samples: list[Sample]) -> "Truth":
         """Writers are told apart by ``Sample.group``, sources by origin."""
         writers = {group: number for number, group in enumerate(sorted({sample.group for sample in samples}))}
         sources = {origin: number for number, origin in enumerate(sorted({sample.origin for sample in samples}))}
@@ -71,14 +71,14 @@ class Comparisons:
         return bool((self.kind == GENUINE).any() and (self.kind == kind).any())
 
 
-def compare(vectors: np.ndarray, hands: Hands, references: int, score: Score, draws: int = DRAWS) -> Comparisons:
+def compare(vectors: np.ndarray, truth: Truth, references: int, score: Score, draws: int = DRAWS) -> Comparisons:
     """All comparisons of the protocol; ``score(questioned [M, D], references [n, D]) -> [M]``, higher is more genuine.
 
     Random forgeries come from the writer's own source while it has other people. The same vectors, the same draws.
     """
     rows = [
         (score(vectors[questioned], vectors[chosen]), kinds, np.full(len(questioned), writer))
-        for writer, chosen, questioned, kinds in _draws(hands, references, draws)
+        for writer, chosen, questioned, kinds in _draws(truth, references, draws)
     ]
     if not rows:
         return Comparisons(np.zeros(0), np.zeros(0, int), np.zeros(0, int))
@@ -86,15 +86,15 @@ def compare(vectors: np.ndarray, hands: Hands, references: int, score: Score, dr
     return Comparisons(scores, kinds, writers)
 
 
-def _draws(hands: Hands, references: int, draws: int) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+def _draws(truth: Truth, references: int, draws: int) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """(writer, rows of the references, rows that are questioned, their kinds) of every draw."""
-    for writer in np.unique(hands.writer[hands.genuine]):
-        own = hands.writer == writer
-        genuine, forged = np.flatnonzero(own & hands.genuine), np.flatnonzero(own & ~hands.genuine)
+    for writer in np.unique(truth.writer[truth.genuine]):
+        own = truth.writer == writer
+        genuine, forged = np.flatnonzero(own & truth.genuine), np.flatnonzero(own & ~truth.genuine)
         if len(genuine) <= references:
             continue
-        strangers = ~own & hands.genuine
-        near = strangers & (hands.source == hands.source[genuine[0]])
+        strangers = ~own & truth.genuine
+        near = strangers & (truth.source == truth.source[genuine[0]])
         others = np.flatnonzero(near if near.any() else strangers)
         for draw in range(draws):
             rng = np.random.default_rng([draw, references, int(writer)])
@@ -105,9 +105,9 @@ def _draws(hands: Hands, references: int, draws: int) -> Iterator[tuple[int, np.
             yield int(writer), order[:references], questioned, kinds
 
 
-def of_targets(targets) -> Hands:
-    """Of a part of the records, whose sources are not known any more."""
-    return Hands(targets["label"] == 0, targets["writer"], np.zeros_like(targets["writer"]))
+def of_targets(targets) -> Truth:
+    """Of a part of the records."""
+    return Truth(targets["label"] == 0, targets["writer"], targets["source"])
 
 
 def measure(vectors: np.ndarray, samples: list[Sample], decision) -> dict[str, Any]:
@@ -115,25 +115,25 @@ def measure(vectors: np.ndarray, samples: list[Sample], decision) -> dict[str, A
 
     Raises ``NothingToCompare``.
     """
-    hands = Hands.of(samples)
-    counts = {str(n): compare(vectors, hands, n, decision.evidence) for n in REFERENCES}
+    truth = Truth.of(samples)
+    counts = {str(n): compare(vectors, truth, n, decision.evidence) for n in REFERENCES}
     numbers = {count: _numbers(found, decision) for count, found in counts.items() if found.has(RANDOM)}
     if not numbers:
         raise NothingToCompare(
-            f"{len(samples)} images of {len(np.unique(hands.writer))} writers: to compare, two people or more with two "
+            f"{len(samples)} images of {len(np.unique(truth.writer))} writers: to compare, two people or more with two "
             "genuine signatures or more are needed; does the layout name the writers?"
         )
     most = list(numbers)[-1]
     return {
         "images": len(samples),
-        "writers": len(np.unique(hands.writer)),
-        "genuine": int(hands.genuine.sum()),
-        "forged": int((~hands.genuine).sum()),
+        "writers": len(np.unique(truth.writer)),
+        "genuine": int(truth.genuine.sum()),
+        "forged": int((~truth.genuine).sum()),
         "references": numbers,
-        "pairs": _pairs(vectors, hands),
+        "pairs": _pairs(vectors, truth),
         "calibration": _calibration(counts[most], int(most)),
-        "by_source": _by_source(counts, hands, samples),
-        "by_writer": _by_writer(counts[most], int(most), samples, hands, decision),
+        "by_source": _by_source(counts, truth, samples),
+        "by_writer": _by_writer(counts[most], int(most), samples, truth, decision),
     }
 
 
@@ -180,12 +180,12 @@ def _at(found: Comparisons, threshold: float) -> dict[str, float | None]:
     return {"frr": frr, "far_skilled": shares[1], "far_random": shares[2]}
 
 
-def _pairs(vectors: np.ndarray, hands: Hands) -> dict[str, Any]:
+def _pairs(vectors: np.ndarray, truth: Truth) -> dict[str, Any]:
     """Every two genuine signatures of a writer against every genuine one with a forgery, by similarity alone."""
     scores, genuine = [], []
-    for writer in np.unique(hands.writer):
-        own = hands.writer == writer
-        real, forged = vectors[own & hands.genuine], vectors[own & ~hands.genuine]
+    for writer in np.unique(truth.writer):
+        own = truth.writer == writer
+        real, forged = vectors[own & truth.genuine], vectors[own & ~truth.genuine]
         alike = (real @ real.T)[np.triu_indices(len(real), 1)]
         scores += [alike, (real @ forged.T).ravel()]
         genuine += [np.ones(len(alike), bool), np.zeros(len(real) * len(forged), bool)]
@@ -202,10 +202,10 @@ def _calibration(found: Comparisons, references: int) -> dict[str, Any] | None:
     return {"references": references, **calibration(1 / (1 + np.exp(-part.score)), part.kind == GENUINE)}
 
 
-def _by_source(counts: dict[str, Comparisons], hands: Hands, samples: list[Sample]) -> dict[str, Any]:
+def _by_source(counts: dict[str, Comparisons], truth: Truth, samples: list[Sample]) -> dict[str, Any]:
     """Equal error rates of each corpus by itself, by number of references."""
     names = sorted({sample.origin for sample in samples})
-    source = dict(zip(hands.writer.tolist(), hands.source.tolist(), strict=True))
+    source = dict(zip(truth.writer.tolist(), truth.source.tolist(), strict=True))
     result: dict[str, Any] = {name: {} for name in names}
     for count, found in counts.items():
         of = np.array([source[writer] for writer in found.writer.tolist()])
@@ -222,9 +222,9 @@ def _eer(found: Comparisons, kind: int) -> float | None:
     return errors(part.score, part.kind == GENUINE).equal() if part.has(kind) else None
 
 
-def _by_writer(found: Comparisons, references: int, samples: list[Sample], hands: Hands, decision) -> list[dict]:
+def _by_writer(found: Comparisons, references: int, samples: list[Sample], truth: Truth, decision) -> list[dict]:
     """One row a writer: error rates at the threshold that is used, worst first."""
-    names = dict(zip(hands.writer.tolist(), ("/".join(sample.group) for sample in samples), strict=True))
+    names = dict(zip(truth.writer.tolist(), ("/".join(sample.group) for sample in samples), strict=True))
     rows: list[dict[str, Any]] = []
     for writer in np.unique(found.writer).tolist():
         own = found.only(found.writer == writer)

@@ -64,15 +64,17 @@ def _untrained(folder: Path) -> Path:
     from trainer import config, plugins, resolve
     from trainer.export import export, publish
     from trainer.imaging import Imaging
-    from trainer.model import build
+    from trainer.model import build, mirrored
 
     problem = plugins.load("problems", "same_writer")
     chosen = resolve.resolved(config.from_command_line(["--problem", "same_writer"], {}), problem).model
     imaging, rng = Imaging(chosen.image_height, chosen.image_width), np.random.default_rng(0)
-    vectors = rng.normal(size=(60, 256)).astype(np.float32)
+    vectors = rng.normal(size=(60, 512)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    made = problem.decide(problem.labels, vectors, {"label": np.arange(60) % 2, "writer": np.arange(60) // 10})
-    built = build(chosen, imaging, problem.labels)
+    made = problem.decide(
+        problem.labels, vectors, {"label": np.arange(60) % 2, "writer": np.arange(60) // 10, "source": np.zeros(60)}
+    )
+    built = mirrored(build(chosen, imaging, problem.labels))  # as ``finish`` would
     partial = folder.with_name("partial")
     export(built, "same_writer", chosen.backbone, problem.labels, imaging, {}, partial, lambda engine: made)
     publish(partial, {}, folder)

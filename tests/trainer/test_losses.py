@@ -70,6 +70,21 @@ def test_the_supervised_contrastive_loss_counts_own_forgeries_several_times(batc
     assert found.mean() == pytest.approx(np.mean(each), rel=1e-4)
 
 
+def test_the_ranked_loss_adds_how_far_forged_pairs_of_anybody_rank_above_genuine_pairs(batch):
+    targets, vectors = batch
+    writer, label = targets["writer"].numpy(), targets["label"].numpy()
+    genuine = [float(vectors[row] @ vectors[other]) for row in range(12) for other in fellows(targets, row)]
+    forged = [
+        float(vectors[row] @ vectors[other])
+        for row in range(12)
+        for other in range(12)
+        if label[row] == GENUINE and label[other] == FORGED and writer[row] == writer[other]
+    ]
+    each = [math.log1p(math.exp((f - g) / losses.SOFTNESS + 1)) for f in forged for g in genuine]
+    added = losses.ranked_contrastive(targets, vectors) - losses.supervised_contrastive(targets, vectors)
+    np.testing.assert_allclose(added.numpy(), losses.RANKED * np.mean(each), rtol=1e-4)
+
+
 def test_accuracy_is_the_share_of_genuine_ones_whose_nearest_is_a_fellow(batch):
     targets, vectors = batch
     hits = []

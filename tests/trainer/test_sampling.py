@@ -22,7 +22,12 @@ def people():
 
 @pytest.fixture
 def hands(people):
-    return Hands.of(*people)
+    return Hands.of(*people, np.zeros(len(people[0]), int))
+
+
+def hands_of(writer, genuine, source=None) -> Hands:
+    writer = np.asarray(writer)
+    return Hands.of(writer, np.asarray(genuine), np.zeros_like(writer) if source is None else np.asarray(source))
 
 
 def drawn(way, hands, size, steps, seed=3):
@@ -49,9 +54,19 @@ def test_everybody_comes_in_turn_and_three_of_four_have_forgeries(hands, people)
     assert times[:7].sum() == 0.75 * times.sum()
 
 
+def test_most_batches_are_of_one_source_and_others_fill_up_a_small_one():
+    source = np.repeat([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2], 8)
+    mixed = hands_of(np.repeat(np.arange(14), 8), np.tile(np.arange(8) < 4, 14), source)
+    kinds = [np.bincount(source[rows], minlength=3) // 8 for rows in drawn("writers", mixed, 32, 400)]
+    assert all(kind.sum() == 4 for kind in kinds)
+    alone = [kind for kind in kinds if kind.max() == 4 or kind[2] == 2]
+    assert 0.75 < len(alone) / len(kinds) < 0.95
+    assert all(len(np.unique(rows // 8)) == 4 for rows in drawn("writers", mixed, 32, 100)), "nobody twice"
+
+
 @pytest.mark.parametrize("forged", [0, 5])
 def test_a_batch_is_whole_when_all_or_none_have_forgeries(forged):
-    one = Hands.of(np.repeat(np.arange(6), 6 + forged), np.tile(np.arange(6 + forged) < 6, 6))
+    one = hands_of(np.repeat(np.arange(6), 6 + forged), np.tile(np.arange(6 + forged) < 6, 6))
     for rows in drawn("writers", one, 48, 3):
         assert len(rows) == 48
         assert len(set((rows // (6 + forged)).tolist())) == 6
@@ -77,7 +92,7 @@ def test_the_same_seed_draws_the_same_batches(hands, way):
 
 
 def test_people_with_one_genuine_signature_are_left_out():
-    found = Hands.of(np.array([0, 0, 1, 2, 2, 2]), np.array([True, True, True, True, False, False]))
+    found = hands_of([0, 0, 1, 2, 2, 2], [True, True, True, True, False, False])
     assert [rows.tolist() for rows in found.genuine] == [[0, 1]]
 
 
@@ -87,7 +102,7 @@ def test_too_few_people_for_a_batch_say_what_would_do(hands):
 
 
 def test_a_writer_with_few_images_repeats_none_before_all_have_come():
-    one = Hands.of(np.repeat([0, 1], 5), np.ones(10, bool))
+    one = hands_of(np.repeat([0, 1], 5), np.ones(10, bool))
     for rows in drawn("writers", one, 16, 10):
         assert np.unique(rows, return_counts=True)[1].max() == 2
 
@@ -105,7 +120,7 @@ def prepared(tmp_path, monkeypatch):
 
 
 def test_a_writer_lies_in_one_shard(prepared, tensorflow):
-    seen = [set(dataset._read((path,), CANVAS)[2].tolist()) for path in prepared.paths("train")]
+    seen = [set(dataset._read((path,), CANVAS)[1]["writer"].tolist()) for path in prepared.paths("train")]
     assert len(seen) > 1
     assert sum(map(len, seen)) == len(set.union(*seen))
 
@@ -126,4 +141,4 @@ def test_large_data_is_drawn_window_by_window_and_nobody_is_forgotten(prepared, 
 
 
 def _writers(path):
-    return dataset._read((path,), CANVAS)[2].tolist()
+    return dataset._read((path,), CANVAS)[1]["writer"].tolist()

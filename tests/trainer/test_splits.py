@@ -70,3 +70,15 @@ def test_copies_never_end_up_on_both_sides(pairs, by_writer):
     part_of = {sample.name: part for part, chosen in parts.items() for sample in chosen}
     assert all(part_of[everything[i].name] == part_of[everything[j].name] for i, j in pairs)
     assert len(part_of) == len(everything)
+
+
+def test_a_person_under_two_names_is_one_when_a_genuine_signature_says_so():
+    named = [
+        Sample(Path(), f"{number}", label, writer, "here")
+        for number, (label, writer) in enumerate(
+            [("genuine", "a"), ("genuine", "b"), ("forged", "a"), ("forged", "c"), ("genuine", "c")]
+        )
+    ]
+    found = splits.people(named, [(0, 1), (2, 3)], "genuine")
+    assert found[("here", "a")] == found[("here", "b")]
+    assert found[("here", "c")] != found[("here", "a")], "a forgery that was filed twice joins nobody"

@@ -12,7 +12,7 @@ from trainer import calibrate, verification
 from trainer.artifact.decision import from_manifest
 from trainer.corpora import Sample
 from trainer.metrics import Ranking, calibration, errors
-from trainer.verification import GENUINE, RANDOM, SKILLED, Hands, NothingToCompare, compare, measure
+from trainer.verification import GENUINE, RANDOM, SKILLED, NothingToCompare, Truth, compare, measure
 
 
 def people(count, genuine=14, forged=10, seed=0, spread=0.35, skill=0.75, origin="here"):
@@ -32,8 +32,8 @@ def people(count, genuine=14, forged=10, seed=0, spread=0.35, skill=0.75, origin
 
 
 def targets_of(samples):
-    hands = Hands.of(samples)
-    return {"label": np.where(hands.genuine, 0, 1), "writer": hands.writer}
+    truth = Truth.of(samples)
+    return {"label": np.where(truth.genuine, 0, 1), "writer": truth.writer, "source": truth.source}
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +95,14 @@ def test_expected_calibration_error_is_that_of_counting_bins():
 @pytest.mark.parametrize("references", verification.REFERENCES)
 def test_the_protocol_questions_every_other_genuine_one_every_forgery_and_other_people(references):
     vectors, samples = people(5)
-    hands = Hands.of(samples)
+    truth = Truth.of(samples)
     asked = []
 
     def score(questioned, chosen):
         asked.append((questioned, chosen))
         return np.zeros(len(questioned))
 
-    found = compare(vectors, hands, references, score, draws=2)
+    found = compare(vectors, truth, references, score, draws=2)
     assert len(asked) == 10
     for questioned, chosen in asked:
         assert len(chosen) == references
@@ -115,17 +115,17 @@ def test_the_protocol_questions_every_other_genuine_one_every_forgery_and_other_
 def test_random_forgeries_come_from_the_same_source_and_writers_with_too_few_are_left_out():
     vectors, samples = people(3)
     more, others = people(3, genuine=4, seed=9, origin="there")
-    hands = Hands.of([*samples, *others])
+    truth = Truth.of([*samples, *others])
     everything = np.concatenate([vectors, more])
-    found = compare(everything, hands, 5, lambda q, r: np.zeros(len(q)), draws=1)
+    found = compare(everything, truth, 5, lambda q, r: np.zeros(len(q)), draws=1)
     assert len(np.unique(found.writer)) == 3
-    sources = {row.tobytes(): source for row, source in zip(everything, hands.source, strict=True)}
+    sources = {row.tobytes(): source for row, source in zip(everything, truth.source, strict=True)}
 
     def mixed(questioned, chosen):
         own = sources[chosen[0].tobytes()]
         return np.array([float(sources[row.tobytes()] != own) for row in questioned])
 
-    assert not compare(everything, hands, 1, mixed, draws=1).score.any()
+    assert not compare(everything, truth, 1, mixed, draws=1).score.any()
 
 
 def test_every_number_of_the_report_is_there_and_true(decision):
@@ -133,7 +133,7 @@ def test_every_number_of_the_report_is_there_and_true(decision):
     numbers = json.loads(json.dumps(measure(vectors, samples, decision)))
     assert list(numbers["references"]) == ["1", "5", "10"]
     ten = numbers["references"]["10"]
-    found = compare(vectors, Hands.of(samples), 10, decision.evidence)
+    found = compare(vectors, Truth.of(samples), 10, decision.evidence)
     skilled = found.against(SKILLED)
     assert ten["eer_skilled"] == pytest.approx(brute_force_eer(skilled.score, skilled.kind == GENUINE))
     assert ten["auc_skilled"] == pytest.approx(sk.roc_auc_score(skilled.kind == GENUINE, skilled.score))
@@ -159,7 +159,7 @@ def test_the_pair_error_compares_single_signatures_of_one_writer():
         if samples[one].writer == samples[other].writer and "genuine" in labels:
             score.append(float(vectors[one] @ vectors[other]))
             genuine.append(labels == {"genuine"})
-    found = verification._pairs(vectors, Hands.of(samples))
+    found = verification._pairs(vectors, Truth.of(samples))
     assert found["eer"] == pytest.approx(brute_force_eer(np.array(score), np.array(genuine)))
     assert (found["genuine"], found["forged"]) == (4 * 10, 4 * 15)
 
@@ -181,12 +181,12 @@ def test_data_without_two_signatures_of_anybody_is_refused_in_words(decision):
 def test_scores_of_people_never_seen_are_calibrated_and_so_are_thresholds(decision):
     """For 1 to 10 references with one threshold; half of the tolerance that real writers are held to."""
     vectors, samples = people(120, seed=77)
-    hands = Hands.of(samples)
+    truth = Truth.of(samples)
     for references in (1, 3, 10):
-        part = compare(vectors, hands, references, decision.evidence).against(SKILLED)
+        part = compare(vectors, truth, references, decision.evidence).against(SKILLED)
         probability = 1 / (1 + np.exp(-part.score))
         assert calibration(probability, part.kind == GENUINE)["ece"] < 0.05
-    found = [compare(vectors, hands, references, decision.evidence) for references in (1, 3, 10)]
+    found = [compare(vectors, truth, references, decision.evidence) for references in (1, 3, 10)]
     forged = np.concatenate([part.score[part.kind == SKILLED] for part in found])
     assert 0.005 < np.mean(forged >= decision.thresholds["0.01"]) < 0.02
 
@@ -198,6 +198,10 @@ def test_a_decision_survives_the_manifest(decision):
 def test_a_useless_encoder_still_gives_a_decision_that_never_prefers_the_unlike():
     vectors = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    found = calibrate.verify(("genuine", "forged"), vectors, {"label": np.arange(60) % 2, "writer": np.arange(60) // 6})
+    found = calibrate.verify(
+        ("genuine", "forged"),
+        vectors,
+        {"label": np.arange(60) % 2, "writer": np.arange(60) // 6, "source": np.zeros(60)},
+    )
     assert found.a0 > 0
     assert found.a0 + found.a1 * np.log(found.most) > 0

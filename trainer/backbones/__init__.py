@@ -21,3 +21,4 @@ class Backbone:
     build: Callable[[Any, Any], Any]
     embedding: int = 128
     presets: bool = False  # whether ``build`` knows what to do with a preset
+    mirrored: bool = False  # whether the exported encoder looks at the image and at its mirror image

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.backbones import Backbone
 from trainer.judge import Judge
 from trainer.samples import Amount
 
@@ -35,8 +36,8 @@ class Problem:
     ``accuracy`` likewise to the number that is shown beside it. ``watch`` maps the vectors and targets of the whole
     validation part (NumPy) to numbers of an epoch's row, of which ``watched`` is to be low. ``decide`` makes the
     manifest's decision from the labels and the exported model's vectors and targets of the validation part. ``judge``
-    measures, tells and draws what came of it. ``finish`` changes the trained model, knowing its vectors
-    of the training part.
+    measures, tells and draws what came of it. ``finish`` makes the model that is exported of the trained one, its
+    vectors of the training part and the backbone; without it the two are the same.
     """
 
     question: str
@@ -53,7 +54,7 @@ class Problem:
     judge: Judge
     defaults: Mapping[str, Any]  # of the settings that are left to the problem
     labels: tuple[str, ...] | None = None  # the only ones it learns from, in this order; None for any
-    finish: Callable[[Any, np.ndarray], None] | None = None
+    finish: Callable[[Any, np.ndarray, Backbone], Any] | None = None
     min_labels: int = 2
     relabel: Mapping[str, str] = dataclasses.field(default_factory=dict)  # corpus label -> this problem's label
 

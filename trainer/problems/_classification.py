@@ -33,6 +33,15 @@ def classification_problem(**own) -> Problem:
         watched="val_loss",
         decide=lambda labels, vectors, targets: Classify.even(labels),
         judge=judge.CLASSIFICATION,
-        defaults={"epochs": 15, "batch_size": 32, "learning_rate": 0.001, "averaging": 0.99, "dropout": 0.5},
+        defaults={
+            "epochs": 15,
+            "batch_size": 32,
+            "learning_rate": 0.001,
+            "warmup": 0.0,
+            "weight_decay": 0.0,
+            "clip_norm": 0.0,
+            "averaging": 0.99,
+            "dropout": 0.5,
+        },
         **own,
     )

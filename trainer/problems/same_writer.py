@@ -9,6 +9,8 @@ import numpy as np
 from keras import layers
 
 from trainer import calibrate, judge_verification, losses
+from trainer.backbones import Backbone
+from trainer.model import mirrored
 from trainer.problems import Loss, Problem
 from trainer.samples import Amount
 
@@ -20,6 +22,12 @@ def unit_vector(features, _, size: int):
     vector = layers.Dense(size, use_bias=False, name="embedding")(features)
     vector = layers.BatchNormalization(name="embedding_norm", dtype="float32")(vector)
     return layers.UnitNormalization(name="unit", dtype="float32")(vector)
+
+
+def finish(model, vectors: np.ndarray, backbone: Backbone):
+    """The encoder that is exported: directions evened out, and a second look where the backbone profits from it."""
+    whiten(model, vectors)
+    return mirrored(model) if backbone.mirrored else model
 
 
 def whiten(model, vectors: np.ndarray) -> None:
@@ -59,9 +67,18 @@ PROBLEM = Problem(
     watch=calibrate.watch,
     watched="val_eer",
     decide=calibrate.verify,
-    finish=whiten,
+    finish=finish,
     judge=judge_verification.VERIFICATION,
     labels=("genuine", "forged"),
     min_labels=1,
-    defaults={"epochs": 40, "batch_size": 128, "learning_rate": 0.003, "averaging": 0.999, "dropout": 0.0},
+    defaults={
+        "epochs": 100,
+        "batch_size": 128,
+        "learning_rate": 0.003,
+        "warmup": 0.05,
+        "weight_decay": 0.001,
+        "clip_norm": 5.0,
+        "averaging": 0.995,
+        "dropout": 0.0,
+    },
 )
