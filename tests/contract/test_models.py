@@ -19,10 +19,16 @@ from trainer.imaging import Imaging
 LABELS = ("first", "second", "third")
 HANDS = ("genuine", "forged")
 PROBLEMS, BACKBONES = plugins.names("problems"), plugins.names("backbones")
-PAIRS = [(problem, backbone) for problem in PROBLEMS for backbone in BACKBONES]
+LARGE = ("resnet34",)  # 21 million parameters of the file that resnet18 is made by: built once, not exported
+PAIRS = [
+    (problem, backbone)
+    for problem in PROBLEMS
+    for backbone in BACKBONES
+    if backbone not in LARGE or problem == "same_writer"
+]
 # Export takes seconds: every problem once with its own backbone, and every backbone once.
 EXPORTED = [(problem, plugins.load("problems", problem).backbone) for problem in PROBLEMS]
-EXPORTED += [("same_writer", backbone) for backbone in BACKBONES if ("same_writer", backbone) not in EXPORTED]
+EXPORTED += [(p, b) for p, b in PAIRS if p == "same_writer" and b not in LARGE and (p, b) not in EXPORTED]
 HEIGHT, WIDTH = 32, 64
 IMAGING = Imaging(HEIGHT, WIDTH)
 
@@ -84,12 +90,15 @@ def test_predicting_twice_gives_the_same_vectors_so_nothing_is_dropped(built, im
     np.testing.assert_array_equal(built(images, training=False), built(images, training=False))
 
 
-def test_training_drops_features(pair, images):
-    """With normalisation in its usual state, so that what differs is what was dropped."""
-    fresh = build(*pair)
-    for layer in fresh.layers:
-        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-    assert not np.array_equal(fresh(images, training=True), fresh(images, training=True))
+def test_training_drops_features(built, images):
+    """With normalisation as in use, so that what differs is what was dropped."""
+    normalised = [layer for layer in built._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in normalised:
+        layer.trainable = False
+    one, other = built(images, training=True), built(images, training=True)
+    for layer in normalised:
+        layer.trainable = True
+    assert not np.array_equal(one, other)
 
 
 def test_every_loss_is_one_finite_number_an_image_and_can_be_learnt_from(tensorflow, pair, built, images, targets):
