@@ -16,7 +16,7 @@ from trainer.verification import GENUINE, RANDOM, SKILLED, Comparisons, NothingT
 
 COUNTS = (1, 2, 3, 5, 7, 10, 15)  # of references; ln of the last is where more no longer help
 RATES = (0.01, 0.001)  # of false acceptance, for which thresholds are stored
-TAIL = 0.05  # share of forgeries nearest to genuine, from which both are extrapolated
+TAIL = 0.01  # share of the forgeries that can still be counted
 DOUBTFUL = 0.10  # share of validation comparisons that are inconclusive
 LEAST = 0.01  # slope of the log-odds: more like the references is never less genuine
 
@@ -54,7 +54,8 @@ def watch(vectors: np.ndarray, targets) -> dict[str, float]:
 
 def _uncalibrated(fusion: str, vectors: np.ndarray, truth: Truth) -> Verify:
     """A decision whose evidence is the normalised similarity itself."""
-    plain: dict[str, Any] = {"a0": 1.0, "a1": 0.0, "b0": 0.0, "b1": 0.0, "thresholds": {"eer": 0.0}, "band": 0.0}
+    plain: dict[str, Any] = {"a0": 1.0, "a1": 0.0, "b0": 0.0, "b1": 0.0, "band": 0.0}
+    plain["thresholds"] = {"eer": {"1": 0.0}}
     against = "random" if truth.genuine.all() else "skilled"
     start = Verify(vectors.shape[1], fusion, cohesion=0.0, most=COUNTS[-1], against=against, **plain)
     return dataclasses.replace(start, cohesion=_usual_cohesion(start, vectors, truth))
@@ -79,12 +80,13 @@ def _fitted(decision: Verify, vectors: np.ndarray, truth: Truth) -> tuple[float,
     a0 = max(a0, LEAST)
     a1 = max(a1, (LEAST - a0) / np.log(COUNTS[-1]))
     evidence = b0 + b1 * more + (a0 + a1 * more) * excess
-    rates = Ranking(evidence, genuine).errors(weight)
-    equal = float(rates.threshold[1:][np.argmin(np.abs(rates.far - rates.frr)[1:])])
-    thresholds = {"eer": equal, **_at_rates(evidence[~genuine], weight[~genuine])}
-    band = _quantile(np.abs(evidence - equal), weight, DOUBTFUL)
-    return rates.equal(), dataclasses.replace(
-        decision, a0=a0, a1=float(a1), b0=b0, b1=b1, thresholds=thresholds, band=band
+    parts = {count: more == np.log(count) for count in found}
+    each = {count: _thresholds(evidence[part], genuine[part], weight[part]) for count, part in parts.items()}
+    by_name = {name: {str(count): of[name] for count, of in each.items()} for name in next(iter(each.values()))}
+    away = np.concatenate([np.abs(evidence[part] - each[count]["eer"]) for count, part in parts.items()])
+    band = _quantile(away, weight, DOUBTFUL)
+    return Ranking(evidence, genuine).errors(weight).equal(), dataclasses.replace(
+        decision, a0=a0, a1=float(a1), b0=b0, b1=b1, thresholds=by_name, band=band
     )
 
 
@@ -112,15 +114,22 @@ def _even(part: Comparisons) -> np.ndarray:
     return weight
 
 
-def _at_rates(evidence: np.ndarray, weight: np.ndarray) -> dict[str, float]:
-    """Thresholds that forgeries pass at ``RATES``: an exponential tail above the 95th percentile.
+def _thresholds(evidence: np.ndarray, genuine: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+    """For one number of references: where both errors are equal, and what forgeries pass at ``RATES``."""
+    rates = Ranking(evidence, genuine).errors(weight)
+    equal = float(rates.threshold[1:][np.argmin(np.abs(rates.far - rates.frr)[1:])])
+    return {"eer": equal, **_at_rates(evidence[~genuine], weight[~genuine])}
 
-    A few hundred forgeries have no 0.1 % to count; beyond what is counted this is an extrapolation.
+
+def _at_rates(evidence: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+    """Thresholds that forgeries pass at ``RATES``: counted as far as a few hundred forgeries can be counted.
+
+    Beyond ``TAIL`` an exponential tail goes on from there, with the mean excess of those above: an extrapolation.
     """
     start = _quantile(evidence, weight, 1 - TAIL)
     beyond = evidence > start
     mean = float(np.average(evidence[beyond] - start, weights=weight[beyond])) if beyond.any() else 0.0
-    return {f"{rate:g}": start + mean * float(np.log(TAIL / rate)) for rate in RATES}
+    return {f"{rate:g}": start + mean * float(np.log(TAIL / rate)) for rate in RATES}  # at TAIL itself: ``start``
 
 
 def _quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:

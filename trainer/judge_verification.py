@@ -85,7 +85,7 @@ def _plots(vectors: np.ndarray, samples: list[Sample], decision, numbers: dict[s
     plots: dict[str, Draw] = {
         "roc.png": lambda axes: _roc(axes, found),
         "det.png": lambda axes: _det(axes, found),
-        "scores.png": lambda axes: _scores(axes, found[most], most, decision),
+        "scores.png": lambda axes: _scores(axes, found[most], int(most), decision),
     }
     if numbers["calibration"]:
         plots["calibration.png"] = lambda axes: _calibration(axes, numbers["calibration"])
@@ -130,9 +130,10 @@ def _scores(axes, found, count, decision):
         scores = found.score[found.kind == kind]
         if len(scores):
             axes.hist(scores, edges, density=True, alpha=0.5, label=label)
-    for name, threshold in decision.thresholds.items():
-        axes.axvline(threshold, color="black", linewidth=0.8, linestyle="-" if name == "eer" else ":")
-    axes.axvspan(*decision.edges(None), color="grey", alpha=0.25, label="inconclusive")
+    for name in decision.thresholds:
+        style = "-" if name == "eer" else ":"
+        axes.axvline(decision.threshold(name, count), color="black", linewidth=0.8, linestyle=style)
+    axes.axvspan(*decision.edges(count), color="grey", alpha=0.25, label="inconclusive")
     axes.set(title=f"Scores, {count} references", xlabel="log-odds of genuine", ylabel="density")
     axes.legend(fontsize="small")
 

@@ -117,7 +117,7 @@ def measure(vectors: np.ndarray, samples: list[Sample], decision) -> dict[str, A
     """
     truth = Truth.of(samples)
     counts = {str(n): compare(vectors, truth, n, decision.evidence) for n in REFERENCES}
-    numbers = {count: _numbers(found, decision) for count, found in counts.items() if found.has(RANDOM)}
+    numbers = {count: _numbers(found, int(count), decision) for count, found in counts.items() if found.has(RANDOM)}
     if not numbers:
         raise NothingToCompare(
             f"{len(samples)} images of {len(np.unique(truth.writer))} writers: to compare, two people or more with two "
@@ -137,18 +137,19 @@ def measure(vectors: np.ndarray, samples: list[Sample], decision) -> dict[str, A
     }
 
 
-def _numbers(found: Comparisons, decision) -> dict[str, Any]:
-    """The numbers for one number of references."""
+def _numbers(found: Comparisons, references: int, decision) -> dict[str, Any]:
+    """The numbers for so many references."""
     result: dict[str, Any] = {"writers": len(np.unique(found.writer))}
     for name, kind in (("skilled", SKILLED), ("random", RANDOM)):
         result |= _against(found.against(kind), name, kind)
+    thresholds = {name: decision.threshold(name, references) for name in decision.thresholds}
     result["thresholds"] = {
         name: {**_at(found, threshold), "threshold": decision.probability(threshold)}
-        for name, threshold in decision.thresholds.items()
+        for name, threshold in thresholds.items()
     }
-    sure = ~decision.is_inconclusive(found.score)
+    sure = ~decision.is_inconclusive(found.score, references)
     result["inconclusive"] = 100 * float(np.mean(~sure[found.kind != RANDOM]))
-    result["conclusive"] = _at(found.only(sure), decision.thresholds["eer"])
+    result["conclusive"] = _at(found.only(sure), thresholds["eer"])
     return result
 
 
@@ -228,6 +229,6 @@ def _by_writer(found: Comparisons, references: int, samples: list[Sample], truth
     rows: list[dict[str, Any]] = []
     for writer in np.unique(found.writer).tolist():
         own = found.only(found.writer == writer)
-        at = _at(own, decision.thresholds["eer"])
+        at = _at(own, decision.threshold("eer", references))
         rows.append({"writer": names[writer], "references": references, **at, "eer_skilled": _eer(own, SKILLED)})
     return sorted(rows, key=lambda row: -(row["eer_skilled"] or row["frr"] or 0))

@@ -155,7 +155,7 @@ def test_an_image_that_a_request_names_twice_is_looked_at_once(hands, genuine):
 def test_health_tells_the_thresholds(hands_server):
     described = httpx.get(hands_server + "/health").json()
     assert described["problem"] == "same_writer"
-    assert 0 < described["thresholds"]["eer"] < described["thresholds"]["0.001"] <= 1
+    assert 0 < described["thresholds"]["eer"]["1"] < described["thresholds"]["0.001"]["1"] <= 1
 
 
 def test_a_request_is_made_from_files_and_from_enrolled_people(hands_server, hands, hands_data, tmp_path, capsys):

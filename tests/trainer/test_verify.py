@@ -10,7 +10,8 @@ from trainer.artifact.manifest import BadArtifact
 
 DECISION = Verify(
     size=4, fusion="both", cohesion=0.6, a0=6.0, a1=4.0, b0=0.5, b1=0.2, most=15,
-    thresholds={"eer": 0.1, "0.01": 3.0, "0.001": 5.0}, band=0.5, against="skilled",
+    thresholds={name: {"1": value} for name, value in (("eer", 0.1), ("0.01", 3.0), ("0.001", 5.0))},
+    band=0.5, against="skilled",
 )  # fmt: skip
 
 
@@ -73,6 +74,15 @@ def test_a_stored_rate_decides_and_another_is_refused_with_those_there_are():
         DECISION.answer(asked, REFERENCES, Parameters(far=0.05))
 
 
+def test_thresholds_go_by_the_number_of_references_and_straight_between_in_its_logarithm():
+    rising = dataclasses.replace(DECISION, thresholds={**DECISION.thresholds, "0.01": {"10": 4.0, "1": 2.0, "2": 2.5}})
+    asked = unit(1, 0.1, 0, 0)
+    for count, expected in ((1, 2.0), (2, 2.5), (3, 2.5 + 1.5 * np.log(3 / 2) / np.log(10 / 2))):
+        answer = rising.answer(asked, REFERENCES[:count], Parameters(far=0.01))
+        assert answer["threshold"] == pytest.approx(1 / (1 + np.exp(-expected)))
+    assert rising.threshold("0.01", 40) == 4.0
+
+
 def test_without_references_the_answer_is_the_embedding():
     asked = unit(1, 2, 3, 4)
     assert list(DECISION.answer(asked)) == ["embedding"]
@@ -92,7 +102,9 @@ def test_probabilities_are_finite_however_large_the_evidence():
     assert sure.answer(REFERENCES[0], REFERENCES)["score"] == pytest.approx(1)
 
 
-@pytest.mark.parametrize("change", [{"fusion": "median"}, {"thresholds": {}}, {"thresholds": [1, 2]}])
+@pytest.mark.parametrize(
+    "change", [{"fusion": "median"}, {"thresholds": {}}, {"thresholds": [1, 2]}, {"thresholds": {"eer": 0.1}}]
+)
 def test_a_damaged_description_is_no_decision(change):
     with pytest.raises(BadArtifact, match="fusion"):
         dataclasses.replace(DECISION, **change)

@@ -39,8 +39,9 @@ class Verify:
 
         b0 + b1 L + (a0 + a1 L) (h(q) - (1 - 1/n) c - cohesion / n),    L = ln(min(n, most))
 
-    ``thresholds`` are log-odds by name: ``eer`` and target rates of false acceptance such as ``0.01``, of forgeries
-    ``against`` which they were found. Within ``band`` of the equal error rate the answer is inconclusive.
+    ``thresholds`` are log-odds by name and number of references, straight between in ln n: ``eer`` and target rates of
+    false acceptance such as ``0.01``, of forgeries ``against`` which they were found. Within ``band`` of the first the
+    answer is inconclusive.
     """
 
     kind: ClassVar[str] = "verify"
@@ -53,14 +54,17 @@ class Verify:
     b0: float
     b1: float
     most: int
-    thresholds: Mapping[str, float]
+    thresholds: Mapping[str, Mapping[str, float]]
     band: float
     against: str
 
     def __post_init__(self):
-        if self.fusion not in FUSIONS or not isinstance(self.thresholds, Mapping) or "eer" not in self.thresholds:
+        stored = self.thresholds if isinstance(self.thresholds, Mapping) else {}
+        whole = all(isinstance(of, Mapping) and of and all(map(str.isdigit, of)) for of in stored.values())
+        if self.fusion not in FUSIONS or "eer" not in stored or not whole:
             raise BadArtifact(
-                f"verify needs a fusion of {', '.join(FUSIONS)} and a threshold 'eer': {self.fusion}, {self.thresholds}"
+                f"verify needs a fusion of {', '.join(FUSIONS)} and thresholds 'eer' by number of references: "
+                f"{self.fusion}, {self.thresholds}"
             )
 
     def closeness(self, similar: np.ndarray) -> np.ndarray:
@@ -80,23 +84,34 @@ class Verify:
     def evidence(self, questioned: np.ndarray, references: np.ndarray) -> np.ndarray:
         """Log-odds ``float64 [M]`` of vectors ``[M, D]``, given n references ``[n, D]``."""
         excess = (self.closeness(questioned @ references.T) - self.own(references)).astype(np.float64)
-        more = math.log(min(len(references), self.most))
+        more = self.more(len(references))
         return self.b0 + self.b1 * more + (self.a0 + self.a1 * more) * excess
+
+    def more(self, references: int) -> float:
+        """L: what so many references add."""
+        return math.log(min(references, self.most))
+
+    def threshold(self, name: str, references: int) -> float:
+        """A stored threshold, as log-odds, for so many references."""
+        known = sorted((math.log(int(count)), value) for count, value in self.thresholds[name].items())
+        counts, values = zip(*known, strict=True)
+        return float(np.interp(math.log(references), np.array(counts), np.array(values)))
 
     @staticmethod
     def probability(evidence: float) -> float:
         """Log-odds to the probability of being genuine, 0 to 1."""
         return 1 / (1 + math.exp(-min(max(evidence, -700.0), 700.0)))
 
-    def edges(self, far: float | None) -> tuple[float, float]:
+    def edges(self, references: int, far: float | None = None) -> tuple[float, float]:
         """Log-odds from which a signature is not rejected, and from which it is accepted. Raises ``BadQuestion``."""
-        equal = self.thresholds["eer"]
+        equal = self.threshold("eer", references)
         if far is None:
             return equal - self.band, equal + self.band
-        stored = {float(name): edge for name, edge in self.thresholds.items() if name != "eer"}
+        stored = {float(name): name for name in self.thresholds if name != "eer"}
         if far not in stored:
             raise BadQuestion(f"no threshold is stored for far {far:g}; there is: {', '.join(map(str, stored))}")
-        return min(equal - self.band, stored[far]), stored[far]
+        accepted = self.threshold(stored[far], references)
+        return min(equal - self.band, accepted), accepted
 
     def answer(
         self, vector: np.ndarray, references: Sequence[np.ndarray] = (), parameters: Parameters = Parameters()
@@ -109,7 +124,7 @@ class Verify:
         if not len(references):
             return embedding
         given = self._checked(references)
-        low, high = self.edges(parameters.far)
+        low, high = self.edges(len(given), parameters.far)
         evidence = float(self.evidence(vector[None], given)[0])
         distances = np.sqrt(np.maximum(0, 2 - 2 * (given @ vector)))
         alone = [self.probability(float(self.evidence(vector[None], one[None])[0])) for one in given]
@@ -120,7 +135,7 @@ class Verify:
             "per_reference": [
                 {"distance": float(far), "score": score} for far, score in zip(distances, alone, strict=True)
             ],
-            "threshold": self.probability(self.thresholds["eer"] if parameters.far is None else high),
+            "threshold": self.probability(self.threshold("eer", len(given)) if parameters.far is None else high),
             "inconclusive": [self.probability(low), self.probability(high)],
             **(embedding if parameters.return_embedding else {}),
         }
@@ -137,9 +152,9 @@ class Verify:
         given = np.stack(references)
         return given / np.linalg.norm(given, axis=1, keepdims=True)
 
-    def is_inconclusive(self, evidence: np.ndarray) -> np.ndarray:
+    def is_inconclusive(self, evidence: np.ndarray, references: int) -> np.ndarray:
         """Where the usual answer is neither accept nor reject: ``float [M] -> bool [M]``."""
-        low, high = self.edges(None)
+        low, high = self.edges(references)
         return (evidence >= low) & (evidence < high)
 
     @property
@@ -155,8 +170,13 @@ class Verify:
         return [answer["decision"], *numbers, str(len(answer["per_reference"]))]
 
     def facts(self) -> dict[str, Any]:
-        """What a server says about itself: thresholds as probabilities."""
-        return {"thresholds": {name: self.probability(edge) for name, edge in self.thresholds.items()}}
+        """What a server says about itself: thresholds as scores, by number of references."""
+        return {
+            "thresholds": {
+                name: {count: self.probability(value) for count, value in of.items()}
+                for name, of in self.thresholds.items()
+            }
+        }
 
     def describe(self) -> dict[str, Any]:
         """The manifest's form."""
