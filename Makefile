@@ -6,7 +6,7 @@ PORT ?= 8080
 DEMO := runs/demo
 DEMO_FLAGS ?=
 
-.PHONY: demo test serve bench lint lock clean
+.PHONY: demo test serve bench bench-verification lint lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answer a JSON request
@@ -33,6 +33,10 @@ bench: $(VENV)/installed-dev  ## measure; not part of the tests
 	$(BIN)/python -m tests.bench.copies
 	$(BIN)/python -m tests.bench.training
 	$(BIN)/python -m tests.bench.startup
+	$(BIN)/python -m tests.bench.embedding
+
+bench-verification: $(VENV)/installed-dev  ## train and measure verifiers on public sets in ../shared/data; an hour
+	$(BIN)/python -m tests.bench.verification
 
 lint: $(VENV)/installed-dev  ## style, types, Dockerfile
 	$(BIN)/ruff check .

@@ -38,17 +38,18 @@ def main(arguments: list[str] | None = None) -> int:
         model.prove()
         files = list(_files(options.paths))
         compared = _compared(model, options)
+        if options.explain:
+            options.explain.mkdir(parents=True, exist_ok=True)
     except (BadArtifact, BadQuestion, enrolled.NotEnrolled, ImageError, OSError) as error:
         print(f"python -m predictor.offline: {error}", file=sys.stderr)
         return 1
     if not files:
         print("python -m predictor.offline: no image below the given folders", file=sys.stderr)
         return 1
-    if options.explain:
-        options.explain.mkdir(parents=True, exist_ok=True)
     parameters = Parameters(options.far, options.embedding)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = pool.map(lambda path: _row(model, path, compared, parameters, options.explain), files)
+        pictures = [options.explain and options.explain / f"{n:03d}-{path.stem}.png" for n, path in enumerate(files, 1)]
+        rows = pool.map(lambda path, picture: _row(model, path, compared, parameters, picture), files, pictures)
         failed = _WRITERS[options.format](rows, model.decision)
     return 1 if failed else 0
 
@@ -77,19 +78,29 @@ def _compared(model: Model, options) -> Callable[[Path], References]:
     """What a questioned file is compared with. Raises ``BadQuestion`` for what the model cannot answer."""
     if (options.reference or options.enrolled) and not model.decision.compares:
         raise BadQuestion("this model judges single images; it takes neither --reference nor --enrolled")
+    looks = [model.look(path.read_bytes()) for path in options.reference]
+    for path, look in zip(options.reference, looks, strict=True):
+        if look.no_signature:
+            raise BadQuestion(f"--reference {str(path)!r} is not a signature: {look.no_signature['code']}")
     if model.decision.compares and not options.reference and not options.enrolled and options.format != "jsonl":
         raise BadQuestion("nothing to compare with: give --reference or --enrolled (or enrol: python -m trainer.enrol)")
     if options.writer and not options.enrolled:
         raise BadQuestion("--writer names a person of --enrolled, which is not given")
-    looks = [model.look(path.read_bytes()) for path in options.reference]
     if options.far is not None:
         model.decision.answer(*_probe(model, options.far))
     if not options.enrolled:
         return lambda path: looks
-    people = enrolled.read(options.enrolled, enrolled.encoder_of(model.manifest))
+    people = enrolled.read(options.enrolled, model.encoder)
     if options.writer:
         people.of(options.writer)
-    return lambda path: [*looks, *people.of(options.writer or path.resolve().parent.name)]
+    return lambda path: [*looks, *people.of(options.writer or _claimed(path, people))]
+
+
+def _claimed(path: Path, people: enrolled.Enrolled) -> str:
+    """Who a file claims to be of: its folder's name, as enrolment calls people of one source or of several."""
+    folder = path.absolute().parent
+    names = (folder.name, f"{folder.parent.name}/{folder.name}", folder.name.lstrip("0"))
+    return next((name for name in names if name in people.writers), folder.name)
 
 
 def _probe(model: Model, far: float):
@@ -109,13 +120,12 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 
 
 def _row(
-    model: Model, path: Path, compared: Callable[[Path], References], parameters: Parameters, pictures: Path | None
+    model: Model, path: Path, compared: Callable[[Path], References], parameters: Parameters, picture: Path | None
 ) -> dict[str, Any]:
     try:
         look, references = model.look(path.read_bytes()), compared(path)
         answer = model.decide(look, references, parameters)
-        if pictures and "distance" in answer:
-            picture = pictures / f"{path.stem}.explained.png"
+        if picture and "distance" in answer:
             picture.write_bytes(explain.overlay(explain.against_nearest(model.engine, look, references)))
             answer["explanation"] = str(picture)
         return {"file": str(path), **answer}

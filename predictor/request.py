@@ -60,8 +60,10 @@ def _body(options) -> str:
     if bool(options.enrolled) != bool(options.writer):
         raise ValueError("--enrolled and --writer go together: which of the enrolled people is it?")
     images, references = ([path.read_bytes() for path in paths] for paths in (options.files, options.reference))
-    embeddings = enrolled.read(options.enrolled).of(options.writer) if options.enrolled else None
+    people = enrolled.read(options.enrolled) if options.enrolled else None
+    embeddings = people.of(options.writer) if people else None
     chosen = {"far": options.far, "return_embedding": options.return_embedding, "explain": options.explain}
+    chosen["encoder"] = people.encoder if people else None
     parameters = {name: value for name, value in chosen.items() if value not in (None, False)}
     return wire.request(images, references, embeddings, **parameters)
 

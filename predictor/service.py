@@ -99,7 +99,7 @@ class Service:
             "backbone": manifest.backbone,
             "precision": manifest.precision,
             "created_at": manifest.created_at,
-            **self.opened.decision.facts(),
+            **self.opened.facts(),
         }
 
     @staticmethod
@@ -115,7 +115,7 @@ class Service:
     @staticmethod
     def questions(asked: wire.Request, looks: Mapping[bytes, Look]) -> list[Question]:
         """The instances of a request with what was seen of their images."""
-        parameters = Parameters(asked.far, asked.return_embedding)
+        parameters = Parameters(asked.far, asked.return_embedding, asked.encoder)
         return [
             Question(
                 looks[instance.image],

@@ -13,10 +13,13 @@ import orjson
 import pybase64
 
 from predictor.errors import BadRequest, TooLarge
+from trainer.flags import nearest
 
 FORMS = '"BASE64", {"b64": "BASE64"}, {"image": {"b64": "BASE64"}} or {"image_bytes": {"b64": "BASE64"}}'
 WRAPPERS = ("image", "image_bytes")
 REFERENCES, EMBEDDINGS = "references", "reference_embeddings"
+KEYS = (*WRAPPERS, "b64", REFERENCES, EMBEDDINGS, "explain")
+PARAMETERS = ("far", "return_embedding", "explain", "encoder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +39,11 @@ class Request:
     instances: list[Instance]
     far: float | None = None
     return_embedding: bool = False
+    encoder: str | None = None
 
 
 def parse(body: bytes, max_instances: int) -> Request:
-    """A request body to its questions, in order. ``max_instances`` counts references that are images, too.
+    """A request body to its questions, in order. ``max_instances`` counts references, too.
 
     Raises ``BadRequest`` or ``TooLarge``.
     """
@@ -55,16 +59,20 @@ def parse(body: bytes, max_instances: int) -> Request:
     if not isinstance(instances, list):
         found = "is missing" if "instances" not in content else f"is {_kind(instances)}"
         raise BadRequest(f'"instances" {found}; it has to be an array of images: {FORMS}')
-    images = len(instances) + sum(len(_list(instance, REFERENCES)) for instance in instances)
-    if images > max_instances:
-        raise TooLarge(f"the request has {images} images; at most {max_instances} are accepted")
+    counted = len(instances) + sum(len(_list(of, name)) for of in instances for name in (REFERENCES, EMBEDDINGS))
+    if counted > max_instances:
+        raise TooLarge(f"the request has {counted} images and embeddings; at most {max_instances} are accepted")
     parameters = content.get("parameters")
     if parameters is not None and not isinstance(parameters, dict):
         raise BadRequest(f'"parameters" is {_kind(parameters)}; it has to be an object, or absent')
     parameters = parameters or {}
+    _check_names(parameters, PARAMETERS, "parameter")
     explain = _flag(parameters, "explain")
     questions = [_instance(instance, position, explain) for position, instance in enumerate(instances)]
-    return Request(questions, _rate(parameters), _flag(parameters, "return_embedding"))
+    encoder = parameters.get("encoder")
+    if encoder is not None and not isinstance(encoder, str):
+        raise BadRequest(f'"encoder" is {_kind(encoder)}; it has to be the string that came with the embeddings')
+    return Request(questions, _rate(parameters), _flag(parameters, "return_embedding"), encoder)
 
 
 def predictions(answers: list[dict[str, Any]]) -> bytes:
@@ -102,6 +110,8 @@ def _instance(instance: Any, position: int, explain: bool) -> Instance:
     image = _image(instance, position, f"instance {position}")
     if not isinstance(instance, dict):
         return Instance(image, explain=explain)
+    if not set(instance) <= {"b64"}:
+        _check_names(instance, KEYS, f"instance {position}: key", position)
     references = tuple(
         _image(reference, position, f"instance {position}, reference {number}")
         for number, reference in enumerate(_list(instance, REFERENCES, position))
@@ -152,6 +162,13 @@ def _list(instance: Any, name: str, position: int | None = None) -> list:
             return []  # said when its turn comes
         raise BadRequest(f'instance {position}: "{name}" is {_kind(found)}; it has to be an array', position)
     return found
+
+
+def _check_names(given: dict, known: tuple[str, ...], called: str, position: int | None = None) -> None:
+    """A misspelt key would be a question that nobody asked."""
+    for name in given:
+        if name not in known:
+            raise BadRequest(f"{called} {name!r} is unknown{nearest(name, list(known))}", position)
 
 
 def _flag(values: dict, name: str, position: int | None = None) -> bool:

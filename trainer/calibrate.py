@@ -16,7 +16,8 @@ from trainer.verification import GENUINE, RANDOM, SKILLED, Comparisons, NothingT
 
 COUNTS = (1, 2, 3, 5, 7, 10, 15)  # of references; ln of the last is where more no longer help
 RATES = (0.01, 0.001)  # of false acceptance, for which thresholds are stored
-TAIL = 0.01  # share of the forgeries that can still be counted
+TAIL = 0.05  # share of the forgeries from which rates that cannot be counted are extrapolated
+COUNTABLE = 5  # forgeries above a threshold, for its rate to be counted
 DOUBTFUL = 0.10  # share of validation comparisons that are inconclusive
 LEAST = 0.01  # slope of the log-odds: more like the references is never less genuine
 
@@ -78,7 +79,8 @@ def _fitted(decision: Verify, vectors: np.ndarray, truth: Truth) -> tuple[float,
     fit.fit(np.stack([excess, more * excess, more], axis=1), genuine, sample_weight=weight * len(weight))
     (a0, a1, b1), b0 = fit.coef_[0].tolist(), float(fit.intercept_[0])
     a0 = max(a0, LEAST)
-    a1 = max(a1, (LEAST - a0) / np.log(COUNTS[-1]))
+    most = max(found)  # what more references would add, nobody has seen
+    a1 = max(a1, (LEAST - a0) / np.log(most)) if most > 1 else 0.0
     evidence = b0 + b1 * more + (a0 + a1 * more) * excess
     parts = {count: more == np.log(count) for count in found}
     each = {count: _thresholds(evidence[part], genuine[part], weight[part]) for count, part in parts.items()}
@@ -86,7 +88,7 @@ def _fitted(decision: Verify, vectors: np.ndarray, truth: Truth) -> tuple[float,
     away = np.concatenate([np.abs(evidence[part] - each[count]["eer"]) for count, part in parts.items()])
     band = _quantile(away, weight, DOUBTFUL)
     return Ranking(evidence, genuine).errors(weight).equal(), dataclasses.replace(
-        decision, a0=a0, a1=float(a1), b0=b0, b1=b1, thresholds=by_name, band=band
+        decision, a0=a0, a1=float(a1), b0=b0, b1=b1, most=most, thresholds=by_name, band=band
     )
 
 
@@ -115,25 +117,38 @@ def _even(part: Comparisons) -> np.ndarray:
 
 
 def _thresholds(evidence: np.ndarray, genuine: np.ndarray, weight: np.ndarray) -> dict[str, float]:
-    """For one number of references: where both errors are equal, and what forgeries pass at ``RATES``."""
+    """For one number of references: where both errors are equal, and what forgeries pass at ``RATES``.
+
+    Between two scores, not on one. A rate is never laxer than the equal error rate, also where that is below it.
+    """
     rates = Ranking(evidence, genuine).errors(weight)
-    equal = float(rates.threshold[1:][np.argmin(np.abs(rates.far - rates.frr)[1:])])
-    return {"eer": equal, **_at_rates(evidence[~genuine], weight[~genuine])}
+    place = 1 + int(np.argmin(np.abs(rates.far - rates.frr)[1:]))
+    equal = float(np.mean(rates.threshold[place : place + 2]))
+    found = _at_rates(evidence[~genuine], weight[~genuine])
+    return {"eer": equal, **{name: max(equal, value) for name, value in found.items()}}
 
 
 def _at_rates(evidence: np.ndarray, weight: np.ndarray) -> dict[str, float]:
-    """Thresholds that forgeries pass at ``RATES``: counted as far as a few hundred forgeries can be counted.
+    """Thresholds above which the share ``RATES`` of the forgeries lies: counted where there are enough to count.
 
-    Beyond ``TAIL`` an exponential tail goes on from there, with the mean excess of those above: an extrapolation.
+    Where there are not, an exponential tail goes on from the 95th percentile with the mean excess of those above: an
+    extrapolation, and never below what was counted.
     """
     start = _quantile(evidence, weight, 1 - TAIL)
     beyond = evidence > start
     mean = float(np.average(evidence[beyond] - start, weights=weight[beyond])) if beyond.any() else 0.0
-    return {f"{rate:g}": start + mean * float(np.log(TAIL / rate)) for rate in RATES}  # at TAIL itself: ``start``
+    found, lowest = {}, -np.inf
+    for rate in RATES:
+        counted = _quantile(evidence, weight, 1 - rate)
+        enough = len(evidence) >= COUNTABLE / rate
+        lowest = max(lowest, counted if enough else max(counted, start + mean * float(np.log(TAIL / rate))))
+        found[f"{rate:g}"] = lowest
+    return found
 
 
 def _quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
-    """The smallest value that at least this share of the weight does not exceed."""
+    """Half-way from the smallest value that at least this share of the weight does not exceed to the next one."""
     order = np.argsort(values)
     reached = np.cumsum(weight[order]) / weight.sum()
-    return float(values[order][min(len(order) - 1, int(np.searchsorted(reached, share)))])
+    place = min(len(order) - 1, int(np.searchsorted(reached, share - 1e-12)))
+    return float(np.mean(values[order][place : place + 2]))

@@ -55,12 +55,14 @@ def _by_lot(records, canvas, batch_size, seed, epoch):
 
 def _by_hand(records, canvas, batch_size, seed, epoch, augment, way):
     """As many batches as there are in the part, drawn from a window of people that fits into memory."""
+    if epoch == 0:  # outside of the generator, whose errors TensorFlow wraps
+        _, targets = next(_windows(records, canvas, np.random.default_rng([seed, epoch])))
+        sampling.check(_hands(targets))
 
     def batches():
         rng = np.random.default_rng([seed, epoch])
         for images, targets in _windows(records, canvas, rng):
-            hands = sampling.Hands.of(targets["writer"], targets["label"] == 0, targets["source"])
-            sampling.check(hands, way, batch_size)
+            hands = _hands(targets)
             steps = max(1, len(images) // batch_size)
             for rows in sampling.WAYS[way](hands, batch_size, steps, rng):
                 drawn = variation.vary(images[rows], targets["writer"][rows], rng) if augment else images[rows]
@@ -69,6 +71,10 @@ def _by_hand(records, canvas, batch_size, seed, epoch, augment, way):
     whole = tf.TensorSpec((batch_size,), tf.int32)
     kinds = (tf.TensorSpec((batch_size, *canvas, 1), tf.uint8), dict.fromkeys(TARGETS, whole))
     return tf.data.Dataset.from_generator(batches, output_signature=kinds)
+
+
+def _hands(targets: dict[str, np.ndarray]) -> sampling.Hands:
+    return sampling.Hands.of(targets["writer"], targets["label"] == 0, targets["source"])
 
 
 Window = tuple[np.ndarray, dict[str, np.ndarray]]  # images and targets

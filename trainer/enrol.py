@@ -11,7 +11,7 @@ import numpy as np
 
 from trainer import corpora, quiet, sources, storage
 from trainer.artifact import enrolled
-from trainer.artifact.model import Model
+from trainer.artifact.model import Look, Model
 from trainer.corpora import Sample
 from trainer.errors import UserError
 from trainer.evaluate import look_at
@@ -46,23 +46,24 @@ def _enrol(model: Model, given: list[sources.Source]) -> enrolled.Enrolled:
     if not samples:
         raise UserError("no genuine signature of a named writer was found; a folder for each person will do")
     several = len(readings) > 1
-    looks, refused = look_at(model, samples, "enrolling")
-    kept = []
-    for sample, look in looks:
-        if look.no_signature:
-            refused.append((str(sample.path), f"not a signature: {look.no_signature['code']}"))
-        else:
-            kept.append((sample, look.vector))
+    seen, refused = look_at(samples, "enrolling", lambda data: _vector(model.look(data)))
+    kept = [(sample, vector) for sample, (vector, reason) in seen if reason is None]
+    refused += [(str(sample.path), f"not a signature: {reason['code']}") for sample, (_, reason) in seen if reason]
     for path, reason in refused:
         print(f"  left out: {path}: {reason}")
     if not kept:
         raise UserError(f"none of the {len(samples)} images can be used")
     return enrolled.Enrolled(
-        enrolled.encoder_of(model.manifest),
+        model.encoder,
         np.array([_called(sample, several) for sample, _ in kept]),
         np.array([sample.name for sample, _ in kept]),
         np.stack([vector for _, vector in kept]),
     )
+
+
+def _vector(look: Look):
+    """What is kept of a look: not its image."""
+    return look.vector, look.no_signature
 
 
 def _called(sample: Sample, several: bool) -> str:

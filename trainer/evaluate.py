@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from trainer import corpora, plugins, quiet, sources, storage
-from trainer.artifact.model import Model
+from trainer.artifact.model import Look, Model
 from trainer.audit.examine import examine
 from trainer.corpora import Sample
 from trainer.errors import UserError
@@ -32,8 +32,8 @@ Refused = list[tuple[str, str]]
 class Evaluation:
     """What an artefact answers to labelled images.
 
-    ``vectors`` is ``float32 [N, D]`` for the N ``samples`` that could be read and ``decision`` what is made of them;
-    ``refused`` are (path, reason).
+    ``vectors`` is ``float32 [N, D]`` for the N ``samples`` that could be read, zeros where the model calls an image no
+    signature, and ``decision`` what is made of them; ``refused`` are (path, reason).
     """
 
     samples: list[Sample]
@@ -45,7 +45,7 @@ class Evaluation:
 
 def evaluate(model: Model, samples: list[Sample]) -> Evaluation:
     """Answer every sample and measure. Unreadable images are counted and named, never guessed."""
-    seen, refused = look_at(model, samples, "evaluating", model.vector_of)
+    seen, refused = look_at(samples, "evaluating", lambda data: _vector(model.look(data)))
     if not seen:
         raise UserError(f"none of the {len(samples)} test images can be read, for example {': '.join(refused[0])}")
     vectors = np.stack([vector for _, vector in seen])
@@ -54,11 +54,15 @@ def evaluate(model: Model, samples: list[Sample]) -> Evaluation:
     return Evaluation(readable, vectors, model.decision, refused, judge.measure(vectors, readable, model.decision))
 
 
+def _vector(look: Look) -> np.ndarray:
+    """Its vector; zeros for what the model refuses to score because it is no signature."""
+    return np.zeros_like(look.vector) if look.no_signature else look.vector
+
+
 def look_at(
-    model: Model, samples: list[Sample], title: str, look: Callable[[bytes], Any] | None = None
+    samples: list[Sample], title: str, look: Callable[[bytes], Any]
 ) -> tuple[list[tuple[Sample, Any]], Refused]:
-    """Every sample with what ``look`` (``Model.look``) makes of its file, in parallel; and what could not be used."""
-    look = look or model.look
+    """Every sample with what ``look`` makes of its file, in parallel; and what could not be used."""
 
     def one(sample: Sample):
         try:

@@ -32,7 +32,7 @@ class Judge:
 def _classification_table(numbers: dict[str, Any]) -> str:
     area = "not defined" if numbers["roc_auc"] is None else f"{numbers['roc_auc']:.4f}"
     rows = [
-        f"Accuracy {numbers['accuracy']:.2f} %, ROC-AUC {area}, on {numbers['images']} images never trained on.",
+        f"Accuracy {numbers['accuracy']:.2f} %, ROC-AUC {area}, on {numbers['images']} images.",
         "",
         "| label | precision % | recall % | F1 % | images |",
         "|---|---:|---:|---:|---:|",

@@ -20,8 +20,8 @@ SHOWN = 10  # rows of the table of writers
 
 def _table(numbers: dict[str, Any]) -> str:
     rows = [
-        f"{numbers['writers']} writers never trained on: {numbers['genuine']} genuine signatures, "
-        f"{numbers['forged']} skilled forgeries. One threshold for all; 95 % intervals over writers.",
+        f"{numbers['writers']} writers: {numbers['genuine']} genuine, {numbers['forged']} skilled forgeries. "
+        "One threshold for all; 95 % intervals over writers.",
         "",
         "| references | writers | EER skilled % | EER random % | AUC skilled | own threshold % | inconclusive % |",
         "|---:|---:|---:|---:|---:|---:|---:|",
@@ -124,10 +124,10 @@ def _det(axes, found):
 
 
 def _scores(axes, found, count, decision):
-    low, high = np.quantile(found.score, (0.002, 0.998))
+    low, high = np.quantile(found.score[np.isfinite(found.score)], (0.002, 0.998))
     edges = np.linspace(low, high, 50)
     for label, kind in (("genuine", GENUINE), *KINDS.items()):
-        scores = found.score[found.kind == kind]
+        scores = found.score[(found.kind == kind) & np.isfinite(found.score)]
         if len(scores):
             axes.hist(scores, edges, density=True, alpha=0.5, label=label)
     for name in decision.thresholds:

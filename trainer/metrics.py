@@ -70,7 +70,7 @@ class Ranking:
         """``float [N]`` and ``bool [N]``, both kinds present."""
         self._order = np.argsort(-score, kind="stable")
         ranked = score[self._order]
-        self._last = np.flatnonzero(np.append(np.diff(ranked) != 0, True))  # of each run of equal scores
+        self._last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of each run of equal scores
         self._genuine = genuine[self._order]
         self._threshold = np.append(np.inf, ranked[self._last])
 

@@ -130,6 +130,7 @@ def _deal(
     parts = splits.split(every[:learnt], settings.validation_fraction, fraction, seed, problem.by_writer, twins)
     unseen = parts.pop("test") if not data.tests else every[learnt:]
     parts.pop("test", None)
+    problem.check(unseen)
     for part, chosen in (*parts.items(), ("test", unseen)):
         print(f"  {part}: {_summary(chosen)}", flush=True)
     poor = {

@@ -41,7 +41,12 @@ def _lines(table: str, plots: list[str], facts: dict[str, Any], refused: list[di
     yield from (f"# {facts['problem']}: {facts['question']}", "", table, "")
     yield from (f"![{name.removesuffix('.png')}]({name})" for name in plots)
     yield from (f"**Suspect.** {finding['message']}" for finding in facts["suspect"])
-    yield from ("", "Computed from the exported artefact, from the raw image files, with the code that serves.", "")
+    learnt = "Nothing of it was trained on. " if "history" in facts else ""
+    yield from (
+        "",
+        f"{learnt}Computed from the exported artefact, from the raw image files, by the code that serves.",
+        "",
+    )
     yield from ("## What the numbers rest on", "")
     for name, value in facts["data"].items():
         yield f"- {name.replace('_', ' ')}: {value}"

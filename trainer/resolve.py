@@ -6,7 +6,7 @@ Knows settings and problems, no data. Next: ``prepare.py`` and ``fit.py`` use wh
 import dataclasses
 from typing import Any
 
-from trainer import plugins
+from trainer import plugins, sampling
 from trainer.config import Config
 from trainer.errors import UserError
 from trainer.problems import Problem
@@ -29,6 +29,7 @@ def resolved(wanted: Config, problem: Problem) -> Config:
             f"{model.problem} has no loss {training.loss!r}{plugins.nearest(training.loss, known) or ';'} there is: "
             f"{', '.join(known)}"
         )
+    sampling.check_size(problem.losses[training.loss].sampling, training.batch_size)
     if model.preset and not plugins.load("backbones", model.backbone).presets:
         raise UserError(f"--preset {model.preset!r}: the backbone {model.backbone} has no presets; see --init-from")
     data = wanted.data

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from trainer.errors import UserError
+from trainer.flags import BadSetting
 
 GENUINE, FORGED = 4, 4  # of each writer in a batch by writers
 WITH_FORGERIES = 0.75  # of the people in a batch by writers: they teach more than those whom nobody forged
@@ -59,17 +60,18 @@ def writers(hands: Hands, size: int, steps: int, rng: np.random.Generator) -> Ba
     share = np.array([len(own) for own in sources]) / len(hands)
     for _ in range(steps):
         chosen = next(by_source[rng.choice(len(sources), p=share)]) if rng.random() < ONE_SOURCE else next(everybody)
-        while len(chosen) < people:  # a small source: others fill up
-            more = np.setdiff1d(next(everybody), chosen)
-            chosen = np.concatenate([chosen, rng.permutation(more)[: people - len(chosen)]])
+        while len(chosen) < people:  # a small source: others fill up, or the same again where there are no others
+            more = next(everybody)
+            others = np.setdiff1d(more, chosen)
+            chosen = np.concatenate([chosen, rng.permutation(others if len(others) else more)[: people - len(chosen)]])
         yield np.array([row for person in chosen for row in _of_one(hands, person, rng)])
 
 
 def _mixed(hands: Hands, own: np.ndarray, people: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """``people`` of ``own`` at a time, in turn; three of four with forgeries, as far as there are enough of a kind."""
     forged = np.array([len(hands.forged[person]) > 0 for person in own])
-    with_forgeries = min(int(forged.sum()), round(WITH_FORGERIES * people))
-    with_forgeries = max(with_forgeries, people - int((~forged).sum()))
+    there, others = int(forged.sum()), int((~forged).sum())
+    with_forgeries = max(min(there, round(WITH_FORGERIES * people)), people - others) if there else 0
     turns = [_turns(own[forged], with_forgeries, rng), _turns(own[~forged], people - with_forgeries, rng)]
     while True:
         yield np.concatenate([next(turn) for turn in turns])
@@ -98,14 +100,19 @@ def pairs(hands: Hands, size: int, steps: int, rng: np.random.Generator) -> Batc
         yield np.array(rows)
 
 
-def check(hands: Hands, way: str, size: int) -> None:
-    """Raises ``TooFewWriters`` when there are not enough people for one batch."""
-    needed = max(2, size // (GENUINE + FORGED)) if way == "writers" else 2
-    if len(hands) < needed:
+def check(hands: Hands) -> None:
+    """Raises ``TooFewWriters`` when there is nobody to compare; where people are few, they come several times."""
+    if len(hands) < 2:
         raise TooFewWriters(
-            f"{len(hands)} people have two or more genuine signatures to learn from; a batch of {size} images compares "
-            f"{needed} people: bring more, or give a smaller --batch-size"
+            f"{len(hands)} people have two or more genuine signatures to learn from; to compare hands takes two"
         )
+
+
+def check_size(way: str, size: int) -> None:
+    """Raises ``BadSetting`` for a batch that cannot be filled in this way."""
+    unit = {"writers": GENUINE + FORGED, "pairs": 2}.get(way, 1)
+    if size % unit or (way == "writers" and size < 2 * unit):
+        raise BadSetting(f"--batch-size {size}: by {way}, a batch is a multiple of {unit} images, {2 * unit} or more")
 
 
 IMAGES = "images"  # any that come, each once an epoch: for losses that look at images one by one

@@ -14,19 +14,22 @@ import numpy as np
 # One hand: the most in either direction.
 ROTATION = math.radians(5)
 ZOOM, STRETCH, SHEAR, SHIFT = 0.10, 0.05, 0.10, 0.03
-ELASTIC = 0.0  # pixels, standard deviation of the knots of a bending
 PEN = 1.0  # how much of a 3 x 3 dilation or erosion
 # Another person: of so many in a batch, and how strongly.
 NEW_PEOPLE = 0.8
 NEW_ROTATION = math.radians(8.4)
-NEW_ZOOM, NEW_STRETCH, NEW_SHEAR, NEW_ELASTIC = (-0.035, 0.14), 0.18, 0.25, 2.0
+NEW_ZOOM, NEW_STRETCH, NEW_SHEAR = (-0.035, 0.14), 0.18, 0.25
+NEW_BEND = 2.0  # pixels, standard deviation of a bending's knots
 FLIPPED, CUT = 0.5, 0.2  # mirrored, in each direction; stretched beyond the canvas, so that a part is seen
 KNOTS = (3, 5)  # of a bending
 
 
 @dataclasses.dataclass(frozen=True)
 class Warp:
-    """Where an output pixel comes from: ``matrix [2, 2]`` about the middle, ``move [2]`` and ``bend [2, H, W]``."""
+    """Where an output pixel comes from: ``matrix [2, 2]`` about the middle, ``move [2]`` and ``bend [2, H, W]``.
+
+    A bend belongs to places of the output: one that came first stays there when the image is moved a little.
+    """
 
     matrix: np.ndarray
     move: np.ndarray
@@ -34,7 +37,7 @@ class Warp:
 
     def after(self, first: "Warp") -> "Warp":
         """The warp that does ``first`` and then this one."""
-        bend = first.bend if self.bend is None else self.bend if first.bend is None else first.bend + self.bend
+        bend = first.bend if self.bend is None else self.bend
         return Warp(first.matrix @ self.matrix, first.matrix @ self.move + first.move, bend)
 
 
@@ -75,7 +78,7 @@ def repen(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _one_hand(canvas: tuple[int, int], rng: np.random.Generator) -> Warp:
     angle, zoom, stretch, shear = rng.uniform(-1, 1, 4) * (ROTATION, ZOOM, STRETCH, SHEAR)
     move = rng.uniform(-SHIFT, SHIFT, 2) * (canvas[1], canvas[0])
-    return Warp(_matrix(angle, zoom, stretch, shear), move, _bend(canvas, ELASTIC, rng))
+    return Warp(_matrix(angle, zoom, stretch, shear), move)
 
 
 def _another_person(canvas: tuple[int, int], rng: np.random.Generator) -> Warp | None:
@@ -88,7 +91,7 @@ def _another_person(canvas: tuple[int, int], rng: np.random.Generator) -> Warp |
         zoom, stretch = zoom + 0.25, stretch + 0.25
         move = np.array([rng.uniform(-0.2, 0.2) * canvas[1], 0.0])
     mirror = np.where(rng.random(2) < FLIPPED, -1.0, 1.0)
-    return Warp(_matrix(angle, zoom, stretch, shear) * mirror, move, _bend(canvas, NEW_ELASTIC, rng))
+    return Warp(_matrix(angle, zoom, stretch, shear) * mirror, move, _bend(canvas, rng))
 
 
 def _matrix(angle: float, zoom: float, stretch: float, shear: float) -> np.ndarray:
@@ -98,9 +101,7 @@ def _matrix(angle: float, zoom: float, stretch: float, shear: float) -> np.ndarr
     return turned * scale + np.array([[0.0, shear], [0.0, 0.0]])
 
 
-def _bend(canvas: tuple[int, int], pixels: float, rng: np.random.Generator) -> np.ndarray | None:
+def _bend(canvas: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """A smooth displacement ``float32 [2, H, W]`` through a few random knots (Simard et al. 2003, sec. 2)."""
-    if not pixels:
-        return None
-    knots = rng.normal(0, pixels, (2, *KNOTS)).astype(np.float32)
+    knots = rng.normal(0, NEW_BEND, (2, *KNOTS)).astype(np.float32)
     return np.stack([cv2.resize(axis, canvas[::-1], interpolation=cv2.INTER_CUBIC) for axis in knots])

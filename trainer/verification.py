@@ -21,6 +21,7 @@ OTHERS = 40  # random forgeries for each draw
 BOOTSTRAP = 500
 GENUINE, SKILLED, RANDOM = 0, 1, 2
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Draw = tuple[int, np.ndarray, np.ndarray, np.ndarray]
 
 
 class NothingToCompare(UserError):
@@ -76,9 +77,14 @@ def compare(vectors: np.ndarray, truth: Truth, references: int, score: Score, dr
 
     Random forgeries come from the writer's own source while it has other people. The same vectors, the same draws.
     """
+    usable = np.any(vectors != 0, axis=1)  # the others are refused as no signatures: rejected, and nobody's reference
     rows = [
-        (score(vectors[questioned], vectors[chosen]), kinds, np.full(len(questioned), writer))
-        for writer, chosen, questioned, kinds in _draws(truth, references, draws)
+        (
+            np.where(usable[questioned], score(vectors[questioned], vectors[chosen]), -np.inf),
+            kinds,
+            np.full(len(questioned), writer),
+        )
+        for writer, chosen, questioned, kinds in _draws(truth, usable, references, draws)
     ]
     if not rows:
         return Comparisons(np.zeros(0), np.zeros(0, int), np.zeros(0, int))
@@ -86,12 +92,14 @@ def compare(vectors: np.ndarray, truth: Truth, references: int, score: Score, dr
     return Comparisons(scores, kinds, writers)
 
 
-def _draws(truth: Truth, references: int, draws: int) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+def _draws(
+    truth: Truth, usable: np.ndarray, references: int, draws: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """(writer, rows of the references, rows that are questioned, their kinds) of every draw."""
     for writer in np.unique(truth.writer[truth.genuine]):
         own = truth.writer == writer
         genuine, forged = np.flatnonzero(own & truth.genuine), np.flatnonzero(own & ~truth.genuine)
-        if len(genuine) <= references:
+        if len(genuine) <= references or np.count_nonzero(usable[genuine]) < references:
             continue
         strangers = ~own & truth.genuine
         near = strangers & (truth.source == truth.source[genuine[0]])
@@ -99,7 +107,8 @@ def _draws(truth: Truth, references: int, draws: int) -> Iterator[tuple[int, np.
         for draw in range(draws):
             rng = np.random.default_rng([draw, references, int(writer)])
             order = rng.permutation(genuine)
-            some = rng.permutation(others)[:OTHERS]
+            order = order[np.argsort(~usable[order], kind="stable")]  # references are the first
+            some = rng.choice(others, min(OTHERS, len(others)), replace=False)
             questioned = np.concatenate([order[references:], forged, some])
             kinds = np.repeat([GENUINE, SKILLED, RANDOM], [len(order) - references, len(forged), len(some)])
             yield int(writer), order[:references], questioned, kinds
@@ -117,11 +126,11 @@ def measure(vectors: np.ndarray, samples: list[Sample], decision) -> dict[str, A
     """
     truth = Truth.of(samples)
     counts = {str(n): compare(vectors, truth, n, decision.evidence) for n in REFERENCES}
-    numbers = {count: _numbers(found, int(count), decision) for count, found in counts.items() if found.has(RANDOM)}
+    numbers = {count: _numbers(found, int(count), decision) for count, found in counts.items() if _tells(found)}
     if not numbers:
         raise NothingToCompare(
-            f"{len(samples)} images of {len(np.unique(truth.writer))} writers: to compare, two people or more with two "
-            "genuine signatures or more are needed; does the layout name the writers?"
+            f"{len(samples)} images of {len(np.unique(truth.writer))} writers: to compare, somebody with two genuine "
+            "signatures or more is needed, and forgeries or other people; does the layout name the writers?"
         )
     most = list(numbers)[-1]
     return {
@@ -129,12 +138,33 @@ def measure(vectors: np.ndarray, samples: list[Sample], decision) -> dict[str, A
         "writers": len(np.unique(truth.writer)),
         "genuine": int(truth.genuine.sum()),
         "forged": int((~truth.genuine).sum()),
+        "not_a_signature": {
+            kind: int((of & ~vectors.any(axis=1)).sum())
+            for kind, of in (("genuine", truth.genuine), ("forged", ~truth.genuine))
+        },
         "references": numbers,
         "pairs": _pairs(vectors, truth),
         "calibration": _calibration(counts[most], int(most)),
         "by_source": _by_source(counts, truth, samples),
         "by_writer": _by_writer(counts[most], int(most), samples, truth, decision),
     }
+
+
+def _tells(found: Comparisons) -> bool:
+    return found.has(SKILLED) or found.has(RANDOM)
+
+
+def check(samples: list[Sample]) -> None:
+    """Raises ``NothingToCompare`` when nothing could be measured on these, before anything is trained."""
+    if not _tells(compare(np.ones((len(samples), 1), np.float32), Truth.of(samples), 1, _nothing, draws=1)):
+        raise NothingToCompare(
+            f"{len(samples)} images to test on: nobody has two genuine signatures and somebody to be compared with; "
+            "bring more people, or give a larger --test-fraction"
+        )
+
+
+def _nothing(questioned: np.ndarray, _: np.ndarray) -> np.ndarray:
+    return np.zeros(len(questioned))
 
 
 def _numbers(found: Comparisons, references: int, decision) -> dict[str, Any]:
@@ -162,13 +192,25 @@ def _against(part: Comparisons, name: str, kind: int) -> dict[str, Any]:
     ranking = Ranking(part.score, genuine)
     whole = ranking.errors()
     writers, place = np.unique(part.writer, return_inverse=True)
-    rng = np.random.default_rng(0)
-    drawn = rng.multinomial(len(writers), np.full(len(writers), 1 / len(writers)), BOOTSTRAP)
-    rates = [ranking.errors(times[place]).equal() for times in drawn]
+    rates = [ranking.errors(times[place]).equal() for times in _redrawn(part, writers)]
     own = [part.only(part.writer == writer) for writer in writers]
     each = [errors(one.score, one.kind == GENUINE).equal() for one in own if one.has(kind)]
     interval = [float(edge) for edge in np.quantile(rates, (0.025, 0.975))]
     return dict(zip(keys, (whole.equal(), interval, whole.area(), float(np.mean(each))), strict=True))
+
+
+def _redrawn(part: Comparisons, writers: np.ndarray) -> np.ndarray:
+    """How often each writer is drawn in each of the bootstrap's rounds: ``int [BOOTSTRAP, W]``.
+
+    Writers with forgeries and writers without are drawn by themselves, so that no round is without forgeries.
+    """
+    rng = np.random.default_rng(0)
+    forged = np.isin(writers, part.writer[part.kind != GENUINE])
+    times = np.zeros((BOOTSTRAP, len(writers)), int)
+    for kind in (forged, ~forged):
+        if count := int(kind.sum()):
+            times[:, kind] = rng.multinomial(count, np.full(count, 1 / count), BOOTSTRAP)
+    return times
 
 
 def _at(found: Comparisons, threshold: float) -> dict[str, float | None]:
@@ -212,7 +254,7 @@ def _by_source(counts: dict[str, Comparisons], truth: Truth, samples: list[Sampl
         of = np.array([source[writer] for writer in found.writer.tolist()])
         for number, name in enumerate(names):
             part = found.only(of == number)
-            if part.has(RANDOM):
+            if _tells(part):
                 rates = {f"eer_{kind}": _eer(part, which) for kind, which in (("skilled", SKILLED), ("random", RANDOM))}
                 result[name][count] = {"writers": len(np.unique(part.writer)), **rates}
     return result
@@ -231,4 +273,4 @@ def _by_writer(found: Comparisons, references: int, samples: list[Sample], truth
         own = found.only(found.writer == writer)
         at = _at(own, decision.threshold("eer", references))
         rows.append({"writer": names[writer], "references": references, **at, "eer_skilled": _eer(own, SKILLED)})
-    return sorted(rows, key=lambda row: -(row["eer_skilled"] or row["frr"] or 0))
+    return sorted(rows, key=lambda row: (-(row["eer_skilled"] or 0.0), -(row["frr"] or 0.0)))

@@ -32,7 +32,8 @@ def main() -> None:
         began = time.monotonic()
         subprocess.run(_command(run, options), check=True)
         print(f"{run}: {(time.monotonic() - began) / 60:.1f} min", flush=True)
-    _table({run: options.out / run / "report" / "report.json" for run in RUNS})
+    every = dict.fromkeys([*RUNS, *options.runs])  # other sets, too: b-NAME of any folder of --data
+    _table({run: options.out / run / "report" / "report.json" for run in every})
 
 
 def _command(run: str, options) -> list[str]:
@@ -50,26 +51,30 @@ def _table(reports: dict[str, Path]) -> None:
     found = {run: json.loads(path.read_text())["verification"] for run, path in reports.items() if path.is_file()}
     rows = {}
     for run, numbers in found.items():
-        for name in SETS if run == "a" else (run.removeprefix("b-"),):
+        for name in SETS if run.startswith("a") else (run.removeprefix("b-"),):
             rows[f"({run[0]}) {name}"] = numbers["by_source"][name]
     for kind in "ab":
         each = {name: rates for name, rates in rows.items() if name.startswith(f"({kind})")}
         for name, rates in each.items():
-            _line(name, {count: (of["eer_skilled"], of["eer_random"]) for count, of in rates.items()})
-        if len(each) == len(SETS):
+            _line(name, {count: (_rate(of["eer_skilled"]), _rate(of["eer_random"])) for count, of in rates.items()})
+        if len(each) >= len(SETS):
             counts = [count for count in ("1", "5", "10") if all(count in rates for rates in each.values())]
             both = ("eer_skilled", "eer_random")
-            means = {n: tuple(statistics.mean(r[n][key] for r in each.values()) for key in both) for n in counts}
+            means = {n: tuple(statistics.mean(_rate(r[n][key]) for r in each.values()) for key in both) for n in counts}
             _line(f"({kind}) mean", means)
     print(f"\n{'':22}   ECE   FAR at 1 %: skilled  random   FRR   parameters")
     for run, numbers in found.items():
         at = list(numbers["references"].values())[-1]["thresholds"]["0.01"]
         manifest = json.loads((reports[run].parent.parent / "model" / "manifest.json").read_text())
-        print(
-            f"{run:22} {numbers['calibration']['ece']:.3f}  {at['far_skilled']:18.2f} {at['far_random']:7.2f} "
-            f"{at['frr']:5.1f}   {manifest['training']['parameters']:,}"
-        )
+        ece = numbers["calibration"]["ece"] if numbers["calibration"] else float("nan")
+        rates = [float("nan") if at[name] is None else at[name] for name in ("far_skilled", "far_random", "frr")]
+        parameters = manifest["training"]["parameters"]
+        print(f"{run:22} {ece:.3f}  {rates[0]:18.2f} {rates[1]:7.2f} {rates[2]:5.1f}   {parameters:,}")
     print(f"{os.cpu_count()} cores; EER in %, one threshold a set, mean of 5 draws of references")
+
+
+def _rate(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _line(name: str, rates: dict[str, tuple[float, float]]) -> None:

@@ -57,7 +57,7 @@ def test_enrolled_embeddings_answer_as_their_images_do(ask, genuine):
     status, content = ask(wire.request(genuine[1:4]))
     assert status == 200
     stored = [prediction["embedding"] for prediction in content["predictions"]]
-    assert set(content["predictions"][0]) == {"embedding", "warnings"}
+    assert set(content["predictions"][0]) == {"embedding", "encoder", "warnings"}
     by_image = ask(wire.request(genuine[:1], genuine[1:4]))[1]["predictions"][0]
     by_vector = ask({"instances": [{"image": b64(genuine[0]), "reference_embeddings": stored}]})[1]["predictions"][0]
     mixed = {"image": b64(genuine[0]), "references": [b64(genuine[1])], "reference_embeddings": stored[1:]}
@@ -69,6 +69,7 @@ def test_enrolled_embeddings_answer_as_their_images_do(ask, genuine):
 
 def test_a_stored_rate_is_chosen_and_another_refused_with_those_there_are(ask, genuine):
     usual = ask(wire.request(genuine[:1], genuine[1:3]))[1]["predictions"][0]
+    assert ask(wire.request(genuine[:1], far=0.2))[0] == 400, "also when there is nothing to compare with"
     strict = ask(wire.request(genuine[:1], genuine[1:3], far=0.001))[1]["predictions"][0]
     assert strict["threshold"] > usual["threshold"]
     assert strict["score"] == usual["score"]
@@ -82,6 +83,7 @@ def test_an_explanation_is_a_picture_of_the_ink(ask, genuine):
     answer = ask(wire.request(genuine[:1], genuine[1:3], explain=True))[1]["predictions"][0]
     nearest = int(np.argmin([each["distance"] for each in answer["per_reference"]]))
     assert answer["explanation"]["reference"] == nearest
+    assert answer["explanation"]["hidden_in"] == "both"
     with Image.open(io.BytesIO(base64.b64decode(answer["explanation"]["overlay"]["b64"]))) as picture:
         assert picture.format == "PNG"
         assert picture.mode == "RGB"
@@ -103,6 +105,7 @@ def test_an_explanation_is_a_picture_of_the_ink(ask, genuine):
         ({"reference_embeddings": [[1e300, 0]]}, "too large"),
         ({"reference_embeddings": [[1.0, 0.0]]}, "this model's embeddings are"),
         ({"explain": "yes"}, '"explain" is a string'),
+        ({"reference": []}, "did you mean 'references'"),
     ],
 )
 def test_what_is_wrong_with_a_question_is_said_with_its_place(ask, genuine, instance, says):
@@ -113,18 +116,25 @@ def test_what_is_wrong_with_a_question_is_said_with_its_place(ask, genuine, inst
     assert says in content["error"]["message"]
 
 
-@pytest.mark.parametrize("parameters", [{"far": "low"}, {"return_embedding": 1}, {"explain": None}])
+@pytest.mark.parametrize(
+    "parameters",
+    [{"far": "low"}, {"return_embedding": 1}, {"explain": None}, {"FAR": 0.01}, {"encoder": 3}, {"encoder": "other"}],
+)
 def test_parameters_of_the_wrong_kind_are_refused(ask, genuine, parameters):
     status, content = ask({"instances": [{"image": b64(genuine[0])}], "parameters": parameters})
     assert status == 400
-    assert next(iter(parameters)) in content["error"]["message"]
+    word = "another model" if parameters == {"encoder": "other"} else next(iter(parameters))
+    assert word in content["error"]["message"]
 
 
 def test_references_count_as_images(hands_server, genuine):
     body = wire.request(genuine[:1], [b"x"] * 300)
     answer = httpx.post(hands_server + "/predict", content=body)
     assert answer.status_code == 413
-    assert "301 images" in answer.json()["error"]["message"]
+    assert "301 images and embeddings" in answer.json()["error"]["message"]
+    stored = [{"image": b64(genuine[0]), "reference_embeddings": [[1.0]] * 300}]
+    answer = httpx.post(hands_server + "/predict", json={"instances": stored})
+    assert answer.status_code == 413
 
 
 def test_a_classifier_refuses_references_and_rates(server, genuine):

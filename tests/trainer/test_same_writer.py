@@ -169,12 +169,12 @@ def test_any_artefact_is_measured_on_any_labelled_data(hands, hands_data, artifa
 
 
 def test_enrolled_people_are_everybodys_genuine_signatures_and_only_for_this_encoder(people, hands, hands_data, model):
-    found = enrolled.read(people, enrolled.encoder_of(model.manifest))
+    found = enrolled.read(people, model.encoder)
     assert len(np.unique(found.writers)) == 16
     assert found.embeddings.shape == (16 * 7, model.manifest.vector_size)
     one = next(iter(sorted((hands_data / "003").iterdir())))
     assert np.array_equal(found.of("003")[0], model.look(one.read_bytes()).vector)
-    with pytest.raises(enrolled.NotEnrolled, match="16 people"):
+    with pytest.raises(enrolled.NotEnrolled, match="16 people, such as 001, 002, 003"):
         found.of("nobody")
     with pytest.raises(enrolled.NotEnrolled, match="another model"):
         enrolled.read(people, "other")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from trainer import corpora, dataset, records, samples, sampling, splits, survey
+from trainer.flags import BadSetting
 from trainer.imaging import Imaging
 from trainer.samples import Amount
 from trainer.sampling import FORGED, GENUINE, Hands, TooFewWriters
@@ -96,9 +97,23 @@ def test_people_with_one_genuine_signature_are_left_out():
     assert [rows.tolist() for rows in found.genuine] == [[0, 1]]
 
 
-def test_too_few_people_for_a_batch_say_what_would_do(hands):
-    with pytest.raises(TooFewWriters, match="smaller --batch-size"):
-        sampling.check(hands, "writers", 96)
+def test_one_person_is_nobody_to_compare_with():
+    with pytest.raises(TooFewWriters, match="takes two"):
+        sampling.check(hands_of([0, 0, 0], [True, True, True]))
+
+
+@pytest.mark.parametrize("way", sampling.WAYS)
+@pytest.mark.parametrize("forged", [False, True])
+def test_few_people_come_several_times(way, forged):
+    few = hands_of(np.repeat([0, 1, 2], 6), np.tile(np.arange(6) < (4 if forged else 6), 3), np.repeat([0, 0, 1], 6))
+    for rows in drawn(way, few, 64, 5):
+        assert len(rows) == 64
+
+
+@pytest.mark.parametrize(("way", "size"), [("writers", 20), ("writers", 8), ("pairs", 33)])
+def test_a_batch_that_cannot_be_filled_is_refused(way, size):
+    with pytest.raises(BadSetting, match="a multiple of"):
+        sampling.check_size(way, size)
 
 
 def test_a_writer_with_few_images_repeats_none_before_all_have_come():

@@ -191,6 +191,57 @@ def test_scores_of_people_never_seen_are_calibrated_and_so_are_thresholds(decisi
         assert 0.005 < np.mean(passed) < 0.02
 
 
+@pytest.mark.parametrize("writers", [3, 6, 16, 60])
+@pytest.mark.parametrize("forged", [0, 8])
+def test_a_smaller_rate_never_accepts_more_and_admits_no_more_than_was_counted(writers, forged):
+    vectors, samples = people(writers, seed=writers, forged=forged)
+    found = calibrate.verify(("genuine", "forged"), vectors, targets_of(samples))
+    for references in (1, 5, 10):
+        equal, one, tenth = (found.threshold(name, references) for name in ("eer", "0.01", "0.001"))
+        assert equal <= one <= tenth
+        kind = SKILLED if forged else RANDOM
+        seen = compare(vectors, Truth.of(samples), references, found.evidence)
+        assert np.mean(seen.score[seen.kind == kind] >= one) <= 0.02
+        low, high = found.edges(references, 0.01)
+        assert low <= high
+
+
+def test_what_more_references_add_is_not_guessed_beyond_what_was_seen():
+    vectors, samples = people(30, genuine=4, seed=3)
+    found = calibrate.verify(("genuine", "forged"), vectors, targets_of(samples))
+    assert found.most == 3
+    assert found.more(10) == np.log(3)
+
+
+def test_intervals_hold_the_rate_when_few_writers_have_forgeries(decision):
+    vectors, samples = people(2, seed=8, skill=0.97)
+    more, others = people(20, forged=0, seed=9, origin="there")
+    ten = measure(np.concatenate([vectors, more]), [*samples, *others], decision)["references"]["10"]
+    low, high = ten["eer_skilled_interval"]
+    assert low <= ten["eer_skilled"] <= high
+    assert low > 0, "no round of the bootstrap is without forgeries"
+
+
+def test_one_person_with_forgeries_can_be_measured(decision):
+    vectors, samples = people(1, seed=4)
+    numbers = measure(vectors, samples, decision)
+    assert numbers["references"]["10"]["eer_random"] is None
+    assert numbers["references"]["10"]["eer_skilled"] is not None
+    verification.check(samples)
+    with pytest.raises(NothingToCompare, match="--test-fraction"):
+        verification.check(samples[:1])
+
+
+def test_what_is_no_signature_is_rejected_and_nobodys_reference(decision):
+    vectors, samples = people(5, seed=6)
+    vectors[0] = 0
+    found = compare(vectors, Truth.of(samples), 10, decision.evidence)
+    assert np.count_nonzero(np.isneginf(found.score[(found.writer == 0) & (found.kind == GENUINE)])) == 5
+    numbers = measure(vectors, samples, decision)
+    assert numbers["not_a_signature"] == {"genuine": 1, "forged": 0}
+    assert numbers["references"]["10"]["thresholds"]["eer"]["frr"] > 0
+
+
 def test_a_decision_survives_the_manifest(decision):
     assert from_manifest(json.loads(json.dumps(decision.describe()))) == decision
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.artifact.manifest import BadArtifact, Manifest
+from trainer.artifact.verify import LENGTH
 from trainer.errors import UserError
 
 FIELDS = ("encoder", "writers", "files", "embeddings")
@@ -34,16 +34,11 @@ class Enrolled:
         """``float32 [n, D]`` of one person. Raises ``NotEnrolled``."""
         rows = self.embeddings[self.writers == writer]
         if not len(rows):
-            raise NotEnrolled(f"nobody called {writer!r} is enrolled; there are {len(np.unique(self.writers))} people")
+            people = np.unique(self.writers)
+            raise NotEnrolled(
+                f"nobody called {writer!r} is enrolled; there are {len(people)} people, such as {', '.join(people[:3])}"
+            )
         return rows
-
-
-def encoder_of(manifest: Manifest) -> str:
-    """What must be the same for embeddings to be comparable: the network that answers and its imaging."""
-    try:
-        return f"{manifest.files[manifest.twins[manifest.precision]['file']]['sha256']}:{manifest.imaging_fingerprint}"
-    except KeyError:
-        raise BadArtifact("the manifest does not record the twin that answers") from None
 
 
 def write(found: Enrolled, path: Path) -> None:
@@ -59,15 +54,12 @@ def read(path: Path, encoder: str | None = None) -> Enrolled:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as values:
             found = Enrolled(str(values["encoder"]), *(values[name] for name in FIELDS[1:]))
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, KeyError, TypeError, OSError, NotImplementedError, zipfile.BadZipFile, EOFError) as error:
         raise NotEnrolled(f"{str(path)!r} is no file of enrolled people: {error}") from None
-    shape = found.embeddings.shape
-    if (
-        found.embeddings.dtype != np.float32
-        or len(shape) != 2
-        or not shape[0] == len(found.writers) == len(found.files)
-    ):
-        raise NotEnrolled(f"{str(path)!r} is damaged: {found.embeddings.dtype} {list(shape)} for {len(found.writers)}")
+    vectors, rows = found.embeddings, len(found.writers)
+    whole = vectors.dtype == np.float32 and vectors.ndim == 2 and len(vectors) == rows == len(found.files)
+    if not whole or not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=LENGTH):
+        raise NotEnrolled(f"{str(path)!r} is damaged: {vectors.dtype} {list(vectors.shape)} for {rows} signatures")
     if encoder is not None and found.encoder != encoder:
         raise NotEnrolled(f"{str(path)!r} was made by another model; enrol again with this one")
     return found

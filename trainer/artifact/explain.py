@@ -27,16 +27,22 @@ class Explanation:
     """``heat`` is ``float32 [H, W]``: by how much the distance falls when what is there is hidden.
 
     Positive regions speak against the questioned image, negative ones for it. ``reference`` is the number of the
-    nearest reference, ``image`` the questioned canonical image ``uint8 [H, W]``.
+    nearest reference, ``both`` whether it has an image to hide ink in, ``image`` the questioned canonical image
+    ``uint8 [H, W]``.
     """
 
     heat: np.ndarray
     reference: int
+    both: bool
     image: np.ndarray
 
 
 def against_nearest(engine: Engine, look: Look, references: Sequence[Look | np.ndarray]) -> Explanation:
-    """Compare with the nearest reference. A stored vector has no image: then ink is hidden in the questioned alone."""
+    """Compare with the nearest reference.
+
+    A stored vector has no image: then ink is hidden in the questioned one alone, which shows what the likeness rests on
+    better than what speaks against it.
+    """
     vectors = [seen.vector if isinstance(seen, Look) else seen for seen in references]
     nearest = int(np.argmin([np.linalg.norm(look.vector - vector) for vector in vectors]))
     chosen = references[nearest]
@@ -49,11 +55,18 @@ def against_nearest(engine: Engine, look: Look, references: Sequence[Look | np.n
         theirs = np.broadcast_to(chosen, mine.shape)
     whole = np.linalg.norm(look.vector - vectors[nearest])
     falls = whole - np.linalg.norm(mine - theirs, axis=1)
-    heat, count = np.zeros(image.shape[:2], np.float32), np.zeros(image.shape[:2], np.float32)
+    return Explanation(_heat(image.shape[:2], windows, falls), nearest, isinstance(chosen, Look), image[:, :, 0])
+
+
+def _heat(canvas: tuple[int, int], windows: list[tuple[int, int, int, int]], falls: np.ndarray) -> np.ndarray:
+    """What each window says, most at its middle: ``float32 [H, W]``, smooth because windows overlap."""
+    heat, weight = np.zeros(canvas, np.float32), np.full(canvas, 1e-6, np.float32)
     for (top, left, height, width), fall in zip(windows, falls, strict=True):
-        heat[top : top + height, left : left + width] += fall
-        count[top : top + height, left : left + width] += 1
-    return Explanation(heat / np.maximum(1, count), nearest, image[:, :, 0])
+        bell = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
+        bell = bell[: canvas[0] - top, : canvas[1] - left]
+        heat[top : top + height, left : left + width] += fall * bell
+        weight[top : top + height, left : left + width] += bell
+    return heat / weight
 
 
 def overlay(found: Explanation) -> bytes:
@@ -71,8 +84,10 @@ def overlay(found: Explanation) -> bytes:
 
 
 def describe(found: Explanation) -> dict[str, Any]:
-    """As it is answered: the number of the reference and the picture."""
-    return {"reference": found.reference, "overlay": {"b64": base64.b64encode(overlay(found)).decode()}}
+    """As it is answered: the number of the reference, where ink was hidden, and the picture."""
+    hidden = "both" if found.both else "questioned"
+    picture = base64.b64encode(overlay(found)).decode()
+    return {"reference": found.reference, "hidden_in": hidden, "overlay": {"b64": picture}}
 
 
 def _windows(height: int, width: int) -> list[tuple[int, int, int, int]]:

@@ -55,7 +55,7 @@ class Model:
         self.limits = limits
         self._make_engine = load(self.manifest, folder, engine)
         self._local = threading.local()
-        self._gate = Model(folder / GATE, engine, limits) if self.manifest.gate else None
+        self._gate = Model(folder / self.manifest.gate, engine, limits) if self.manifest.gate else None
 
     def see(self, data: bytes) -> Canonical:
         """One image file to canonical ink. Raises ``ImageError``."""
@@ -91,6 +91,8 @@ class Model:
         """
         if references and not self.decision.compares:
             raise BadQuestion("this model judges single images; it takes no references")
+        if parameters.encoder not in (None, self.encoder):
+            raise BadQuestion("the stored embeddings were made by another model; enrol again with this one")
         reasons = [
             {"image": "questioned" if place == 0 else f"reference {place - 1}", **seen.no_signature}
             for place, seen in enumerate((look, *references))
@@ -102,7 +104,21 @@ class Model:
         answer = self.decision.answer(look.vector, vectors, parameters)
         for each, seen in zip(answer.get("per_reference", ()), references, strict=False):
             each["warnings"] = seen.warnings if isinstance(seen, Look) else []
-        return {**answer, "warnings": look.warnings}
+        return {**answer, **self._named(answer), "warnings": look.warnings}
+
+    def _named(self, answer: dict[str, Any]) -> dict[str, str]:
+        """Whose embedding it is, where one is answered."""
+        return {"encoder": self.encoder} if "embedding" in answer else {}
+
+    @property
+    def encoder(self) -> str:
+        """What must be the same for embeddings to be comparable: the network that answers, and its imaging."""
+        twin = self.manifest.files[self.manifest.twins[self.manifest.precision]["file"]]
+        return f"{twin['sha256'][:32]}-{self.manifest.imaging_fingerprint}"
+
+    def facts(self) -> dict[str, Any]:
+        """What a server says about itself beyond what was learnt."""
+        return {**self.decision.facts(), **({"encoder": self.encoder} if self.decision.compares else {})}
 
     def answer(self, data: bytes) -> dict[str, Any]:
         """One image file by itself to its answer. Raises ``ImageError``."""

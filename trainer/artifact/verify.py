@@ -24,10 +24,14 @@ class BadQuestion(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:
-    """What a caller may choose: a stored threshold by its false acceptance rate, and whether vectors are answered."""
+    """What a caller may choose: a stored threshold by its false acceptance rate, and whether vectors are answered.
+
+    ``encoder`` is what made the stored vectors of a question.
+    """
 
     far: float | None = None
     return_embedding: bool = False
+    encoder: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,11 +124,11 @@ class Verify:
 
         Without references the ``embedding`` itself: that is how people are enrolled.
         """
+        low, high = self.edges(max(1, len(references)), parameters.far)
         embedding = {"embedding": vector}
         if not len(references):
             return embedding
         given = self._checked(references)
-        low, high = self.edges(len(given), parameters.far)
         evidence = float(self.evidence(vector[None], given)[0])
         distances = np.sqrt(np.maximum(0, 2 - 2 * (given @ vector)))
         alone = [self.probability(float(self.evidence(vector[None], one[None])[0])) for one in given]
@@ -133,7 +137,7 @@ class Verify:
             "score": self.probability(evidence),
             "distance": float(distances.min()),
             "per_reference": [
-                {"distance": float(far), "score": score} for far, score in zip(distances, alone, strict=True)
+                {"distance": float(away), "score": score} for away, score in zip(distances, alone, strict=True)
             ],
             "threshold": self.probability(self.threshold("eer", len(given)) if parameters.far is None else high),
             "inconclusive": [self.probability(low), self.probability(high)],

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from trainer.backbones import Backbone
+from trainer.corpora import Sample
 from trainer.judge import Judge
 from trainer.samples import Amount
 
@@ -37,7 +38,8 @@ class Problem:
     validation part (NumPy) to numbers of an epoch's row, of which ``watched`` is to be low. ``decide`` makes the
     manifest's decision from the labels and the exported model's vectors and targets of the validation part. ``judge``
     measures, tells and draws what came of it. ``finish`` makes the model that is exported of the trained one, its
-    vectors of the training part and the backbone; without it the two are the same.
+    vectors of the training part and the backbone; without it the two are the same. ``check`` raises ``UserError`` for
+    a test part that could not be measured.
     """
 
     question: str
@@ -55,6 +57,7 @@ class Problem:
     defaults: Mapping[str, Any]  # of the settings that are left to the problem
     labels: tuple[str, ...] | None = None  # the only ones it learns from, in this order; None for any
     finish: Callable[[Any, np.ndarray, Backbone], Any] | None = None
+    check: Callable[[list[Sample]], None] = lambda samples: None
     min_labels: int = 2
     relabel: Mapping[str, str] = dataclasses.field(default_factory=dict)  # corpus label -> this problem's label
 

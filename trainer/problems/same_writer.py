@@ -8,7 +8,7 @@ data has them, skilled forgeries.
 import numpy as np
 from keras import layers
 
-from trainer import calibrate, judge_verification, losses
+from trainer import calibrate, judge_verification, losses, verification
 from trainer.backbones import Backbone
 from trainer.model import mirrored
 from trainer.problems import Loss, Problem
@@ -68,6 +68,7 @@ PROBLEM = Problem(
     watched="val_eer",
     decide=calibrate.verify,
     finish=finish,
+    check=verification.check,
     judge=judge_verification.VERIFICATION,
     labels=("genuine", "forged"),
     min_labels=1,
