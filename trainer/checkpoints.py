@@ -25,7 +25,7 @@ class State:
         self._lowest = tf.Variable(float("inf"))
         self._best_epoch = tf.Variable(0, dtype=tf.int64)
         everything = {"trained": trained, "weights": weights, "optimizer": [v.value for v in optimizer.variables]}
-        counters = {"epoch": self._epoch, "best_loss": self._lowest, "best_epoch": self._best_epoch}
+        counters = {"epoch": self._epoch, "lowest": self._lowest, "best_epoch": self._best_epoch}
         self._newest = tf.train.CheckpointManager(
             tf.train.Checkpoint(**everything, **counters), str(folder / "newest"), max_to_keep=1
         )

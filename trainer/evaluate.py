@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from trainer import corpora, plugins, quiet, sources, storage
-from trainer.artifact.model import Look, Model
+from trainer.artifact.model import Model
 from trainer.audit.examine import examine
 from trainer.corpora import Sample
 from trainer.errors import UserError
@@ -45,18 +45,13 @@ class Evaluation:
 
 def evaluate(model: Model, samples: list[Sample]) -> Evaluation:
     """Answer every sample and measure. Unreadable images are counted and named, never guessed."""
-    seen, refused = look_at(samples, "evaluating", lambda data: _vector(model.look(data)))
+    seen, refused = look_at(samples, "evaluating", lambda data: model.look(data).vector)
     if not seen:
         raise UserError(f"none of the {len(samples)} test images can be read, for example {': '.join(refused[0])}")
     vectors = np.stack([vector for _, vector in seen])
     readable = [sample for sample, _ in seen]
     judge = plugins.load("problems", model.manifest.problem).judge
     return Evaluation(readable, vectors, model.decision, refused, judge.measure(vectors, readable, model.decision))
-
-
-def _vector(look: Look) -> np.ndarray:
-    """Its vector; zeros for what the model refuses to score because it is no signature."""
-    return np.zeros_like(look.vector) if look.no_signature else look.vector
 
 
 def look_at(

@@ -12,6 +12,8 @@ import numpy as np
 from trainer.errors import UserError
 from trainer.flags import BadSetting
 
+IMAGES = "images"  # any that come, each once an epoch: for losses that look at images one by one
+WRITERS, PAIRS = "writers", "pairs"  # for losses that compare
 GENUINE, FORGED = 4, 4  # of each writer in a batch by writers
 WITH_FORGERIES = 0.75  # of the people in a batch by writers: they teach more than those whom nobody forged
 ONE_SOURCE = 0.8  # of the batches: else a pen or a scanner tells most people apart, and is learnt instead of hands
@@ -110,13 +112,12 @@ def check(hands: Hands) -> None:
 
 def check_size(way: str, size: int) -> None:
     """Raises ``BadSetting`` for a batch that cannot be filled in this way."""
-    unit = {"writers": GENUINE + FORGED, "pairs": 2}.get(way, 1)
-    if size % unit or (way == "writers" and size < 2 * unit):
+    unit = {WRITERS: GENUINE + FORGED, PAIRS: 2}.get(way, 1)
+    if size % unit or (way == WRITERS and size < 2 * unit):
         raise BadSetting(f"--batch-size {size}: by {way}, a batch is a multiple of {unit} images, {2 * unit} or more")
 
 
-IMAGES = "images"  # any that come, each once an epoch: for losses that look at images one by one
-WAYS: dict[str, Callable[[Hands, int, int, np.random.Generator], Batches]] = {"writers": writers, "pairs": pairs}
+WAYS: dict[str, Callable[[Hands, int, int, np.random.Generator], Batches]] = {WRITERS: writers, PAIRS: pairs}
 
 
 def _turns(people: np.ndarray, each: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -27,8 +27,8 @@ NO_SIGNATURE = ("blank", "too_much_ink")  # warnings that mean as much: a dot of
 class Look:
     """What was seen of one image.
 
-    ``vector`` is ``float32 [D]``; ``no_signature`` says why it is none (code, value, limit), for models that compare
-    signatures.
+    ``vector`` is ``float32 [D]``; ``no_signature`` says why it is none (``code``, ``value``, and the ``limit`` of the
+    quality check), for models that compare signatures: then the vector is zeros.
     """
 
     canonical: Canonical
@@ -79,7 +79,9 @@ class Model:
     def look(self, data: bytes) -> Look:
         """One image file to everything that a decision needs. Raises ``ImageError``."""
         canonical = self.see(data)
-        return Look(canonical, self.vector(canonical), self._no_signature(data, canonical))
+        no_signature = self._no_signature(data, canonical)
+        vector = np.zeros(self.manifest.vector_size, np.float32) if no_signature else self.vector(canonical)
+        return Look(canonical, vector, no_signature)
 
     def decide(
         self, look: Look, references: Sequence["Look | np.ndarray"] = (), parameters: Parameters = Parameters()

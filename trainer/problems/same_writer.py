@@ -8,7 +8,7 @@ data has them, skilled forgeries.
 import numpy as np
 from keras import layers
 
-from trainer import calibrate, judge_verification, losses, verification
+from trainer import calibrate, judge_verification, losses, sampling, verification
 from trainer.backbones import Backbone
 from trainer.model import mirrored
 from trainer.problems import Loss, Problem
@@ -58,10 +58,10 @@ PROBLEM = Problem(
     by_writer=True,
     head=unit_vector,
     losses={
-        "ranked_contrastive": Loss(losses.ranked_contrastive, "writers"),
-        "supervised_contrastive": Loss(losses.supervised_contrastive, "writers"),
-        "triplet": Loss(losses.triplet, "writers"),
-        "contrastive": Loss(losses.contrastive, "pairs"),
+        "ranked_contrastive": Loss(losses.ranked_contrastive, sampling.WRITERS),
+        "supervised_contrastive": Loss(losses.supervised_contrastive, sampling.WRITERS),
+        "triplet": Loss(losses.triplet, sampling.WRITERS),
+        "contrastive": Loss(losses.contrastive, sampling.PAIRS),
     },
     accuracy=losses.nearest_is_fellow,
     watch=calibrate.watch,
