@@ -12,7 +12,7 @@ from PIL import Image
 
 from predictor import offline
 from tests.conftest import HANDS_RUN
-from trainer import enrol, evaluate, plugins, samples, task
+from trainer import enrol, evaluate, initial, plugins, samples, task
 from trainer.artifact import enrolled, explain, manifest
 from trainer.artifact.model import Look, Model
 
@@ -33,6 +33,10 @@ def people(hands, hands_data, tmp_path):
     """Everybody enrolled."""
     assert enrol.main([str(hands), str(hands_data), "--out", str(tmp_path / "people.npz")]) == 0
     return tmp_path / "people.npz"
+
+
+def weights_of(model: Model) -> dict[str, np.ndarray]:
+    return initial._of_artifact(model.folder)
 
 
 def rows_of(capsys) -> list[dict]:
@@ -63,7 +67,7 @@ def test_vectors_have_length_1_and_an_image_is_nearest_to_itself(model, hands_da
 def test_the_classical_siamese_learns_from_pairs_and_from_the_weights_of_an_artefact(
     capsys, hands, hands_data, tmp_path
 ):
-    arguments = ("--train-dir", hands_data, "--job-dir", tmp_path / "job", "--loss", "contrastive", "--epochs", "2")
+    arguments = ("--train-dir", hands_data, "--job-dir", tmp_path / "job", "--loss", "contrastive", "--epochs", "1")
     more = ("--init-from", hands, "--frozen-epochs", "1", "--no-augment", "--precision", "mixed_bfloat16")
     status, printed = train(capsys, *arguments, *more)
     assert status == 0, printed
@@ -71,11 +75,16 @@ def test_the_classical_siamese_learns_from_pairs_and_from_the_weights_of_an_arte
     first, second = Model(tmp_path / "job" / "model"), Model(hands)
     assert first.manifest.training["settings"]["training"]["loss"] == "contrastive"
     assert first.manifest.vector_size == second.manifest.vector_size
+    trunk = [kernel for name, kernel in weights_of(first).items() if name.startswith(("conv", "norm"))]
+    frozen = [kernel for name, kernel in weights_of(second).items() if name.startswith(("conv", "norm"))]
+    assert len(trunk) > 10
+    for learnt, start in zip(trunk, frozen, strict=True):
+        np.testing.assert_allclose(learnt, start, atol=1e-6, err_msg="only the head has learnt")
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving with NumPy 2
 def test_weights_of_an_artefact_are_taken_whole_and_of_another_network_not_at_all(hands, tensorflow):
-    from trainer import config, initial, resolve
+    from trainer import config, resolve
     from trainer.imaging import Imaging
     from trainer.model import build
 

@@ -73,7 +73,7 @@ PROBLEM = Problem(
     labels=("genuine", "forged"),
     min_labels=1,
     defaults={
-        "epochs": 100,
+        "epochs": 150,
         "batch_size": 128,
         "learning_rate": 0.003,
         "warmup": 0.05,
