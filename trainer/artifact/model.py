@@ -72,10 +72,6 @@ class Model:
         """``float32 [D]`` of one canonical image."""
         return self.engine(canonical.image[None])[0]
 
-    def vector_of(self, data: bytes) -> np.ndarray:
-        """``float32 [D]`` of one image file. Raises ``ImageError``."""
-        return self.vector(self.see(data))
-
     def look(self, data: bytes) -> Look:
         """One image file to everything that a decision needs. Raises ``ImageError``."""
         canonical = self.see(data)

@@ -1,8 +1,8 @@
 """``Verify``: is a questioned vector by the hand of the references? Fusion, normalisation, calibration, thresholds.
 
 In words for auditors: how much less like the references is this signature than they are like each other? With few
-references a usual value stands in for that. One threshold then serves every number of references. NumPy only; knows no
-images and no HTTP. Next: ``trainer/calibrate.py`` finds the numbers, docs/verification.md says how good they are.
+references a usual value stands in for that. One threshold for each number of references then serves all people. NumPy
+only; knows no images and no HTTP. Next: ``trainer/calibrate.py`` finds the numbers.
 """
 
 import dataclasses
