@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -111,13 +112,9 @@ def serving(*arguments: str, **environment: str):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "predictor", "--port", str(port), *arguments]
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - not a pipe: a full one would stop the server
     process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        command, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT
     )
     address = f"http://127.0.0.1:{port}"
     _PROCESSES[address] = process
@@ -128,6 +125,9 @@ def serving(*arguments: str, **environment: str):
         yield address
     finally:
         process.terminate()
-        output, _ = process.communicate(timeout=30)
+        process.wait(timeout=30)
+        with log:
+            log.seek(0)
+            output = log.read()
         print(output, end="")  # what the server logged, for tests that read it
         assert process.returncode == 0, output
