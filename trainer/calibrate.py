@@ -45,12 +45,21 @@ def watch(vectors: np.ndarray, targets) -> dict[str, float]:
             "give a larger --validation-fraction"
         )
     found = compare(vectors, truth, min(5, int(most) - 1), _uncalibrated("both", vectors, truth).evidence, draws=3)
-    rates = {
+    equal = {f"val_{name}": rate for name, rate in _equal(found).items()}
+    return {"val_eer": next(iter(equal.values())), **equal}
+
+
+def rates(decision: Verify, vectors: np.ndarray, targets) -> dict[str, float]:
+    """Equal error rates with up to 10 references, in percent: ``eer_skilled``, ``eer_random``, as far as measurable."""
+    return _equal(compare(vectors, of_targets(targets), min(10, decision.most), decision.evidence))
+
+
+def _equal(found: Comparisons) -> dict[str, float]:
+    return {
         name: errors(part.score, part.kind == GENUINE).equal()
-        for name, kind in (("val_eer_skilled", SKILLED), ("val_eer_random", RANDOM))
+        for name, kind in (("eer_skilled", SKILLED), ("eer_random", RANDOM))
         if (part := found.against(kind)).has(kind)
     }
-    return {"val_eer": next(iter(rates.values())), **rates}
 
 
 def _uncalibrated(fusion: str, vectors: np.ndarray, truth: Truth) -> Verify:

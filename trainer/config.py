@@ -15,6 +15,7 @@ from typing import Any
 import tomli_w
 
 from trainer import plugins, storage
+from trainer.artifact import manifest
 from trainer.flags import BadSetting, Parser, between, given, one_of, option, parsed
 from trainer.imaging import INKS
 
@@ -97,6 +98,11 @@ class Model:
     )
     preset: str = option(
         "", "weights a ResNet starts from: a Keras Hub folder, or a name such as resnet_18_imagenet", metavar="PRESET"
+    )
+    serve: str = option(
+        manifest.PRECISIONS[0],
+        f"precision of the twin that answers: {' or '.join(manifest.PRECISIONS)}; int8 only where it errs as little",
+        one_of(*manifest.PRECISIONS),
     )
     gate: str = option(
         "", "artefact of signature_vs_text that is asked first and goes into the artefact; see docs/verification.md",

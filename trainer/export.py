@@ -25,14 +25,18 @@ from trainer import plugins, samples
 from trainer.artifact import golden, manifest
 from trainer.artifact.decision import Decision
 from trainer.artifact.engine import Engine, load
-from trainer.artifact.model import GATE, REFERENCE_TOLERANCE
+from trainer.artifact.manifest import PRECISIONS
+from trainer.artifact.model import GATE
 from trainer.errors import UserError
 from trainer.imaging import Imaging, Quality, canonicalise
 from trainer.quiet import native_stderr_closed
 
 GOLDEN = [(writer, kind) for writer in (1, 2, 3) for kind in samples.KINDS]
 GOLDEN_SEED = 2**40  # beyond every --seed, so that golden people are in no training data
-INT8_TOLERANCE = 0.1  # of a probability or an embedding's component: weights of 8 bits move answers a little
+FILES = {"float32": "model.tflite", "int8": "model.int8.tflite"}
+# From the SavedModel, in a probability or an embedding's component: weights of 8 bits move answers a little.
+TOLERANCE = {"float32": 1e-4, "int8": 0.1}
+WORSE = 0.3  # points by which a twin of fewer bits may err more
 VERSIONS = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "opencv-python-headless")
 
 
@@ -48,20 +52,22 @@ def export(
     imaging: Imaging,
     training: dict[str, Any],
     folder: Path,
-    decide: Callable[[Engine], Decision],
+    decide: Callable[[Engine], tuple[Decision, dict[str, float]]],
+    precision: str = PRECISIONS[0],
     gate: Path | None = None,
-) -> None:
-    """Write a complete artefact, without metrics, into ``folder`` (made anew).
+) -> manifest.Manifest:
+    """Write a complete artefact, without metrics, into ``folder`` (made anew); returns its manifest.
 
-    ``decide`` makes the decision with the exported model itself; ``gate`` is an artefact that says whether an image is
-    a signature at all. Raises ``ExportFailed``.
+    ``decide`` makes the decision with an exported model itself, and its error rates in percent, both on validation
+    data; ``precision`` is the twin that is to answer, if it is usable; ``gate`` is an artefact that says whether an
+    image is a signature at all. Raises ``ExportFailed``.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with _quiet():
         model.export(folder, format="tf_saved_model", verbose=False)
-        for file, compressed in (("model.tflite", False), ("model.int8.tflite", True)):
-            (folder / file).write_bytes(_twin(folder, compressed))
+        for name, file in FILES.items():
+            (folder / file).write_bytes(_twin(folder, compressed=name == "int8"))
     plugin = plugins.load("problems", problem)
     described = manifest.Manifest(
         problem=problem,
@@ -73,8 +79,8 @@ def export(
         imaging_fingerprint=imaging.fingerprint(),
         quality=dataclasses.asdict(Quality()),
         decision={},
-        twins={"float32": {"file": "model.tflite"}, "int8": {"file": "model.int8.tflite"}},
-        precision="float32",
+        twins={name: {"file": file} for name, file in FILES.items()},
+        precision=PRECISIONS[0],
         training={**training, "parameters": model.count_params()},
         metrics={},
         versions=_versions(),
@@ -82,12 +88,16 @@ def export(
         gate=GATE if gate else "",
     )
     images = _golden_images()
-    described = dataclasses.replace(described, twins=_compare(described, folder, images, imaging))
-    engine = load(described, folder)()
-    golden.write(folder, images, imaging, engine)
+    engines = {name: load(dataclasses.replace(described, precision=name), folder)() for name in FILES}
+    canonical = np.stack([canonicalise(data, imaging).image for data in images.values()])
+    difference = _differences(engines, load(described, folder, "tensorflow")()(canonical), canonical)
+    twins = {name: {**described.twins[name], **difference[name], **of} for name, of in _judged(engines, decide).items()}
+    golden.write(folder, images, imaging, engines)
     if gate:
         shutil.copytree(gate, folder / GATE)
-    manifest.write(dataclasses.replace(described, decision=decide(engine).describe()), folder)
+    described = dataclasses.replace(described, twins=twins)
+    chosen = precision if twins[precision]["usable"] else PRECISIONS[0]
+    return manifest.write(manifest.answering(described, chosen), folder)
 
 
 def publish(partial: Path, metrics: dict[str, Any], folder: Path) -> None:
@@ -110,20 +120,33 @@ def _twin(saved_model: Path, compressed: bool) -> bytes:
     return converter.convert()
 
 
-def _compare(described, folder, images, imaging) -> dict[str, dict[str, Any]]:
+def _differences(
+    engines: dict[str, Engine], reference: np.ndarray, canonical: np.ndarray
+) -> dict[str, dict[str, float]]:
     """Largest difference of each twin from TensorFlow over the golden images, with the tolerance it is held to."""
-    canonical = np.stack([canonicalise(data, imaging).image for data in images.values()])
-    reference = load(described, folder, "tensorflow")()(canonical)
     compared = {}
-    for precision, tolerance in (("float32", REFERENCE_TOLERANCE), ("int8", INT8_TOLERANCE)):
-        twin = load(dataclasses.replace(described, precision=precision), folder)()
-        difference = float(np.max(np.abs(twin(canonical) - reference)))
+    for name, engine in engines.items():
+        difference, tolerance = float(np.max(np.abs(engine(canonical) - reference))), TOLERANCE[name]
         if not difference <= tolerance:
             raise ExportFailed(
-                f"the {precision} twin is up to {difference:.2g} away from the SavedModel; {tolerance:.2g} is accepted"
+                f"the {name} twin is up to {difference:.2g} away from the SavedModel; {tolerance:.2g} is accepted"
             )
-        compared[precision] = {**described.twins[precision], "difference": difference, "tolerance": tolerance}
+        compared[name] = {"difference": difference, "tolerance": tolerance}
     return compared
+
+
+def _judged(engines: dict[str, Engine], decide) -> dict[str, dict[str, Any]]:
+    """Decision and errors of each twin on validation data, and whether it errs as little as the first."""
+    found = {name: decide(engine) for name, engine in engines.items()}
+    least = found[PRECISIONS[0]][1]
+    return {
+        name: {
+            "errors": errors,
+            "usable": all(rate <= least[kind] + WORSE for kind, rate in errors.items()),
+            "decision": decision.describe(),
+        }
+        for name, (decision, errors) in found.items()
+    }
 
 
 def _golden_images() -> dict[str, bytes]:

@@ -129,10 +129,15 @@ def _export(
     labels = prepared.records.labels
 
     def decide(engine):
-        return problem.decide(labels, *dataset.answers(engine, prepared.records, "validation", prepared.canvas))
+        vectors, targets = dataset.answers(engine, prepared.records, "validation", prepared.canvas)
+        decision = problem.decide(labels, vectors, targets)
+        return decision, problem.errors(decision, vectors, targets)
 
     chosen = wanted.model
-    export.export(fitted.model, chosen.problem, chosen.backbone, labels, prepared.imaging, facts, folder, decide, gate)
+    about = (chosen.problem, chosen.backbone, labels, prepared.imaging, facts)
+    written = export.export(fitted.model, *about, folder, decide, chosen.serve, gate)
+    if written.precision != chosen.serve:
+        print(f"answers with {written.precision}: {chosen.serve} errs more on the validation part, see the manifest")
 
 
 def _gate(given: str) -> Path | None:

@@ -95,7 +95,7 @@ def _untrained(folder: Path) -> Path:
     )
     built = mirrored(build(chosen, imaging, problem.labels))  # as ``finish`` would
     partial = folder.with_name("partial")
-    export(built, "same_writer", chosen.backbone, problem.labels, imaging, {}, partial, lambda engine: made)
+    export(built, "same_writer", chosen.backbone, problem.labels, imaging, {}, partial, lambda engine: (made, {}))
     publish(partial, {}, folder)
     return folder
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import config, model, plugins, report, resolve, samples
+from trainer import config, model, plugins, report, resolve, samples, twin
 from trainer.artifact import decision
 from trainer.artifact.manifest import read
 from trainer.artifact.model import Model
@@ -117,8 +117,8 @@ def test_every_loss_is_one_finite_number_an_image_and_can_be_learnt_from(tensorf
 @pytest.mark.parametrize("pair", EXPORTED, ids="-".join)
 def test_export_answers_alike_in_all_its_forms_and_survives_a_round_trip(pair, images, tmp_path):
     built, labels = build(*pair), labels_of(pair[0])
-    made = _decision(pair[0], labels)
-    export(built, *pair, labels, IMAGING, {"run": "contract"}, tmp_path / "partial", lambda engine: made)
+    made, errors = _decision(pair[0], labels)
+    export(built, *pair, labels, IMAGING, {"run": "contract"}, tmp_path / "partial", lambda engine: (made, errors))
     publish(tmp_path / "partial", {"accuracy": 50.0}, tmp_path / "model")
     litert, reference = Model(tmp_path / "model"), Model(tmp_path / "model", engine="tensorflow")
     expected = built(images, training=False)
@@ -129,17 +129,38 @@ def test_export_answers_alike_in_all_its_forms_and_survives_a_round_trip(pair, i
     assert described.metrics == {"accuracy": 50.0}
     assert described.vector_size == built.output_shape[-1]
     assert described.twins["float32"]["difference"] <= 1e-4
+    assert described.twins["int8"]["usable"], "its errors are the same here"
     assert litert.decision == made
     assert not (tmp_path / "partial").exists()
+    twin.copy(tmp_path / "model", "int8", tmp_path / "small")
+    _keeps_the_engines_contract(litert, expected, images, 1e-4)
+    _keeps_the_engines_contract(reference, expected, images, 1e-4)
+    _keeps_the_engines_contract(Model(tmp_path / "small"), expected, images, described.twins["int8"]["tolerance"])
+
+
+def _keeps_the_engines_contract(model, expected, images, tolerance):
+    """What every engine promises, whatever computes: the same vectors for a batch, one by one, and on more cores."""
+    found = model.engine(images)
+    assert (found.dtype, found.shape) == (np.float32, expected.shape)
+    np.testing.assert_allclose(found, expected, atol=tolerance)
+    one_by_one = np.concatenate([model.engine(image[None]) for image in images])
+    np.testing.assert_allclose(one_by_one, found, atol=1e-5)
+    np.testing.assert_allclose(model._make_engine(2)(images), found, atol=1e-5)
+    with pytest.raises(ValueError, match="uint8"):
+        model.engine(images.astype(np.float32))
+    with pytest.raises(ValueError, match="takes uint8"):
+        model.engine(images[:, :-1])
 
 
 def _decision(name, labels):
-    """A decision from vectors without sense."""
+    """A decision from vectors without sense, and its errors."""
     rng = np.random.default_rng(1)
     vectors = rng.normal(size=(60, 256)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     targets = {"label": np.arange(60) % 2, "writer": np.arange(60) // 10, "source": np.zeros(60)}
-    return plugins.load("problems", name).decide(labels, vectors, targets)
+    problem = plugins.load("problems", name)
+    decision = problem.decide(labels, vectors, targets)
+    return decision, problem.errors(decision, vectors if decision.compares else vectors[:, : len(labels)], targets)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -148,14 +169,14 @@ def test_a_problem_is_completely_described(name):
     assert problem.question.endswith("?")
     assert problem.backbone in BACKBONES
     assert problem.generated.layout in plugins.names("corpora")
-    described = json.loads(json.dumps(_decision(name, labels_of(name)).describe()))
+    described = json.loads(json.dumps(_decision(name, labels_of(name))[0].describe()))
     assert decision.from_manifest(described).describe() == described
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_what_a_problem_answers_can_be_measured_told_and_tabled(name, images, tmp_path):
     problem, labels = plugins.load("problems", name), labels_of(name)
-    made = _decision(name, labels)
+    made, _ = _decision(name, labels)
     rng = np.random.default_rng(2)
     vectors = np.abs(rng.normal(size=(60, 256 if made.compares else len(labels)))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, ord=2 if made.compares else 1, axis=1, keepdims=True)

@@ -13,11 +13,12 @@ from trainer.artifact.manifest import BadArtifact, Manifest
 from trainer.quiet import native_stderr_closed
 
 Engine = Callable[[np.ndarray], np.ndarray]
+Maker = Callable[..., Engine]  # of an engine that computes with so many ``threads``, one unless said
 KINDS = ("litert", "tensorflow")
 
 
-def load(manifest: Manifest, folder: Path, kind: str = "litert") -> Callable[[], Engine]:
-    """Read an artefact's model once; each call of the result makes an engine for one more thread.
+def load(manifest: Manifest, folder: Path, kind: str = "litert") -> Maker:
+    """Read an artefact's model once; each call of the result makes one more engine, for as many threads as it is given.
 
     Nothing is read from the folder afterwards, so the weights cannot change under a running server. Raises
     ``BadArtifact`` when the file is no such model.
@@ -28,19 +29,19 @@ def load(manifest: Manifest, folder: Path, kind: str = "litert") -> Callable[[],
         if twin is None:
             raise BadArtifact(f"the artefact answers with precision {manifest.precision!r} but has no such twin")
         name, content = twin["file"], (folder / twin["file"]).read_bytes()
-        return lambda: _litert(name, content, shape, manifest.vector_size)
+        return lambda threads=1: _litert(name, content, shape, manifest.vector_size, threads)
     if kind == "tensorflow":
         engine = _tensorflow(folder, shape)
-        return lambda: engine
+        return lambda threads=1: engine
     raise ValueError(f"no engine is called {kind!r}; there is: {', '.join(KINDS)}")
 
 
-def _litert(name: str, content: bytes, shape: tuple[int, int, int], vector_size: int) -> Engine:
+def _litert(name: str, content: bytes, shape: tuple[int, int, int], vector_size: int, threads: int) -> Engine:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
         with native_stderr_closed():  # says which delegate it made, in a line that Vertex would show as an error
-            interpreter = Interpreter(model_content=content, num_threads=1)
+            interpreter = Interpreter(model_content=content, num_threads=threads)
             taken = interpreter.get_input_details()[0]
             interpreter.resize_tensor_input(taken["index"], (1, *shape), strict=True)
             interpreter.allocate_tensors()

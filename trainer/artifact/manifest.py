@@ -14,7 +14,8 @@ from typing import Any
 from trainer.errors import UserError
 
 FILE = "manifest.json"
-FORMAT = "countersign/1"
+FORMAT = "countersign/2"
+PRECISIONS = ("float32", "int8")  # of the weights of a LiteRT twin
 
 
 class BadArtifact(UserError):
@@ -26,8 +27,10 @@ class Manifest:
     """An artefact's description; every field is JSON.
 
     ``imaging`` are the parameters of ``trainer.imaging.Imaging``, ``quality`` the limits of its warnings, ``decision``
-    those of one of ``trainer.artifact.decision``, ``twins`` the LiteRT files by precision with their measured
-    difference from the SavedModel, ``precision`` the twin that answers, ``gate`` the folder of an artefact that says
+    those of one of ``trainer.artifact.decision``, ``precision`` the twin that answers, ``twins`` the LiteRT files by
+    precision, each with its measured ``difference`` from the SavedModel and the ``tolerance`` for that, its ``errors``
+    on the validation part in percent, whether it is ``usable``: errs as little as the first, and the ``decision`` that
+    was found with it. ``gate`` is the folder of an artefact that says
     whether an image is a signature at all (or empty), ``files`` sha256 and size of every other file.
     """
 
@@ -88,6 +91,23 @@ def _check_types(described: Manifest, path: Path) -> None:
         kind: Any = typing.get_origin(field.type) or field.type
         if type(value) is not kind:
             raise BadArtifact(f"{str(path)!r}: {field.name!r} is {type(value).__name__}, it has to be {kind.__name__}")
+
+
+def answering(manifest: Manifest, precision: str) -> Manifest:
+    """The same artefact, answering with another of its twins. Raises ``BadArtifact`` when that is not usable."""
+    twin = manifest.twins.get(precision)
+    if twin is None:
+        raise BadArtifact(f"the artefact has no twin of precision {precision!r}; it has {', '.join(manifest.twins)}")
+    if not twin["usable"]:
+        before, after = manifest.twins[PRECISIONS[0]]["errors"], twin["errors"]
+        worse = ", ".join(f"{name} {before[name]:.2f} to {after[name]:.2f} %" for name in after)
+        raise BadArtifact(f"the {precision} twin is not usable, it errs more on validation images: {worse}")
+    return dataclasses.replace(manifest, precision=precision, decision=twin["decision"])
+
+
+def identity(folder: Path) -> str:
+    """Which artefact this is: 64 hex digits, the sha256 of its manifest, which records that of every other file."""
+    return _sha256(folder / FILE)
 
 
 def verify(manifest: Manifest, folder: Path) -> None:

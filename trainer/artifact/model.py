@@ -6,6 +6,7 @@ The one way from an image file to an answer; ``trainer.evaluate``, the server an
 
 import dataclasses
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,6 @@ from trainer.artifact.decision import BadQuestion, Parameters
 from trainer.artifact.engine import Engine, load
 from trainer.imaging import Canonical, Imaging, Limits, Quality, canonicalise
 
-GOLDEN_TOLERANCE = 1e-4  # float32 twin against itself on another CPU
-REFERENCE_TOLERANCE = 1e-4  # TensorFlow against the float32 twin
 GATE = "gate"  # folder of the artefact that says whether an image is a signature at all
 NO_SIGNATURE = ("blank", "too_much_ink")  # warnings that mean as much: a dot of dirt, a photograph
 
@@ -28,12 +27,13 @@ class Look:
     """What was seen of one image.
 
     ``vector`` is ``float32 [D]``; ``no_signature`` says why it is none (``code``, ``value``, and the ``limit`` of the
-    quality check), for models that compare signatures: then the vector is zeros.
+    quality check), for models that compare signatures: then the vector is zeros. ``seconds`` is what its stages took.
     """
 
     canonical: Canonical
     vector: np.ndarray
     no_signature: dict[str, Any] | None
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def warnings(self) -> list[dict[str, Any]]:
@@ -42,12 +42,16 @@ class Look:
 
 
 class Model:
-    """An opened artefact. Threads may share it: each gets an engine of its own over the same weights."""
+    """An opened artefact. Threads may share it: each gets an engine of its own over the same weights.
 
-    def __init__(self, folder: Path, engine: str = "litert", limits: Limits = Limits()):
+    One more engine, of ``cores`` threads, is for whoever is ``alone``: one image at a time on an idle machine.
+    """
+
+    def __init__(self, folder: Path, engine: str = "litert", limits: Limits = Limits(), cores: int = 1):
         """Raises ``BadArtifact`` when the folder is not a complete artefact."""
         self.folder = folder
         self.manifest = manifest.read(folder)
+        self.identity = manifest.identity(folder)
         manifest.verify(self.manifest, folder)
         self.imaging = _imaging(self.manifest)
         self.quality = _quality(self.manifest)
@@ -55,6 +59,7 @@ class Model:
         self.limits = limits
         self._make_engine = load(self.manifest, folder, engine)
         self._local = threading.local()
+        self._wide = (threading.Lock(), self._make_engine(cores)) if cores > 1 else None
         self._gate = Model(folder / self.manifest.gate, engine, limits) if self.manifest.gate else None
 
     def see(self, data: bytes) -> Canonical:
@@ -68,16 +73,26 @@ class Model:
             self._local.engine = self._make_engine()
         return self._local.engine
 
-    def vector(self, canonical: Canonical) -> np.ndarray:
-        """``float32 [D]`` of one canonical image."""
-        return self.engine(canonical.image[None])[0]
+    def vector(self, canonical: Canonical, alone: bool = False) -> np.ndarray:
+        """``float32 [D]`` of one canonical image; ``alone`` on the machine, it is computed on all cores."""
+        images = canonical.image[None]
+        if alone and self._wide and self._wide[0].acquire(blocking=False):
+            try:
+                return self._wide[1](images)[0]
+            finally:
+                self._wide[0].release()
+        return self.engine(images)[0]
 
-    def look(self, data: bytes) -> Look:
+    def look(self, data: bytes, alone: bool = False) -> Look:
         """One image file to everything that a decision needs. Raises ``ImageError``."""
+        began = time.perf_counter()
         canonical = self.see(data)
+        seen = time.perf_counter()
         no_signature = self._no_signature(data, canonical)
-        vector = np.zeros(self.manifest.vector_size, np.float32) if no_signature else self.vector(canonical)
-        return Look(canonical, vector, no_signature)
+        nothing = np.zeros(self.manifest.vector_size, np.float32)
+        vector = nothing if no_signature else self.vector(canonical, alone)
+        seconds = {"image": seen - began, "engine": time.perf_counter() - seen}
+        return Look(canonical, vector, no_signature, seconds)
 
     def decide(
         self, look: Look, references: Sequence["Look | np.ndarray"] = (), parameters: Parameters = Parameters()
@@ -125,7 +140,7 @@ class Model:
     def prove(self) -> int:
         """Replay the golden answers; returns how many. Raises ``GoldenMismatch``."""
         proven = self._gate.prove() if self._gate else 0
-        return proven + golden.replay(self.folder, self.imaging, self.engine, GOLDEN_TOLERANCE)
+        return proven + golden.replay(self.folder, self.imaging, self.engine, self.manifest.precision)
 
     def _no_signature(self, data: bytes, canonical: Canonical) -> dict[str, Any] | None:
         """Why an image is no signature, if it is none; only models that compare ask."""

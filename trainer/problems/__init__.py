@@ -36,10 +36,11 @@ class Problem:
     (targets, vectors) to ``float32 [N]``, targets being a dict of ``label`` and ``writer``, each ``int32 [N]``.
     ``accuracy`` likewise to the number that is shown beside it. ``watch`` maps the vectors and targets of the whole
     validation part (NumPy) to numbers of an epoch's row, of which ``watched`` is to be low. ``decide`` makes the
-    manifest's decision from the labels and the exported model's vectors and targets of the validation part. ``judge``
-    measures, tells and draws what came of it. ``finish`` makes the model that is exported of the trained one, its
-    vectors of the training part and the backbone; without it the two are the same. ``check`` raises ``UserError`` for
-    a test part that could not be measured.
+    manifest's decision from the labels and the exported model's vectors and targets of the validation part, and
+    ``errors`` its error rates there in percent: a twin of fewer bits may not add to them. ``judge`` measures, tells and
+    draws what came of it. ``finish`` makes the model that is exported of the trained one, its vectors of the training
+    part and the backbone; without it the two are the same. ``check`` raises ``UserError`` for a test part that could
+    not be measured.
     """
 
     question: str
@@ -53,6 +54,7 @@ class Problem:
     watch: Callable[[np.ndarray, Targets], dict[str, float]]
     watched: str
     decide: Callable[[tuple[str, ...], np.ndarray, Targets], Any]
+    errors: Callable[[Any, np.ndarray, Targets], dict[str, float]]
     judge: Judge
     defaults: Mapping[str, Any]  # of the settings that are left to the problem
     labels: tuple[str, ...] | None = None  # the only ones it learns from, in this order; None for any

@@ -23,6 +23,11 @@ def watch(vectors: np.ndarray, targets) -> dict[str, float]:
     return {name: float(np.mean(of(targets, vectors))) for name, of in both.items()}
 
 
+def errors(decision: Classify, vectors: np.ndarray, targets) -> dict[str, float]:
+    """The share of wrong answers, in percent."""
+    return {"error": 100 * float(np.mean(decision.choose(vectors) != targets["label"]))}
+
+
 def classification_problem(**own) -> Problem:
     """A problem that answers with class probabilities; ``own`` is what remains to be said."""
     return Problem(
@@ -32,6 +37,7 @@ def classification_problem(**own) -> Problem:
         watch=watch,
         watched="val_loss",
         decide=lambda labels, vectors, targets: Classify.even(labels),
+        errors=errors,
         judge=judge.CLASSIFICATION,
         defaults={
             "epochs": 15,

@@ -67,6 +67,7 @@ PROBLEM = Problem(
     watch=calibrate.watch,
     watched="val_eer",
     decide=calibrate.verify,
+    errors=calibrate.rates,
     finish=finish,
     check=verification.check,
     judge=judge_verification.VERIFICATION,
