@@ -1,4 +1,7 @@
-"""``python docs/pictures.py MODEL``: make the pictures of the documentation, from generated images only."""
+"""``python docs/pictures.py MODEL VERIFIER``: make the pictures of the documentation, from generated images only.
+
+MODEL tells signatures from text (``make demo`` leaves one), VERIFIER compares hands.
+"""
 
 import sys
 from io import BytesIO
@@ -10,17 +13,20 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from trainer import samples
+from trainer.artifact import explain
 from trainer.artifact.model import Model
 
 HERE = Path(__file__).parent
 SEED = 31  # people the demo's model has never seen
 SHOWN = [(3, "genuine"), (5, "text"), (6, "genuine"), (9, "text"), (8, "genuine"), (12, "text")]
+REFERENCES, COMPARED = 5, [(3, "genuine"), (3, "forged"), (6, "genuine"), (6, "forged")]
 
 
-def main(model: Model) -> None:
-    """Write ``answers.png`` and ``samples.png``."""
+def main(model: Model, verifier: Model) -> None:
+    """Write ``answers.png``, ``samples.png`` and ``hands.png``."""
     _answers(model).savefig(HERE / "answers.png")
     _samples().savefig(HERE / "samples.png")
+    _hands(verifier).savefig(HERE / "hands.png")
 
 
 def _answers(model: Model) -> Figure:
@@ -51,6 +57,25 @@ def _samples() -> Figure:
     return figure
 
 
+def _hands(verifier: Model) -> Figure:
+    """Each column a question: the nearest of the references, the questioned signature, and what speaks against it."""
+    figure = _figure(12, 4.8)
+    rows = 3
+    for column, (writer, kind) in enumerate(COMPARED):
+        references = [samples.image(SEED, writer, "genuine", number)[0] for number in range(REFERENCES)]
+        questioned = samples.image(SEED, writer, kind, REFERENCES)[0]
+        look, known = verifier.look(questioned), [verifier.look(reference) for reference in references]
+        answer = verifier.decide(look, known)
+        found = explain.against_nearest(verifier.engine, look, known)
+        for row, data in enumerate((references[found.reference], questioned, explain.overlay(found))):
+            axes = figure.add_subplot(rows, len(COMPARED), row * len(COMPARED) + column + 1)
+            _show(axes, Image.open(BytesIO(data)))
+            if column == 0:
+                axes.set_ylabel(("reference", "questioned", "what speaks")[row])
+        axes.set_xlabel(f"{kind}: {answer['decision']}  {answer['score']:.0%}")
+    return figure
+
+
 def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=80, layout="constrained")
     FigureCanvasAgg(figure)
@@ -63,4 +88,4 @@ def _show(axes, picture) -> None:
 
 
 if __name__ == "__main__":
-    main(Model(Path(sys.argv[1])))
+    main(*(Model(Path(folder)) for folder in sys.argv[1:3]))
