@@ -1,0 +1,185 @@
+"""What only developers do (``ENV_MODE=dev``): train from the page and serve what comes out; the interactive docs.
+
+``trainer.task`` runs as a process of its own, so this one never loads TensorFlow. Knows no model.
+"""
+
+import asyncio
+import collections
+import contextlib
+import importlib.util
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from predictor.errors import BadRequest, OtherSite, Running, TooLarge, UnsupportedMediaType
+from predictor.failures import answered
+from predictor.service import CANNOT_SERVE, Service
+
+SETTING = re.compile(r"[a-z][a-z_]{0,40}")
+EPOCH = re.compile(r"epoch (\d+)/(\d+)")
+LINES = 200  # of the trainer's output, kept for who looks later
+RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs")) / "page"
+LONGEST = 10_000  # bytes of a request
+
+
+class Training:
+    """At most one ``trainer.task`` at a time, and what it has said."""
+
+    def __init__(self, service: Service):
+        self._service = service
+        self._process: asyncio.subprocess.Process | None = None
+        self._following: asyncio.Task | None = None
+        self._changed = asyncio.Event()
+        self._said: collections.deque[str] = collections.deque(maxlen=LINES)
+        self._closed = False
+        self.state: dict[str, Any] = {"state": "idle", "problems": _problems()}
+
+    async def start(self, settings: dict[str, Any]) -> None:
+        """Begin with these settings of ``trainer.task``. Raises ``Running``."""
+        if self.state["state"] == "running":
+            raise Running("a training is running already; cancel it first")
+        job = RUNS / time.strftime("%Y%m%d-%H%M%S")
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if value not in ("", None)]
+        self._said.clear()
+        self._tell(state="running", settings=settings, job_dir=str(job), epoch=0, epochs=0, began=time.time())
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "trainer.task", f"--job-dir={job}", *flags,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        self._following = asyncio.create_task(self._follow(self._process, job))
+
+    async def cancel(self) -> None:
+        """Ask the trainer to stop; it keeps its checkpoint. Returns when it has."""
+        if self._process and self._process.returncode is None:
+            self._tell(state="cancelling")
+            self._process.send_signal(signal.SIGTERM)
+        if self._following:
+            await self._following
+
+    async def close(self) -> None:
+        """The server stops: streams end, and what was begun here does not go on by itself."""
+        self._closed = True
+        self._tell()
+        await self.cancel()
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Server-sent events: the state as it is now, then at every change."""
+        while not self._closed:
+            changed = self._changed
+            yield b"data: " + orjson.dumps(self.now()) + b"\n\n"
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(changed.wait(), 15)  # a sign of life for proxies
+
+    def now(self) -> dict[str, Any]:
+        """The state and the last lines."""
+        return {**self.state, "lines": list(self._said)}
+
+    async def _follow(self, process: asyncio.subprocess.Process, job: Path) -> None:
+        if process.stdout:
+            async for line in process.stdout:
+                self._said.append(line.decode(errors="replace").rstrip())
+                found = EPOCH.search(self._said[-1])
+                self._tell(**({"epoch": int(found[1]), "epochs": int(found[2])} if found else {}))
+        failed = await process.wait()
+        if self.state["state"] == "cancelling":
+            self._tell(state="cancelled")
+        elif failed:
+            self._tell(state="failed", status=failed)
+        else:
+            await self._serve(job)
+
+    async def _serve(self, job: Path) -> None:
+        try:
+            loaded = await asyncio.to_thread(self._service.load, str(job / "model"))
+            self._tell(state="done", version=loaded["version"])
+        except CANNOT_SERVE as error:
+            self._said.append(str(error))
+            self._tell(state="failed")
+
+    def _tell(self, **changes: Any) -> None:
+        self.state = {**self.state, **changes}
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def routes(training: Training) -> list[BaseRoute]:
+    """``/train`` and ``/docs``."""
+
+    async def train(request: Request) -> Response:
+        if request.method == "GET":
+            if "text/event-stream" in request.headers.get("accept", ""):
+                return StreamingResponse(training.events(), media_type="text/event-stream")
+            return answered(orjson.dumps(training.now()))
+        _check_site(request)
+        if request.method == "DELETE":
+            await training.cancel()
+            return answered(orjson.dumps(training.now()))
+        await training.start(await _settings(request))
+        return answered(orjson.dumps(training.now()), 202)
+
+    return [Route("/train", train, methods=["GET", "POST", "DELETE"]), *_docs()]
+
+
+def _check_site(request: Request) -> None:
+    """Any page that a developer visits may send requests here; only this server's own may train."""
+    origin = request.headers.get("origin")
+    if origin and origin.split("://")[-1] != request.headers.get("host"):
+        raise OtherSite("asked by another site's page")
+
+
+async def _settings(request: Request) -> dict[str, Any]:
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise UnsupportedMediaType("the Content-Type has to be application/json")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST:
+            raise TooLarge(f"the request has more than the accepted {LONGEST:,} bytes")
+    try:
+        settings = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadRequest("the body is not JSON") from None
+    if not isinstance(settings, dict) or not all(SETTING.fullmatch(name) for name in settings):
+        raise BadRequest('the body has to be an object of settings of trainer.task, such as {"problem": "same_writer"}')
+    if "job_dir" in settings or not all(isinstance(value, str | int | float | None) for value in settings.values()):
+        raise BadRequest("settings are texts and numbers, and the page chooses job_dir itself")
+    return settings
+
+
+def _problems() -> list[str]:
+    """What can be trained: the files of ``trainer/problems``, where the trainer is installed."""
+    try:
+        found = importlib.util.find_spec("trainer.problems")
+    except ModuleNotFoundError:
+        return []
+    folders = list(found.submodule_search_locations or ()) if found else []
+    return sorted(path.stem for folder in folders for path in Path(folder).glob("[a-z]*.py"))
+
+
+def _docs() -> list[BaseRoute]:
+    """Swagger UI from its package, so that it works offline; nothing where that is not installed."""
+    try:
+        from swagger_ui_bundle import swagger_ui_path
+    except ModuleNotFoundError:
+        return []
+    page = (
+        "<!doctype html><title>Countersign: API</title><link rel=stylesheet href=/docs/ui/swagger-ui.css>"
+        "<div id=ui></div><script src=/docs/ui/swagger-ui-bundle.js></script>"
+        "<script>SwaggerUIBundle({url: '/openapi.json', dom_id: '#ui'})</script>"
+    )
+
+    async def docs(_: Request) -> Response:
+        return HTMLResponse(page)
+
+    return [Route("/docs", docs), Mount("/docs/ui", StaticFiles(directory=swagger_ui_path))]
