@@ -6,7 +6,7 @@ PORT ?= 8080
 DEMO := runs/demo
 DEMO_FLAGS ?=
 
-.PHONY: demo test serve bench bench-verification lint lock clean
+.PHONY: demo test test-image serve bench bench-serving bench-verification lint lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answer a JSON request
@@ -23,6 +23,9 @@ demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answe
 
 test: $(VENV)/installed-dev  ## run the tests
 	$(BIN)/python -m pytest
+
+test-image: $(VENV)/installed-dev  ## build and run the prediction container; asks registries
+	$(BIN)/python -m pytest -m image tests/test_image.py
 
 serve: $(VENV)/installed  ## serve the last trained model
 	$(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --model "$$($(BIN)/python -m trainer.run)"
