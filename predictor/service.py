@@ -1,6 +1,6 @@
 """What an answer is: encoded images -> admit, decode, ink, engine -> decision. Knows no HTTP.
 
-Holds the opened model and whether it has proven itself; ``lanes.py`` calls ``look`` and ``explain`` from its threads.
+Holds the opened model and whether it has proven itself. Next: ``answering.py``, which puts its steps on threads.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pybase64
 
 from predictor import wire
 from predictor.errors import BadInstance, BadRequest, NotReady
@@ -18,8 +19,11 @@ from predictor.settings import Settings
 from trainer import storage
 from trainer.artifact import explain
 from trainer.artifact.decision import BadQuestion, Parameters
+from trainer.artifact.manifest import BadArtifact
 from trainer.artifact.model import Look, Model
-from trainer.imaging import ImageError, Limits
+from trainer.imaging import ImageError, Limits, as_png
+
+CANNOT_SERVE = (BadArtifact, storage.StorageError)  # whose messages say it all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Question:
     look: Look
     references: list[Look | np.ndarray]
     parameters: Parameters
+    return_ink: bool = False
 
 
 class Service:
@@ -49,16 +54,18 @@ class Service:
         self._closing = False
         self._began = time.monotonic()
 
-    def load(self) -> dict[str, Any]:
-        """Fetch, check and open the artefact and reproduce its golden answers; returns what was loaded.
+    def load(self, source: str = "") -> dict[str, Any]:
+        """Fetch, check and open an artefact and reproduce its golden answers; returns what was loaded.
 
-        Raises ``BadArtifact`` or ``StorageError``; the service then never becomes ready.
+        Without ``source``, the one that the settings name; another one only in development. Raises ``BadArtifact`` or
+        ``StorageError``; then the service goes on with what it had, or never becomes ready.
         """
         limits = Limits(self._settings.max_image_bytes, self._settings.max_image_pixels)
+        path = source or self._settings.model
         # A folder of its own: a second server on this machine must not change this one's model.
-        own = Path(tempfile.mkdtemp(prefix="countersign-")) / "model"
-        folder = storage.fetch(self._settings.model, own, shown=False)
-        model = Model(folder, self._settings.engine, limits)
+        own = Path(tempfile.mkdtemp(prefix="countersign-")) / "model" if storage.is_remote(path) else None
+        folder = storage.fetch(path, own, shown=False)
+        model = Model(folder, self._settings.engine, limits, self._settings.threads)
         proven = model.prove()
         self._model = model  # from here on health says yes
         seconds = round(time.monotonic() - self._began, 3)
@@ -94,6 +101,8 @@ class Service:
         """What is served, for people and probes."""
         manifest = self.opened.manifest
         return {
+            "model": f"{manifest.problem}/{manifest.backbone}",
+            "version": self.opened.identity[:12],
             "problem": manifest.problem,
             "labels": manifest.labels,
             "backbone": manifest.backbone,
@@ -102,46 +111,72 @@ class Service:
             **self.opened.facts(),
         }
 
+    def card(self) -> dict[str, Any]:
+        """All that people may want to know of what is served: also what it asks, and its published numbers."""
+        manifest = self.opened.manifest
+        return {
+            **self.describe(),
+            "question": manifest.question,
+            "compares": self.opened.decision.compares,
+            "engine": self._settings.engine,
+            "canvas": [manifest.imaging["height"], manifest.imaging["width"]],
+            "parameters": manifest.training.get("parameters"),
+            "metrics": manifest.metrics,
+            "versions": manifest.versions,
+        }
+
     @staticmethod
     def images(asked: wire.Request) -> list[Image]:
         """Every image of a request once, however often it is named."""
         found: dict[bytes, Image] = {}
         for position, instance in enumerate(asked.instances):
-            found.setdefault(instance.image, Image(instance.image, position, "the image"))
-            for number, reference in enumerate(instance.references):
-                found.setdefault(reference, Image(reference, position, f"reference {number}"))
+            if isinstance(instance, wire.Instance):
+                for image in _images_of(instance, position):
+                    found.setdefault(image.data, image)
         return list(found.values())
 
     @staticmethod
-    def questions(asked: wire.Request, looks: Mapping[bytes, Look]) -> list[Question]:
-        """The instances of a request with what was seen of their images."""
+    def question(asked: wire.Request, position: int, looks: Mapping[bytes, Look | ImageError]) -> Question:
+        """An instance with what was seen of its images. Raises its ``BadRequest`` or ``BadInstance``."""
+        instance = asked.instances[position]
+        if isinstance(instance, BadRequest):
+            raise instance
+        seen = []
+        for image in _images_of(instance, position):
+            look = looks[image.data]
+            if isinstance(look, ImageError):
+                raise BadInstance(look, position, image.called)
+            seen.append(look)
+        stored = () if instance.embeddings is None else instance.embeddings
         parameters = Parameters(asked.far, asked.return_embedding, asked.encoder)
-        return [
-            Question(
-                looks[instance.image],
-                [
-                    *(looks[reference] for reference in instance.references),
-                    *(() if instance.embeddings is None else instance.embeddings),
-                ],
-                parameters,
-            )
-            for instance in asked.instances
-        ]
+        return Question(seen[0], [*seen[1:], *stored], parameters, asked.return_ink)
 
-    def look(self, image: Image) -> Look:
+    def look(self, image: Image, alone: bool = False) -> Look:
         """One image to what a decision needs: the work of a request. Raises ``BadInstance``."""
         try:
-            return self.opened.look(image.data)
+            return self.opened.look(image.data, alone)
         except ImageError as error:
             raise BadInstance(error, image.instance, image.called) from None
 
     def decide(self, position: int, asked: Question) -> dict[str, Any]:
         """What was seen of an instance's images to its answer; takes no time. Raises ``BadRequest``."""
         try:
-            return self.opened.decide(asked.look, asked.references, asked.parameters)
+            answer = self.opened.decide(asked.look, asked.references, asked.parameters)
         except BadQuestion as error:
             raise BadRequest(f"instance {position}: {error}", position) from None
+        if asked.return_ink:
+            answer["ink"] = {"b64": pybase64.b64encode(as_png(asked.look.canonical.image)).decode()}
+        return answer
 
     def explain(self, asked: Question) -> dict[str, Any]:
         """Which regions speak against the questioned image; long work, see ``trainer.artifact.explain``."""
         return explain.describe(explain.against_nearest(self.opened.engine, asked.look, asked.references))
+
+
+def _images_of(instance: wire.Instance, position: int) -> list[Image]:
+    """The questioned image and the references, as errors call them."""
+    references = enumerate(instance.references)
+    return [
+        Image(instance.image, position, "the image"),
+        *(Image(reference, position, f"reference {number}") for number, reference in references),
+    ]

@@ -7,10 +7,11 @@ import dataclasses
 import os
 from collections.abc import Mapping
 
+from predictor.vcpus import vcpus
 from trainer.artifact import engine
 from trainer.flags import Parser, between, given, one_of, option, parsed
 
-_CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+MODES = ("prod", "dev")
 
 
 def _route(value: str) -> str:
@@ -24,7 +25,7 @@ class Settings:
     """Serving.
 
     Vertex AI sets AIP_STORAGE_URI, AIP_HTTP_PORT, AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE, Cloud Run sets PORT; a flag
-    wins over both.
+    wins over both. ENV_MODE sets the mode.
     """
 
     model: str = option("", "the artefact: a folder or a gs:// prefix", metavar="PATH")
@@ -35,13 +36,17 @@ class Settings:
     health_route: str = option("/health", "where health is asked", _route, "ROUTE")
     predict_route: str = option("/predict", "where predictions are asked", _route, "ROUTE")
     engine: str = option("litert", f"what computes: {', '.join(engine.KINDS)}", one_of(*engine.KINDS), "NAME")
-    threads: int = option(_CPUS, "images worked on at the same time; one for each vCPU is best", between(1, 256, int))
+    mode: str = option("prod", "dev adds the training card and the interactive documentation", one_of(*MODES), "NAME")
+    threads: int = option(vcpus(), "images worked on at the same time; one for each vCPU is best", between(1, 256, int))
     waiting: int = option(256, "images that may wait beyond those; more are refused at once", between(0, 100_000, int))
     deadline: float = option(30.0, "seconds a request may take, from its first byte to its answer", between(0.1, 3600))
     max_body_bytes: int = option(
         10_000_000,
         "largest request; a dedicated Vertex endpoint takes 10 MB, a shared one 1.5 MB",
         between(1000, 1_000_000_000, int),
+    )
+    max_waiting_bytes: int = option(
+        64_000_000, "bytes of requests kept at the same time; more are refused", between(1000, 100_000_000_000, int)
     )
     max_instances: int = option(256, "most images in one request", between(1, 100_000, int))
     max_image_bytes: int = option(8_000_000, "largest image file", between(1000, 1_000_000_000, int))
@@ -52,7 +57,7 @@ class Settings:
 
 VERTEX = {
     "AIP_STORAGE_URI": "model", "PORT": "port", "AIP_HTTP_PORT": "port",
-    "AIP_HEALTH_ROUTE": "health_route", "AIP_PREDICT_ROUTE": "predict_route",
+    "AIP_HEALTH_ROUTE": "health_route", "AIP_PREDICT_ROUTE": "predict_route", "ENV_MODE": "mode",
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ Knows the form of a request, not images and not HTTP. Every error names the inst
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ FORMS = '"BASE64", {"b64": "BASE64"}, {"image": {"b64": "BASE64"}} or {"image_by
 WRAPPERS = ("image", "image_bytes")
 REFERENCES, EMBEDDINGS = "references", "reference_embeddings"
 KEYS = (*WRAPPERS, "b64", REFERENCES, EMBEDDINGS, "explain")
-PARAMETERS = ("far", "return_embedding", "explain", "encoder")
+PARAMETERS = ("far", "return_embedding", "return_ink", "explain", "encoder", "on_error")
+ON_ERROR = ("fail", "row")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,16 +35,21 @@ class Instance:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A body, checked. ``parameters`` are those of every instance, by the names of the contract."""
+    """A body, checked. The other fields hold for every instance and are named as in the contract's ``parameters``.
 
-    instances: list[Instance]
+    An instance that broke the contract is its error where errors go by row; else it fails the request.
+    """
+
+    instances: list[Instance | BadRequest]
     far: float | None = None
     return_embedding: bool = False
+    return_ink: bool = False
     encoder: str | None = None
+    by_row: bool = False
 
 
-def parse(body: bytes, max_instances: int) -> Request:
-    """A request body to its questions, in order. ``max_instances`` counts references, too.
+def parse(body: bytes | bytearray, max_instances: int) -> Request:
+    """A JSON body to its questions, in order. ``max_instances`` counts references, too.
 
     Raises ``BadRequest`` or ``TooLarge``.
     """
@@ -66,13 +72,38 @@ def parse(body: bytes, max_instances: int) -> Request:
     if parameters is not None and not isinstance(parameters, dict):
         raise BadRequest(f'"parameters" is {_kind(parameters)}; it has to be an object, or absent')
     parameters = parameters or {}
+    asked = with_parameters(parameters)
+    explain = flag(parameters, "explain")
+    asked.instances.extend(_instances(instances, explain, asked.by_row))
+    return asked
+
+
+def with_parameters(parameters: dict[str, Any]) -> Request:
+    """A request without instances yet, from the contract's ``parameters``. Raises ``BadRequest``."""
     _check_names(parameters, PARAMETERS, "parameter")
-    explain = _flag(parameters, "explain")
-    questions = [_instance(instance, position, explain) for position, instance in enumerate(instances)]
-    encoder = parameters.get("encoder")
+    encoder, on_error = parameters.get("encoder"), parameters.get("on_error", ON_ERROR[0])
     if encoder is not None and not isinstance(encoder, str):
         raise BadRequest(f'"encoder" is {_kind(encoder)}; it has to be the string that came with the embeddings')
-    return Request(questions, _rate(parameters), _flag(parameters, "return_embedding"), encoder)
+    if on_error not in ON_ERROR:
+        raise BadRequest('"on_error" has to be "fail", the whole request for one bad instance, or "row", its own row')
+    return Request(
+        [],
+        _rate(parameters),
+        flag(parameters, "return_embedding"),
+        flag(parameters, "return_ink"),
+        encoder,
+        on_error == "row",
+    )
+
+
+def _instances(instances: list, explain: bool, by_row: bool) -> Iterator[Instance | BadRequest]:
+    for position, instance in enumerate(instances):
+        try:
+            yield _instance(instance, position, explain)
+        except BadRequest as error:
+            if not by_row:
+                raise
+            yield error
 
 
 def predictions(answers: list[dict[str, Any]]) -> bytes:
@@ -82,8 +113,13 @@ def predictions(answers: list[dict[str, Any]]) -> bytes:
 
 def error(code: str, message: str, instance: int | None = None, id: str | None = None) -> bytes:
     """The body of every refusal."""
+    return orjson.dumps(describe(code, message, instance, id))
+
+
+def describe(code: str, message: str, instance: int | None = None, id: str | None = None) -> dict[str, Any]:
+    """A refusal, or the row of an instance that had an error."""
     content = {"code": code, "message": message, "instance": instance, "id": id}
-    return orjson.dumps({"error": {name: value for name, value in content.items() if value is not None}})
+    return {"error": {name: value for name, value in content.items() if value is not None}}
 
 
 def request(
@@ -116,7 +152,7 @@ def _instance(instance: Any, position: int, explain: bool) -> Instance:
         _image(reference, position, f"instance {position}, reference {number}")
         for number, reference in enumerate(_list(instance, REFERENCES, position))
     )
-    explain = _flag(instance, "explain", position) if "explain" in instance else explain
+    explain = flag(instance, "explain", position) if "explain" in instance else explain
     return Instance(image, references, _embeddings(instance, position), explain)
 
 
@@ -171,7 +207,8 @@ def _check_names(given: dict, known: tuple[str, ...], called: str, position: int
             raise BadRequest(f"{called} {name!r} is unknown{nearest(name, list(known))}", position)
 
 
-def _flag(values: dict, name: str, position: int | None = None) -> bool:
+def flag(values: dict, name: str, position: int | None = None) -> bool:
+    """A boolean that may be absent. Raises ``BadRequest``."""
     found = values.get(name, False)
     if not isinstance(found, bool):
         raise BadRequest(f'"{name}" is {_kind(found)}; it has to be true or false', position)

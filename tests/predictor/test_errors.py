@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from predictor import app, errors, wire
+from predictor import errors, failures, wire
 from predictor.errors import BadInstance, BadRequest, PredictorError, TooLarge
 from trainer.imaging import ImageError
 
@@ -17,13 +17,13 @@ def all_below(kind):
 @pytest.mark.parametrize("kind", all_below(ImageError))
 def test_every_image_error_has_a_status_and_keeps_its_code_and_position(kind):
     error = BadInstance(kind("what was wrong"), 3)
-    assert 400 <= app.status_of(error) < 500
+    assert 400 <= failures.status_of(error) < 500
     assert (error.code, error.instance, str(error)) == (kind.code, 3, "what was wrong")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in all_below(PredictorError)[1:] if kind is not BadInstance])
 def test_every_error_of_the_service_has_a_status_and_a_code_of_its_own(kind):
-    assert app.status_of(kind("x")) in (400, 408, 413, 429, 503)
+    assert failures.status_of(kind("x")) in (400, 403, 408, 409, 413, 415, 429, 503)
     assert [k for k in all_below(PredictorError) if k.code == kind.code] == [kind]
 
 

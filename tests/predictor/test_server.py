@@ -170,7 +170,7 @@ def test_a_broken_artefact_stops_the_server_with_one_clear_line(artifact, tmp_pa
         (broken / "manifest.json").write_text(json.dumps(described))
     else:  # as if this machine saw or answered differently: the files are whole, the recorded answer is another
         golden = json.loads((broken / "golden" / "golden.json").read_text())
-        golden[4] |= {"vector": [0.0, 0.0]} if damage == "vector" else {"canonical_sha256": "0" * 64}
+        golden[4] |= {"vectors": {"float32": [0.0, 0.0]}} if damage == "vector" else {"canonical_sha256": "0" * 64}
         (broken / "golden" / "golden.json").write_text(json.dumps(golden))
         manifest.write(read(broken), broken)
     command = [sys.executable, "-m", "predictor", "--model", str(broken), "--port", "0"]

@@ -32,6 +32,7 @@ __all__ = [
     "TooMuchInk",
     "UnreadableImage",
     "Warning_",
+    "as_png",
     "canonicalise",
     "decode",
     "draw",
@@ -104,3 +105,8 @@ def draw(ink: Ink, imaging: Imaging) -> np.ndarray:
     """Ink on the canvas: ``uint8 [height, width, 1]``."""
     levels = ink.greys() if imaging.ink == "grey" else ink.binary()
     return fit(levels, imaging.height, imaging.width, imaging.margin)
+
+
+def as_png(canonical: np.ndarray) -> bytes:
+    """A canonical image as people look at it, black ink on white: a PNG file."""
+    return cv2.imencode(".png", 255 - canonical[:, :, 0])[1].tobytes()

@@ -9,10 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-from PIL import Image
-
 from trainer.flags import Parser
-from trainer.imaging import FILE_SUFFIXES, INKS, ImageError, Imaging, canonicalise
+from trainer.imaging import FILE_SUFFIXES, INKS, ImageError, Imaging, as_png, canonicalise
 from trainer.progress import Progress
 
 
@@ -64,7 +62,7 @@ def _show(file: Path, source: Path, out: Path, imaging: Imaging) -> str | None:
     try:
         seen = canonicalise(file.read_bytes(), imaging)
         target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(255 - seen.image[:, :, 0]).save(target)
+        target.write_bytes(as_png(seen.image))
     except (ImageError, OSError) as error:
         print(f"{file}: {error}", file=sys.stderr)
         return None

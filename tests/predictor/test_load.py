@@ -1,0 +1,123 @@
+"""What a busy, overloaded or stopping server owes its clients. Nothing here is timed: it is a matter of order."""
+
+import base64
+import concurrent.futures
+import json
+import shutil
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT, serving
+from tests.predictor.test_server import ask, error_of
+from trainer import samples
+
+ROOMY = "--max-body-bytes=100000000"
+
+
+def connect(server: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(server.rsplit(":", 1)[1])))
+
+
+def head(length: int) -> bytes:
+    return f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+@pytest.fixture(scope="module")
+def work() -> bytes:
+    """A request of many different images."""
+    images = [samples.image(8, writer, "genuine", number)[0] for writer in range(1, 21) for number in range(4)]
+    return json.dumps({"instances": [base64.b64encode(image).decode() for image in images]}).encode()
+
+
+def taken(server: str) -> float:
+    lines = httpx.get(server + "/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("countersign_images_taken "))
+
+
+def test_health_is_answered_while_every_thread_is_at_work(artifact, work):
+    with serving("--model", str(artifact), ROOMY) as server:
+        asking = connect(server)
+        asking.sendall(head(len(work)) + work)
+        while not taken(server):
+            pass
+        answered = 0
+        while taken(server):
+            assert httpx.get(server + "/health").status_code == 200
+            answered += 1
+        assert asking.recv(12) == b"HTTP/1.1 200"
+        asking.close()
+    assert answered > 1, "between the first image and the last"
+
+
+def test_a_client_that_leaves_frees_its_place(artifact, work, signature):
+    with serving("--model", str(artifact), "--threads", "1", "--waiting", "80", ROOMY) as server:
+        asking = connect(server)
+        asking.sendall(head(len(work)) + work)
+        while taken(server) < 40:
+            pass
+        left = taken(server)
+        asking.close()
+        while taken(server) > 1:
+            assert left > 0
+        body = {"instances": [base64.b64encode(signature).decode()]}
+        assert ask(server, body).status_code == 200
+
+
+def test_bodies_that_would_not_fit_in_memory_together_are_refused_and_the_others_answered(artifact, signature):
+    body = json.dumps({"instances": [base64.b64encode(signature).decode()]}).encode()
+    limits = [f"--max-waiting-bytes={int(1.5 * len(body))}", f"--max-body-bytes={len(body)}"]
+    with serving("--model", str(artifact), *limits) as server:
+        slow = connect(server)
+        slow.sendall(head(len(body)) + body[:-1])
+        statuses = set()
+        while statuses != {429}:  # once the slow one's bytes have come
+            response = ask(server, body)
+            statuses = {response.status_code}
+        assert error_of(response)["code"] == "busy"
+        assert response.headers["Retry-After"] == "1"
+        slow.sendall(body[-1:])
+        assert slow.recv(12) == b"HTTP/1.1 200"
+        slow.close()
+        assert ask(server, body).status_code == 200
+
+
+def test_a_request_gets_all_threads_and_its_answers_are_the_same(artifact, work):
+    found = []
+    for threads in ("1", "3"):
+        with serving("--model", str(artifact), "--threads", threads, ROOMY) as server:
+            found.append(ask(server, work).json()["predictions"])
+    one, three = ([answer["score"] for answer in answers] for answers in found)
+    assert one == pytest.approx(three, abs=1e-5)
+
+
+def test_every_accepted_request_is_answered_in_time_and_every_other_told_so_at_once(artifact, work):
+    """Twice what the server has room for: no status but the stated ones."""
+    images = json.loads(work)["instances"]
+    with serving("--model", str(artifact), "--waiting", "8", "--deadline", "20") as server:
+        with concurrent.futures.ThreadPoolExecutor(24) as clients:
+            bodies = [{"instances": [image]} for image in images * 3]
+            answers = list(clients.map(lambda body: ask(server, body), bodies))
+        assert {answer.status_code for answer in answers} <= {200, 429}
+        assert sum(answer.status_code == 200 for answer in answers) >= 20
+        assert taken(server) == 0
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run(["unshare", "-pf", "true"], capture_output=True).returncode != 0,
+    reason="no right to make a process namespace here (unshare -pf)",
+)
+def test_as_process_1_sigterm_ends_it_with_status_0_even_while_it_loads(artifact, tmp_path):
+    """In a container the server is process 1, which ignores signals that it has no handler for."""
+    log = tmp_path / "log"
+    inner = f'"{sys.executable}" -m predictor --model "{artifact}" --port 0 > "{log}"'
+    for wait in ("", f'while ! grep -q ready "{log}"; do :; done;'):
+        log.write_text("")
+        script = f"exec {inner}"
+        started = subprocess.Popen(["unshare", "-pf", "--kill-child", "sh", "-c", script], cwd=ROOT)
+        find = f"{wait} while ! pid=$(pgrep -P {started.pid}); do :; done; while ! grep -q predictor /proc/$pid/cmdline"
+        subprocess.run(["bash", "-c", f"{find}; do :; done; sleep 0.2; kill -TERM $pid"], check=True, timeout=60)
+        assert started.wait(timeout=30) == 0

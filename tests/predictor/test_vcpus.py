@@ -1,0 +1,32 @@
+"""Threads follow what the container was given, not what the machine has."""
+
+import os
+
+import pytest
+
+from predictor import vcpus
+
+MACHINE = len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "expected"),
+    [
+        ("0::/\n", {"cpu.max": "100000 100000"}, 1),
+        ("0::/\n", {"cpu.max": "50000 100000"}, 1),
+        ("0::/\n", {"cpu.max": "max 100000"}, MACHINE),
+        ("0::/pod/box\n", {"pod/cpu.max": "100000 100000", "pod/box/cpu.max": "max 100000"}, 1),
+        ("0::/\n", {"cpu.max": "6400000 100000"}, MACHINE),
+        ("4:cpu,cpuacct:/\n0::/\n", {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, MACHINE),
+        ("", {}, MACHINE),
+        ("nonsense\n", {"cpu.max": "nonsense"}, MACHINE),
+    ],
+)
+def test_a_quota_of_the_cgroup_or_of_one_above_it_counts(tmp_path, own, files, expected):
+    (tmp_path / "own").write_text(own)
+    for name, text in files.items():
+        path = tmp_path / "cgroups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert vcpus.vcpus(tmp_path / "cgroups", tmp_path / "own") == expected
