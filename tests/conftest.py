@@ -120,7 +120,7 @@ def serving(*arguments: str, **environment: str):
     _PROCESSES[address] = process
     try:
         with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as client:
-            while client.get(address + "/health").status_code == 503:
+            while process.poll() is None and client.get(address + "/health").status_code == 503:
                 pass
         yield address
     finally:

@@ -133,22 +133,23 @@ def _thresholds(evidence: np.ndarray, genuine: np.ndarray, weight: np.ndarray) -
     rates = Ranking(evidence, genuine).errors(weight)
     place = 1 + int(np.argmin(np.abs(rates.far - rates.frr)[1:]))
     equal = float(np.mean(rates.threshold[place : place + 2]))
-    found = _at_rates(evidence[~genuine], weight[~genuine])
+    found = _at_rates(evidence[~genuine])
     return {"eer": equal, **{name: max(equal, value) for name, value in found.items()}}
 
 
-def _at_rates(evidence: np.ndarray, weight: np.ndarray) -> dict[str, float]:
-    """Thresholds above which the share ``RATES`` of the forgeries lies: counted where there are enough to count.
+def _at_rates(evidence: np.ndarray) -> dict[str, float]:
+    """Thresholds above which the share ``RATES`` of the forgeries lies, each counting once, as reports count them.
 
-    Where there are not, an exponential tail goes on from the 95th percentile with the mean excess of those above: an
-    extrapolation, and never below what was counted.
+    Counted where there are enough to count. Where there are not, an exponential tail goes on from the 95th percentile
+    with the mean excess of those above: an extrapolation, and never below what was counted.
     """
-    start = _quantile(evidence, weight, 1 - TAIL)
-    beyond = evidence > start
-    mean = float(np.average(evidence[beyond] - start, weights=weight[beyond])) if beyond.any() else 0.0
+    each = np.ones(len(evidence))
+    start = _quantile(evidence, each, 1 - TAIL)
+    beyond = evidence[evidence > start]
+    mean = float(np.mean(beyond - start)) if beyond.size else 0.0
     found, lowest = {}, -np.inf
     for rate in RATES:
-        counted = _quantile(evidence, weight, 1 - rate)
+        counted = _quantile(evidence, each, 1 - rate)
         enough = len(evidence) >= COUNTABLE / rate
         lowest = max(lowest, counted if enough else max(counted, start + mean * float(np.log(TAIL / rate))))
         found[f"{rate:g}"] = lowest
