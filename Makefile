@@ -38,6 +38,9 @@ bench: $(VENV)/installed-dev  ## measure; not part of the tests
 	$(BIN)/python -m tests.bench.startup
 	$(BIN)/python -m tests.bench.embedding
 
+bench-serving: $(VENV)/installed-dev  ## our server beside others; installs them in .bench/, some 15 minutes
+	$(BIN)/python -m tests.bench.serving
+
 bench-verification: $(VENV)/installed-dev  ## train and measure verifiers on public sets in ../shared/data; an hour
 	$(BIN)/python -m tests.bench.verification
 

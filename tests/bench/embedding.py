@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 
 from predictor import wire
+from tests.bench.artefacts import untrained
 from tests.conftest import serving
-from trainer import quiet, samples
+from trainer import samples
 from trainer.artifact.model import Model
 
 IMAGES, ROUNDS = 12, 40
@@ -28,7 +29,7 @@ IMAGES, ROUNDS = 12, 40
 def main() -> None:
     """Print both medians and the ratio."""
     with tempfile.TemporaryDirectory() as folder:
-        artefact = Path(sys.argv[1]) if len(sys.argv) > 1 else _untrained(Path(folder) / "model")
+        artefact = Path(sys.argv[1]) if len(sys.argv) > 1 else untrained(Path(folder) / "model")
         images = [samples.image(5, writer, "genuine", 0)[0] for writer in range(1, IMAGES + 1)]
         bodies = [wire.request([image]).encode() for image in images]
         model = Model(artefact)
@@ -73,31 +74,6 @@ def _bare(model: Model, image: bytes) -> float:
     began = time.perf_counter()
     model.vector(model.see(image))
     return time.perf_counter() - began
-
-
-def _untrained(folder: Path) -> Path:
-    """An artefact with random weights: as fast as a trained one."""
-    quiet.import_tensorflow()
-    import numpy as np
-
-    from trainer import config, plugins, resolve
-    from trainer.export import export, publish
-    from trainer.imaging import Imaging
-    from trainer.model import build, mirrored
-
-    problem = plugins.load("problems", "same_writer")
-    chosen = resolve.resolved(config.from_command_line(["--problem", "same_writer"], {}), problem).model
-    imaging, rng = Imaging(chosen.image_height, chosen.image_width), np.random.default_rng(0)
-    vectors = rng.normal(size=(60, 512)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    made = problem.decide(
-        problem.labels, vectors, {"label": np.arange(60) % 2, "writer": np.arange(60) // 10, "source": np.zeros(60)}
-    )
-    built = mirrored(build(chosen, imaging, problem.labels))  # as ``finish`` would
-    partial = folder.with_name("partial")
-    export(built, "same_writer", chosen.backbone, problem.labels, imaging, {}, partial, lambda engine: (made, {}))
-    publish(partial, {}, folder)
-    return folder
 
 
 if __name__ == "__main__":

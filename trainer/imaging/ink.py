@@ -109,7 +109,7 @@ def relative_darkness(grey: np.ndarray) -> np.ndarray:
     reach = np.ones((PAPER_REACH, PAPER_REACH), np.uint8)
     paper = cv2.GaussianBlur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, reach), (0, 0), PAPER_BLUR)
     paper = cv2.resize(paper, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_LINEAR)
-    return cv2.divide(cv2.subtract(paper, grey), np.maximum(paper, 1), scale=255)
+    return cv2.divide(cv2.subtract(paper, grey), cv2.max(paper, 1), scale=255)  # type: ignore[call-overload]
 
 
 def _look(page: np.ndarray, side: int) -> tuple[Ink, tuple[int, int, int, int]]:
@@ -165,10 +165,10 @@ def _dark_on_light(grey: np.ndarray) -> np.ndarray:
     Each is wrong in a way of its own: thin things where strokes are broad, covered area where letters are dense, the
     outliers of the histogram in half a shadow.
     """
+    if cv2.countNonZero(cv2.threshold(grey, WHITE - 1, 1, cv2.THRESH_BINARY_INV)[1]) < grey.size / 2:
+        return grey  # the median is as bright
     histogram = _histogram(grey)
     middle = int(np.searchsorted(np.cumsum(histogram), grey.size / 2))
-    if middle >= WHITE:
-        return grey
     inverted = cv2.bitwise_not(grey)
     small = _resized(grey, min(1.0, 192 / max(grey.shape)), cv2.INTER_AREA)
     reach = np.ones((5, 5), np.uint8)  # wider than a stroke, narrower than the paper between two
@@ -193,12 +193,10 @@ def _covered(grey: np.ndarray) -> float:
 
 def _typical_darkness(darkness: np.ndarray) -> float:
     """The level of the ink's core: the 90th percentile of everything clearly darker than paper."""
-    histogram = _histogram(darkness)
-    histogram[:MIN_DARKNESS] = 0
-    total = histogram.sum()
-    if total < MIN_INK:
+    dark = darkness[darkness >= MIN_DARKNESS]  # few: counting them alone is five times faster than all levels
+    if dark.size < MIN_INK:
         return 0.0
-    return float(np.searchsorted(np.cumsum(histogram), 0.9 * total))
+    return float(np.searchsorted(np.cumsum(np.bincount(dark, minlength=256)), 0.9 * dark.size))
 
 
 def _strokes(darkness: np.ndarray, typical: float) -> np.ndarray:
@@ -216,14 +214,19 @@ def _strokes(darkness: np.ndarray, typical: float) -> np.ndarray:
     if pieces == 1:
         return candidate
     # Counting the labels of ink pixels alone is ten times faster than OpenCV's statistics of the whole page.
-    inked = candidate > 0
-    piece_of, dark = labels[inked], darkness[inked] >= strong
+    inked = np.flatnonzero(candidate > 0)
+    piece_of, dark = labels.ravel()[inked], darkness.ravel()[inked] >= strong
     area, core = np.bincount(piece_of, minlength=pieces), np.bincount(piece_of[dark], minlength=pieces)
     dot = _pen_width(candidate) ** 2
     keep = (core > 0) & (area >= max(3.0, 0.5 * dot))
-    mask = np.take(keep.astype(np.uint8), labels)
+    mask = np.zeros_like(candidate)
+    mask.ravel()[inked] = keep[piece_of]
     strokes = keep & (area >= SPECK * dot)
-    return _near(mask, np.take(strokes.astype(np.uint8), labels)) if strokes.any() else mask
+    if not strokes.any():
+        return mask
+    only = np.zeros_like(candidate)
+    only.ravel()[inked] = strokes[piece_of]
+    return _near(mask, only)
 
 
 def _near(mask: np.ndarray, strokes: np.ndarray) -> np.ndarray:

@@ -94,8 +94,14 @@ def _lines(mask: np.ndarray) -> list[_Line]:
     """Nearly horizontal straight lines that are long and thin enough to be ruled."""
     width, longest = mask.shape[1], max(mask.shape)
     length = max(9, round(RUN * longest))
-    runs = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
-    if width < 3 * length or cv2.countNonZero(runs) < REACH * width:
+    if width < 3 * length:
+        return []
+    reach = np.ones((1, length), np.uint8)
+    straight = cv2.erode(mask, reach)  # the opening, in two steps: there is rarely a second
+    if not cv2.countNonZero(straight):
+        return []
+    runs = cv2.dilate(straight, reach, anchor=(length - 1 - length // 2, 0))
+    if cv2.countNonZero(runs) < REACH * width:
         return []
     found = []
     for slope, offset in _straight(runs):

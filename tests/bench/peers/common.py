@@ -1,0 +1,32 @@
+"""What every peer does with a request: the server's own imaging, and TensorFlow's SavedModel on one thread."""
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+from trainer.imaging import Imaging, canonicalise
+
+WORKERS = len(os.sched_getaffinity(0))
+MODEL = Path(os.environ["AIP_STORAGE_URI"])
+PORT = int(os.environ["AIP_HTTP_PORT"])
+
+
+class Encoder:
+    """Instances ``{"image": {"b64": ...}}`` to lists of floats."""
+
+    def __init__(self):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        self._imaging = Imaging(**json.loads((MODEL / "manifest.json").read_text())["imaging"])
+        self._serve = tf.saved_model.load(str(MODEL)).serve
+        self([], warm=True)
+
+    def __call__(self, instances: list, warm: bool = False) -> list[list[float]]:
+        if warm:
+            self._serve(tf.zeros((1, self._imaging.height, self._imaging.width, 1), tf.uint8))
+            return []
+        images = [canonicalise(base64.b64decode(of["image"]["b64"]), self._imaging).image for of in instances]
+        return self._serve(tf.stack(images)).numpy().tolist()

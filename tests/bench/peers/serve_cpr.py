@@ -1,0 +1,28 @@
+"""Vertex AI's Custom Prediction Routines: its own model server, its own handler."""
+
+import os
+
+import uvicorn
+from google.cloud.aiplatform.prediction.predictor import Predictor
+
+from tests.bench.peers.common import PORT, WORKERS, Encoder
+
+
+class Signatures(Predictor):
+    """Loads in each worker; ``predict`` is what CPR calls."""
+
+    def load(self, artifacts_uri: str) -> None:
+        self._encoder = Encoder()
+
+    def predict(self, instances):
+        return {"predictions": [{"embedding": vector} for vector in self._encoder(instances["instances"])]}
+
+
+if __name__ == "__main__":
+    os.environ.update(
+        HANDLER_MODULE="google.cloud.aiplatform.prediction.handler", HANDLER_CLASS="PredictionHandler",
+        PREDICTOR_MODULE="tests.bench.peers.serve_cpr", PREDICTOR_CLASS="Signatures",
+        AIP_HEALTH_ROUTE="/health", AIP_PREDICT_ROUTE="/predict",
+    )  # fmt: skip
+    server = "google.cloud.aiplatform.prediction.model_server:CprModelServer"
+    uvicorn.run(server, host="127.0.0.1", port=PORT, factory=True, workers=WORKERS, log_level="warning")
