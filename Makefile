@@ -27,8 +27,8 @@ test: $(VENV)/installed-dev  ## run the tests
 test-image: $(VENV)/installed-dev  ## build and run the prediction container; asks registries
 	$(BIN)/python -m pytest -m image tests/test_image.py
 
-serve: $(VENV)/installed  ## serve the last trained model
-	$(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --model "$$($(BIN)/python -m trainer.run)"
+serve: $(VENV)/installed  ## serve the last trained model, with its page, on this machine
+	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --model "$$($(BIN)/python -m trainer.run)"
 
 bench: $(VENV)/installed-dev  ## measure; not part of the tests
 	$(BIN)/python -m tests.bench.imaging

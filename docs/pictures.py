@@ -3,7 +3,11 @@
 MODEL tells signatures from text (``make demo`` leaves one), VERIFIER compares hands.
 """
 
+import contextlib
+import io
+import shutil
 import sys
+import tempfile
 from io import BytesIO
 from pathlib import Path
 
@@ -19,14 +23,16 @@ from trainer.artifact.model import Model
 HERE = Path(__file__).parent
 SEED = 31  # people the demo's model has never seen
 SHOWN = [(3, "genuine"), (5, "text"), (6, "genuine"), (9, "text"), (8, "genuine"), (12, "text")]
+PAGE = (6, "genuine")  # who is asked about in the picture of the page
 REFERENCES, COMPARED = 5, [(3, "genuine"), (3, "forged"), (6, "genuine"), (6, "forged")]
 
 
 def main(model: Model, verifier: Model) -> None:
-    """Write ``answers.png``, ``samples.png`` and ``hands.png``."""
+    """Write ``answers.png``, ``samples.png``, ``hands.png`` and ``page.png``."""
     _answers(model).savefig(HERE / "answers.png")
     _samples().savefig(HERE / "samples.png")
     _hands(verifier).savefig(HERE / "hands.png")
+    (HERE / "page.png").write_bytes(_page(verifier.folder))
 
 
 def _answers(model: Model) -> Figure:
@@ -74,6 +80,34 @@ def _hands(verifier: Model) -> Figure:
                 axes.set_ylabel(("reference", "questioned", "what speaks")[row])
         axes.set_xlabel(f"{kind}: {answer['decision']}  {answer['score']:.0%}")
     return figure
+
+
+def _page(verifier: Path) -> bytes:
+    """The server's page in a browser, after a question with three references."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.conftest import serving
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        serving("--model", str(verifier)) as address,
+        sync_playwright() as playwright,
+    ):
+        files = [Path(folder) / f"reference-{number}.png" for number in range(3)] + [Path(folder) / "questioned.png"]
+        for number, file in enumerate(files):
+            file.write_bytes(samples.image(SEED, *PAGE, number)[0])
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1080, "height": 700})
+        page.goto(address + "/")
+        page.wait_for_selector(".lamp.ready")
+        page.set_input_files("#add-references", files[:3])
+        page.wait_for_selector("#known li:nth-child(3)")
+        page.set_input_files("#choose", files[3])
+        page.wait_for_selector("#result[aria-busy=false] figure:nth-child(3) img")
+        picture = page.screenshot(full_page=True)
+        browser.close()
+    return picture
 
 
 def _figure(width: float, height: float) -> Figure:

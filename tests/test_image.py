@@ -33,6 +33,7 @@ def runs(*command: str) -> bool:
 
 
 DOCKER = runs("docker", "info")
+NO_HEALTH = [] if DOCKER else ["--health-cmd", "none"]  # podman's needs systemd
 PODMAN = all(shutil.which(program) for program in ("buildah", "podman", "runc"))
 
 
@@ -50,6 +51,8 @@ def settings(tmp_path_factory):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> str:
     """The base image: what it is called here."""
+    if not (DOCKER or PODMAN):
+        pytest.skip("no docker daemon, and no buildah, podman and runc (Debian packages)")
     if DOCKER or runs("podman", "image", "exists", PULLED) or runs("podman", "pull", "-q", PULLED):
         return BASE
     standing_in = "localhost/stand-in:bookworm"
@@ -70,20 +73,26 @@ def base(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def image(base) -> str:
-    """The image of the tree as it is."""
-    given = ["--build-arg", f"BASE={base}", "--build-arg", "REVISION=test", "-f", "Dockerfile.serve", "-t", IMAGE, "."]
-    if DOCKER:
-        subprocess.run(["docker", "build", *given], cwd=ROOT, check=True)
-    elif PODMAN:
-        # How this machine reaches its package index goes into the build, not into the image.
-        shared = [place for place in ("/etc/pip.conf", "/etc/ssl/certs") if Path(place).exists()]
-        volumes = [f"--volume={place}:{place}:ro" for place in shared]
-        how = ["--format", "docker", "--isolation", "chroot", "--pull-never"]
-        subprocess.run(["buildah", "bud", *how, *volumes, *given], cwd=ROOT, check=True)
-    else:
-        pytest.skip("no docker daemon, and no buildah, podman and runc (Debian packages)")
+def image(base, tmp_path_factory) -> str:
+    """The image of the tree as it is. Skips where containers cannot be built or run at all."""
+    trial = tmp_path_factory.mktemp("trial")
+    (trial / "Dockerfile").write_text(f"FROM {base}\nRUN true\n")
+    if not runs(*build(), "-t", "localhost/countersign-trial", str(trial)):
+        pytest.skip("this machine does not let a container be built (two lines that do nothing)")
+    if not runs(engine(), "run", "--rm", "--network", "host", *NO_HEALTH, "localhost/countersign-trial", "true"):
+        pytest.skip("this machine does not let a container run")
+    given = ["--build-arg", f"BASE={base}", "--build-arg", "REVISION=test", "-f", "Dockerfile.serve", "-t", IMAGE]
+    subprocess.run([*build(), *given, str(ROOT)], cwd=ROOT, check=True)
     return IMAGE
+
+
+def build() -> list[str]:
+    """The command that builds. How this machine reaches its package index goes into the build, not into the image."""
+    if DOCKER:
+        return ["docker", "build"]
+    shared = [place for place in ("/etc/pip.conf", "/etc/ssl/certs") if Path(place).exists()]
+    volumes = [f"--volume={place}:{place}:ro" for place in shared]
+    return ["buildah", "bud", "--format", "docker", "--isolation", "chroot", "--pull-never", *volumes]
 
 
 def engine() -> str:
@@ -102,10 +111,20 @@ def running(image: str, model: Path, *more: str):
         port = free.getsockname()[1]
     name = f"countersign-test-{port}"
     strict = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-    command = [engine(), "run", "-d", "--name", name, "--network", "host", *strict, "-v", f"{model}:/model:ro"]
-    if not DOCKER:
-        command += ["--health-cmd", "none"]  # needs systemd
-    environment = ["-e", "AIP_STORAGE_URI=/model", "-e", f"AIP_HTTP_PORT={port}"]
+    command = [
+        engine(),
+        "run",
+        "-d",
+        "--name",
+        name,
+        "--network",
+        "host",
+        *NO_HEALTH,
+        *strict,
+        "-v",
+        f"{model}:/model:ro",
+    ]
+    environment = ["-v", f"{model}:/model:ro", "-e", "AIP_STORAGE_URI=/model", "-e", f"AIP_HTTP_PORT={port}"]
     subprocess.run([*command, *environment, *more, image], check=True, capture_output=True)
     try:
         give_up = time.monotonic() + 60
@@ -157,6 +176,7 @@ def test_there_is_no_compiler_and_no_tensorflow_in_it(image):
     code = (
         "import shutil, importlib.util as u; print(shutil.which('gcc'), u.find_spec('tensorflow'), u.find_spec('pip'))"
     )
-    how = [] if DOCKER else ["--health-cmd", "none"]
-    said = subprocess.run([engine(), "run", "--rm", *how, image, "python", "-c", code], capture_output=True, text=True)
+    said = subprocess.run(
+        [engine(), "run", "--rm", *NO_HEALTH, image, "python", "-c", code], capture_output=True, text=True
+    )
     assert said.stdout.split() == ["None"] * 3, said.stderr

@@ -10,6 +10,7 @@ import time
 
 import uvloop
 
+LOST, NOBODY = 0, -1  # statuses of a request without an answer, and of a port where nobody listens any more
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
@@ -84,7 +85,7 @@ class _Client(asyncio.Protocol):
         try:
             await self._loop.create_connection(lambda: self, "127.0.0.1", self._port)
         except OSError:
-            self._told(0)
+            self._told(NOBODY)
             self._finish()
 
     def connection_made(self, transport):
@@ -110,8 +111,8 @@ class _Client(asyncio.Protocol):
                 self._send()
 
     def connection_lost(self, error):
-        if self._sent:  # without an answer
-            self._told(0)
+        if self._sent:
+            self._told(LOST)
         if time.perf_counter() < self._until:
             self._loop.create_task(self._connect())
         else:

@@ -11,7 +11,7 @@ import sys
 import httpx
 import pytest
 
-from tests.conftest import ROOT, serving
+from tests.conftest import ROOT, serving, terminate
 from tests.predictor.test_server import ask, error_of
 from trainer import samples
 
@@ -51,6 +51,24 @@ def test_health_is_answered_while_every_thread_is_at_work(artifact, work):
         assert asking.recv(12) == b"HTTP/1.1 200"
         asking.close()
     assert answered > 1, "between the first image and the last"
+
+
+def test_a_draining_server_says_so_and_finishes_what_it_took(artifact, work):
+    with serving("--model", str(artifact), "--threads", "1", ROOMY) as server:
+        asking = connect(server)
+        asking.sendall(head(len(work)) + work)
+        while taken(server) < 40:
+            pass
+        terminate(server)
+        response = httpx.get(server + "/health")
+        while response.status_code == 200:  # the signal is on its way
+            response = httpx.get(server + "/health")
+        assert response.status_code == 503
+        assert error_of(response)["message"] == "the server is shutting down"
+        refused = ask(server, {"instances": []})
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert asking.recv(12) == b"HTTP/1.1 200"
+        asking.close()
 
 
 def test_a_client_that_leaves_frees_its_place(artifact, work, signature):

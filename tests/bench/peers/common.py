@@ -2,16 +2,12 @@
 
 import base64
 import json
-import os
-from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
+from tests.bench.peers import MODEL
 from trainer.imaging import Imaging, canonicalise
-
-WORKERS = len(os.sched_getaffinity(0))
-MODEL = Path(os.environ["AIP_STORAGE_URI"])
-PORT = int(os.environ["AIP_HTTP_PORT"])
 
 
 class Encoder:
@@ -21,7 +17,8 @@ class Encoder:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         self._imaging = Imaging(**json.loads((MODEL / "manifest.json").read_text())["imaging"])
-        self._serve = tf.saved_model.load(str(MODEL)).serve
+        self._loaded = tf.saved_model.load(str(MODEL))  # kept: its variables go with it
+        self._serve = self._loaded.serve
         self([], warm=True)
 
     def __call__(self, instances: list, warm: bool = False) -> list[list[float]]:
@@ -29,4 +26,4 @@ class Encoder:
             self._serve(tf.zeros((1, self._imaging.height, self._imaging.width, 1), tf.uint8))
             return []
         images = [canonicalise(base64.b64decode(of["image"]["b64"]), self._imaging).image for of in instances]
-        return self._serve(tf.stack(images)).numpy().tolist()
+        return self._serve(tf.constant(np.stack(images))).numpy().tolist()

@@ -5,13 +5,15 @@ import os
 import uvicorn
 from google.cloud.aiplatform.prediction.predictor import Predictor
 
-from tests.bench.peers.common import PORT, WORKERS, Encoder
+from tests.bench.peers import PORT, WORKERS
 
 
 class Signatures(Predictor):
     """Loads in each worker; ``predict`` is what CPR calls."""
 
     def load(self, artifacts_uri: str) -> None:
+        from tests.bench.peers.common import Encoder  # TensorFlow is the workers' only
+
         self._encoder = Encoder()
 
     def predict(self, instances):
@@ -25,4 +27,5 @@ if __name__ == "__main__":
         AIP_HEALTH_ROUTE="/health", AIP_PREDICT_ROUTE="/predict",
     )  # fmt: skip
     server = "google.cloud.aiplatform.prediction.model_server:CprModelServer"
-    uvicorn.run(server, host="127.0.0.1", port=PORT, factory=True, workers=WORKERS, log_level="warning")
+    patience = {"timeout_worker_healthcheck": 120}  # a worker that imports TensorFlow for 5 s is taken for dead
+    uvicorn.run(server, host="127.0.0.1", port=PORT, factory=True, workers=WORKERS, log_level="warning", **patience)

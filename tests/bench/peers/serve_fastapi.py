@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import uvicorn
 
-from tests.bench.peers.common import MODEL, PORT, Encoder
+from tests.bench.peers import MODEL, PORT
+from tests.bench.peers.common import Encoder
 from trainer.imaging import canonicalise
 
 app = fastapi.FastAPI()

@@ -1,8 +1,12 @@
 """KServe's model server, its first protocol."""
 
+import logging
+
 import kserve
 
-from tests.bench.peers.common import PORT, WORKERS, Encoder
+from tests.bench.peers import PORT, WORKERS
+
+logging.disable(logging.INFO)  # two lines a request, in every worker
 
 
 class Signatures(kserve.Model):
@@ -13,6 +17,8 @@ class Signatures(kserve.Model):
         self._encoder = None
 
     def load(self):
+        from tests.bench.peers.common import Encoder  # TensorFlow is the workers' only
+
         self._encoder = Encoder()
         self.ready = True
         return self.ready

@@ -2,13 +2,15 @@
 
 import litserve
 
-from tests.bench.peers.common import PORT, WORKERS, Encoder
+from tests.bench.peers import PORT, WORKERS
 
 
 class Signatures(litserve.LitAPI):
     """Decodes, computes and encodes in the worker."""
 
     def setup(self, device):
+        from tests.bench.peers.common import Encoder  # TensorFlow is the workers' only
+
         self._encoder = Encoder()
 
     def decode_request(self, request):
