@@ -25,7 +25,7 @@ test: $(VENV)/installed-dev  ## run the tests
 	$(BIN)/python -m pytest
 
 test-image: $(VENV)/installed-dev  ## build and run the prediction container; asks registries
-	$(BIN)/python -m pytest -m image tests/test_image.py
+	$(BIN)/python -m pytest -n 0 -m image tests/test_image.py
 
 serve: $(VENV)/installed  ## serve the last trained model, with its page, on this machine
 	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --model "$$($(BIN)/python -m trainer.run)"
@@ -38,8 +38,10 @@ bench: $(VENV)/installed-dev  ## measure; not part of the tests
 	$(BIN)/python -m tests.bench.startup
 	$(BIN)/python -m tests.bench.embedding
 
-bench-serving: $(VENV)/installed-dev  ## our server beside others; installs them in .bench/, some 15 minutes
+bench-serving: $(VENV)/installed-dev  ## our server beside others, overloaded and attacked; installs them in .bench/
 	$(BIN)/python -m tests.bench.serving
+	$(BIN)/python -m tests.bench.overload .bench/model
+	$(BIN)/python -m tests.bench.attack 20000 .bench/model
 
 bench-verification: $(VENV)/installed-dev  ## train and measure verifiers on public sets in ../shared/data; an hour
 	$(BIN)/python -m tests.bench.verification

@@ -37,6 +37,7 @@ DEVELOPING = [
     "pytest>=8.3",
     "pytest-randomly>=3.15",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",  # a process for each core
     "hypothesis>=6.100",
     "httpx>=0.27",
     "ruff>=0.8",

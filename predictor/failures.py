@@ -58,7 +58,9 @@ def answered(body: bytes, status: int = 200, headers: Mapping[str, str] | None =
 
 async def _refused(request: Request, error: Any) -> Response:
     _note(request, error.code)
-    return answered(wire.error(error.code, str(error), error.instance), status_of(error))
+    # One that is loading or stopping is not kept in touch with: the next try may reach another.
+    ended = {"Connection": "close"} if isinstance(error, NotReady) else None
+    return answered(wire.error(error.code, str(error), error.instance), status_of(error), ended)
 
 
 async def _http(request: Request, error: Any) -> Response:

@@ -1,14 +1,17 @@
 """Shared fixtures: a small generated dataset, one run trained on it, and a server that serves it.
 
-Each is made once a session, through the commands people use. All images are generated.
+Each is made once a session, through the commands people use, also where several processes run the tests. All images
+are generated.
 """
 
 import contextlib
+import fcntl
 import os
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -32,20 +35,34 @@ def tensorflow():
 
 
 @pytest.fixture(scope="session")
-def scans(tmp_path_factory) -> Path:
-    """A class-folder dataset of 14 writers."""
-    folder = tmp_path_factory.mktemp("data") / "scans"
-    for _ in samples.write(folder, SMALL, seed=5):
-        pass
-    return folder
+def once(tmp_path_factory):
+    """``once(name, make)`` makes a folder once for all of pytest's processes; no test writes into it."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = root / f"once-{name}" / name, root / f"{name}.done"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                folder.parent.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")
-def run_dir(scans, tmp_path_factory) -> Path:
+def scans(once) -> Path:
+    """A class-folder dataset of 14 writers."""
+    return once("scans", lambda folder: list(samples.write(folder, SMALL, seed=5)))
+
+
+@pytest.fixture(scope="session")
+def run_dir(scans, once) -> Path:
     """The job dir of a finished run."""
-    folder = tmp_path_factory.mktemp("runs") / "small"
-    assert task.main(["--train-dir", str(scans), "--job-dir", str(folder), *SMALL_RUN]) == 0
-    return folder
+    return once("small", lambda folder: _trained(scans, folder, SMALL_RUN))
 
 
 @pytest.fixture(scope="session")
@@ -55,20 +72,19 @@ def artifact(run_dir) -> Path:
 
 
 @pytest.fixture(scope="session")
-def hands_data(tmp_path_factory) -> Path:
+def hands_data(once) -> Path:
     """Genuine signatures and skilled forgeries of 16 people, in paired folders."""
-    folder = tmp_path_factory.mktemp("hands") / "people"
-    for _ in samples.write(folder, HANDS, seed=6):
-        pass
-    return folder
+    return once("people", lambda folder: list(samples.write(folder, HANDS, seed=6)))
 
 
 @pytest.fixture(scope="session")
-def hands_run(hands_data, tmp_path_factory) -> Path:
+def hands_run(hands_data, once) -> Path:
     """The job dir of a verifier that compares hands."""
-    folder = tmp_path_factory.mktemp("runs") / "hands"
-    assert task.main(["--train-dir", str(hands_data), "--job-dir", str(folder), *HANDS_RUN]) == 0
-    return folder
+    return once("hands", lambda folder: _trained(hands_data, folder, HANDS_RUN))
+
+
+def _trained(data: Path, folder: Path, settings: list[str]) -> None:
+    assert task.main(["--train-dir", str(data), "--job-dir", str(folder), *settings]) == 0
 
 
 @pytest.fixture(scope="session")

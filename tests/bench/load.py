@@ -46,20 +46,25 @@ def get(path: str) -> bytes:
 
 
 def run(
-    port: int, requests: list[bytes], connections: int, seconds: float, beside: bytes | None = None
+    port: int,
+    requests: list[bytes],
+    connections: int,
+    seconds: float,
+    beside: bytes | None = None,
+    pause: float = 0.0,
 ) -> tuple[Load, Load]:
-    """Send these requests in turn over so many connections for some seconds.
+    """Send these requests in turn over so many connections for some seconds, with a pause after each answer.
 
     ``beside`` is sent every 20 ms over one more connection; what came of it is the second load.
     """
-    return uvloop.run(_run(port, requests, connections, seconds, beside))
+    return uvloop.run(_run(port, requests, connections, seconds, beside, pause))
 
 
-async def _run(port: int, requests: list[bytes], connections: int, seconds: float, beside: bytes | None):
+async def _run(port: int, requests: list[bytes], connections: int, seconds: float, beside: bytes | None, pause: float):
     began = time.perf_counter()
     until = began + seconds
     turned = [requests[at % len(requests) :] + requests[: at % len(requests)] for at in range(connections)]
-    clients = [_Client(port, mine, until) for mine in turned]
+    clients = [_Client(port, mine, until, pause) for mine in turned]
     other = _Client(port, [beside], until, pause=0.02) if beside else None
     await asyncio.gather(*(client.done() for client in [*clients, *([other] if other else [])]))
     spent = time.perf_counter() - began

@@ -65,8 +65,15 @@ def test_a_killed_run_continues_and_reaches_the_numbers_of_an_uninterrupted_one(
     assert manifest.read(broken / "model").metrics == manifest.read(whole / "model").metrics
 
 
-@pytest.mark.parametrize("moment", ["survey", "model.partial"])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("how", "moment"),
+    [
+        (signal.SIGINT, "model.partial"),
+        (signal.SIGTERM, "survey"),
+        (signal.SIGKILL, "survey"),
+        (signal.SIGKILL, "model.partial"),
+    ],
+)
 def test_a_kill_at_any_moment_leaves_no_artefact_or_a_whole_one(scans, tmp_path, moment, how):
     folder = tmp_path / "run"
     process = start(command(scans, folder, "--epochs", "1"), tmp_path)

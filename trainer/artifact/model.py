@@ -140,7 +140,8 @@ class Model:
     def prove(self) -> int:
         """Replay the golden answers; returns how many. Raises ``GoldenMismatch``."""
         proven = self._gate.prove() if self._gate else 0
-        return proven + golden.replay(self.folder, self.imaging, self.engine, self.manifest.precision)
+        engine = self._wide[1] if self._wide else self.engine  # none that only this thread would ever use
+        return proven + golden.replay(self.folder, self.imaging, engine, self.manifest.precision)
 
     def _no_signature(self, data: bytes, canonical: Canonical) -> dict[str, Any] | None:
         """Why an image is no signature, if it is none; only models that compare ask."""
