@@ -93,7 +93,7 @@ class Record:
 
     def say(self, status: int) -> None:
         """The request's line."""
-        severity = "INFO" if status < 400 else "WARNING" if status < 500 else "ERROR"
+        severity = "INFO" if status < 400 else "ERROR" if status == 500 else "WARNING"
         fields: dict[str, Any] = {"id": self.id, "status": status, **self.counts}
         if self.error:
             fields["error"] = self.error
