@@ -23,8 +23,8 @@ from trainer.artifact.model import Model
 HERE = Path(__file__).parent
 SEED = 31  # people the demo's model has never seen
 SHOWN = [(3, "genuine"), (5, "text"), (6, "genuine"), (9, "text"), (8, "genuine"), (12, "text")]
-PAGE = (6, "genuine")  # who is asked about in the picture of the page
-REFERENCES, COMPARED = 5, [(3, "genuine"), (3, "forged"), (6, "genuine"), (6, "forged")]
+PAGE = (12, "genuine")  # who is asked about in the picture of the page
+REFERENCES, COMPARED = 5, [(9, "genuine"), (9, "forged"), (4, "forged"), (6, "forged")]
 
 
 def main(model: Model, verifier: Model) -> None:
