@@ -50,9 +50,11 @@ class Server(uvicorn.Server):
         self._draining = True
 
         async def stop():
-            await drain()
-            await self._let_go()
-            uvicorn.Server.handle_exit(self, sig, frame)
+            try:
+                await drain()
+                await self._let_go()
+            finally:
+                uvicorn.Server.handle_exit(self, sig, frame)
 
         loop = asyncio.get_event_loop()
         loop.call_soon_threadsafe(lambda: loop.create_task(stop()))

@@ -7,8 +7,10 @@ what people see, ``development.py`` what only developers do.
 import asyncio
 import contextlib
 import functools
+import threading
 import traceback
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -94,7 +96,7 @@ class Server:
 
     async def _load(self) -> None:
         try:
-            log("INFO", "ready", **await asyncio.to_thread(self.service.load))
+            log("INFO", "ready", **await _beside(self.service.load))
         except Exception as error:  # noqa: BLE001 - whatever it is, this server can never answer
             more = {} if isinstance(error, CANNOT_SERVE) else {"traceback": traceback.format_exc()}
             log("ERROR", f"the model cannot be served: {error}", model=self.settings.model, **more)
@@ -117,6 +119,28 @@ def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
     app = Starlette(routes=routes, exception_handlers=failures.HANDLERS, lifespan=server.lifespan)
     app.router.redirect_slashes = False  # a redirect would lose the error's form, and the body
     return app
+
+
+def _beside(work: Callable[[], Any]) -> asyncio.Future:
+    """The result of work on a thread of its own that nobody waits for when the server is told to stop."""
+    loop = asyncio.get_running_loop()
+    result = loop.create_future()
+
+    def settle(value: Any, error: Exception | None) -> None:
+        if not result.done():
+            result.set_exception(error) if error else result.set_result(value)
+
+    def run() -> None:
+        value, error = None, None
+        try:
+            value = work()
+        except Exception as raised:  # noqa: BLE001 - told to whoever awaits
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
+            loop.call_soon_threadsafe(settle, value, error)
+
+    threading.Thread(target=run, name="loading", daemon=True).start()
+    return result
 
 
 async def _while_connected(request: Request, answering: Awaitable):

@@ -92,7 +92,7 @@ async def _form(body: bytearray, content_type: str, max_instances: int) -> wire.
     async def whole() -> AsyncGenerator[bytes, None]:
         yield bytes(body)
 
-    parser = MultiPartParser(
+    parser = _Whole(
         Headers({"content-type": content_type}),
         whole(),
         max_files=max_instances,
@@ -105,10 +105,22 @@ async def _form(body: bytearray, content_type: str, max_instances: int) -> wire.
     except (MultiPartException, MultipartParseError, KeyError, ValueError) as error:
         reason = error.message if isinstance(error, MultiPartException) else "its parts cannot be told apart"
         raise BadRequest(f"the form cannot be read: {reason}") from None
+    if not parser.ended:
+        await form.close()
+        raise BadRequest("the form is cut short: its closing boundary is missing")
     try:
         return await _asked(form)
     finally:
         await form.close()
+
+
+class _Whole(MultiPartParser):
+    """A parser that knows whether a form was whole: one cut short would be answered without its last file."""
+
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
 
 
 async def _asked(form: FormData) -> wire.Request:

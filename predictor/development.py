@@ -7,6 +7,7 @@ import asyncio
 import collections
 import contextlib
 import importlib.util
+import ipaddress
 import os
 import re
 import signal
@@ -31,6 +32,8 @@ EPOCH = re.compile(r"epoch (\d+)/(\d+)")
 LINES = 200  # of the trainer's output, kept for who looks later
 RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs")) / "page"
 LONGEST = 10_000  # bytes of a request
+LONGEST_LINE = 1 << 20  # bytes that the trainer says at once
+PATIENCE = 10.0  # seconds that a stopping server waits for the trainer
 
 
 class Training:
@@ -47,16 +50,19 @@ class Training:
 
     async def start(self, settings: dict[str, Any]) -> None:
         """Begin with these settings of ``trainer.task``. Raises ``Running``."""
-        if self.state["state"] == "running":
+        if self.state["state"] in ("running", "cancelling"):
             raise Running("a training is running already; cancel it first")
         job = RUNS / time.strftime("%Y%m%d-%H%M%S")
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if value not in ("", None)]
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "trainer.task", f"--job-dir={job}", *flags, limit=LONGEST_LINE,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        except (OSError, ValueError) as error:
+            raise BadRequest(f"the trainer cannot be started with these settings: {type(error).__name__}") from None
         self._said.clear()
         self._tell(state="running", settings=settings, job_dir=str(job), epoch=0, epochs=0, began=time.time())
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "trainer.task", f"--job-dir={job}", *flags,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
         self._following = asyncio.create_task(self._follow(self._process, job))
 
     async def cancel(self) -> None:
@@ -71,7 +77,11 @@ class Training:
         """The server stops: streams end, and what was begun here does not go on by itself."""
         self._closed = True
         self._tell()
-        await self.cancel()
+        try:
+            await asyncio.wait_for(self.cancel(), PATIENCE)
+        except asyncio.TimeoutError:
+            if self._process:
+                self._process.kill()
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-sent events: the state as it is now, then at every change."""
@@ -86,6 +96,15 @@ class Training:
         return {**self.state, "lines": list(self._said)}
 
     async def _follow(self, process: asyncio.subprocess.Process, job: Path) -> None:
+        try:
+            await self._listen(process, job)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on and the next training may begin
+            self._said.append(f"{type(error).__name__}: {error}")
+            self._tell(state="failed")
+            if process.returncode is None:
+                process.kill()
+
+    async def _listen(self, process: asyncio.subprocess.Process, job: Path) -> None:
         if process.stdout:
             async for line in process.stdout:
                 self._said.append(line.decode(errors="replace").rstrip())
@@ -117,11 +136,11 @@ def routes(training: Training) -> list[BaseRoute]:
     """``/train`` and ``/docs``."""
 
     async def train(request: Request) -> Response:
+        _check_site(request)
         if request.method == "GET":
             if "text/event-stream" in request.headers.get("accept", ""):
                 return StreamingResponse(training.events(), media_type="text/event-stream")
             return answered(orjson.dumps(training.now()))
-        _check_site(request)
         if request.method == "DELETE":
             await training.cancel()
             return answered(orjson.dumps(training.now()))
@@ -133,9 +152,15 @@ def routes(training: Training) -> list[BaseRoute]:
 
 def _check_site(request: Request) -> None:
     """Any page that a developer visits may send requests here; only this server's own may train."""
-    origin = request.headers.get("origin")
-    if origin and origin.split("://")[-1] != request.headers.get("host"):
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    if origin and origin.split("://")[-1] != host:
         raise OtherSite("asked by another site's page")
+    name = host.rsplit(":", 1)[0].strip("[]")
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        if name != "localhost":  # a name that somebody else may point at this machine
+            raise OtherSite("training is asked for at localhost or at an address, not at a name") from None
 
 
 async def _settings(request: Request) -> dict[str, Any]:

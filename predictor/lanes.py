@@ -48,27 +48,23 @@ class Lanes:
                 f"{self._taken} images are being worked on or waiting, at most {self._room} may; try again shortly"
             )
         self._taken += len(items)
-        loop = asyncio.get_running_loop()
-        submitted = self._clock()
-
-        def in_time(item):
-            began = self._clock()
-            waited(began - submitted)
-            if began > deadline:
-                raise Expired("the request waited longer than its deadline and was dropped before any work")
-            return work(item)
-
-        begun = [self._pool.submit(in_time, item) for item in items]
-        for future in begun:
-            future.add_done_callback(lambda _: self._leave(loop))
+        loop, submitted = asyncio.get_running_loop(), self._clock()
+        cells, begun = [[work, item] for item in items], []
         try:
+            for cell in cells:
+                future = self._pool.submit(self._in_time, cell, submitted, deadline, waited)
+                begun.append(future)
+                future.add_done_callback(lambda _: self._leave(loop))
             done = asyncio.gather(*map(asyncio.wrap_future, begun))
+            done.add_done_callback(lambda found: found.cancelled() or found.exception())  # or asyncio calls it lost
             return list(await asyncio.wait_for(done, max(0.0, deadline - self._clock())))
         except asyncio.TimeoutError:
             raise Expired("the request was not done within its deadline") from None
         finally:
-            for future in begun:
-                future.cancel()  # without effect on what has begun or is done
+            self._taken -= len(items) - len(begun)  # those that no thread could be started for
+            for future, cell in zip(begun, cells, strict=False):
+                if future.cancel():  # without effect on what has begun or is done
+                    cell.clear()  # the pool keeps its place in the queue, but not the image
 
     async def idle(self) -> None:
         """Until nothing is being worked on or waiting."""
@@ -78,6 +74,15 @@ class Lanes:
     def close(self) -> None:
         """Wait for what has begun."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _in_time(self, cell, submitted, deadline, waited):
+        work, item = cell
+        cell.clear()
+        began = self._clock()
+        waited(began - submitted)
+        if began > deadline:
+            raise Expired("the request waited longer than its deadline and was dropped before any work")
+        return work(item)
 
     def _leave(self, loop):
         """Called on any thread when an item is done or given up; the count belongs to the loop."""

@@ -65,6 +65,8 @@ def parse(body: bytes | bytearray, max_instances: int) -> Request:
     if not isinstance(instances, list):
         found = "is missing" if "instances" not in content else f"is {_kind(instances)}"
         raise BadRequest(f'"instances" {found}; it has to be an array of images: {FORMS}')
+    if len(instances) > max_instances:  # before anything else looks at them
+        raise TooLarge(f"the request has {len(instances)} instances; at most {max_instances} are accepted")
     counted = len(instances) + sum(len(_list(of, name)) for of in instances for name in (REFERENCES, EMBEDDINGS))
     if counted > max_instances:
         raise TooLarge(f"the request has {counted} images and embeddings; at most {max_instances} are accepted")
@@ -204,7 +206,8 @@ def _check_names(given: dict, known: tuple[str, ...], called: str, position: int
     """A misspelt key would be a question that nobody asked."""
     for name in given:
         if name not in known:
-            raise BadRequest(f"{called} {name!r} is unknown{nearest(name, list(known))}", position)
+            short = name[:40]  # it may be an image, sent in the wrong place
+            raise BadRequest(f"{called} {short!r} is unknown{nearest(short, list(known))}", position)
 
 
 def flag(values: dict, name: str, position: int | None = None) -> bool:

@@ -32,7 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def copy(folder: Path, precision: str, out: Path) -> None:
     """The artefact, answering with this twin. Raises ``BadArtifact``, or ``FileExistsError`` for a folder in use."""
-    described = manifest.answering(manifest.read(folder), precision)
+    whole = manifest.read(folder)
+    manifest.verify(whole, folder)  # or damage would be recorded as what it should be
+    described = manifest.answering(whole, precision)
     if out.exists():
         raise FileExistsError(f"{str(out)!r} exists; OUT has to be new")
     partial = out.with_name(out.name + ".partial")

@@ -57,7 +57,8 @@ function measured() {
   if (metrics.references) {
     const rows = Object.entries(metrics.references).map(([count, of]) => [count, of.eer_skilled, of.eer_random]
       .map((value) => (typeof value === "number" ? value.toFixed(1) : value ?? "")));
-    return [table("Equal error rates on people never seen, in %", ["references", "skilled", "random"], rows, ["skilled", "random"])];
+    const by = metrics.measured_with ? `, by the ${metrics.measured_with} twin` : "";
+    return [table(`Equal error rates on people never seen, in %${by}`, ["references", "skilled", "random"], rows, ["skilled", "random"])];
   }
   const shown = ["accuracy", "roc_auc"].filter((name) => typeof metrics[name] === "number");
   const rows = shown.map((name) => [name === "accuracy" ? "accuracy, %" : "ROC-AUC", metrics[name].toFixed(name === "accuracy" ? 1 : 3)]);

@@ -43,5 +43,5 @@ def test_deep_nesting_is_a_bad_request(depth):
 
 
 def test_too_many_instances_are_counted_not_decoded():
-    with pytest.raises(TooLarge, match="3 images and embeddings"):
+    with pytest.raises(TooLarge, match="3 instances"):
         wire.parse(json.dumps({"instances": ["*"] * 3}).encode(), max_instances=2)

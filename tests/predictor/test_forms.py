@@ -14,6 +14,9 @@ from trainer.imaging import canonicalise
 
 BLANK = b"\x89PNG\r\n\x1a\n no more"
 
+PART = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+CUT = PART + b"x\r\n" + PART + b"half"
+
 
 def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
@@ -54,6 +57,7 @@ def test_a_form_holds_several_images_references_and_parameters(hands_server, peo
         ({"Content-Type": "text/plain"}, b"{}", 415, "application/json"),
         ({"Content-Type": "multipart/form-data"}, b"x", 400, "boundary"),
         ({"Content-Type": "multipart/form-data; boundary=b"}, b"no parts", 400, "form"),
+        ({"Content-Type": "multipart/form-data; boundary=b"}, CUT, 400, "cut short"),
         ({"Content-Type": "image/png"}, BLANK, 400, "not an image"),
         ({"Content-Type": "image/png"}, b"", 400, "empty"),
     ],

@@ -1,7 +1,9 @@
 """Bounded work on threads: refuses at once, drops what is late, gives up what was cancelled."""
 
 import asyncio
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -121,3 +123,30 @@ def test_the_first_error_wins_and_everything_is_counted_out(lanes):
         await settled(lanes)
 
     asyncio.run(scenario())
+
+
+def test_what_is_given_up_keeps_no_image_and_leaves_no_complaint(lanes, caplog):
+    """The pool keeps a cancelled item's place until a thread is free: the item itself must not wait with it."""
+    gate = threading.Event()
+
+    class Image:
+        pass
+
+    async def scenario():
+        busy = asyncio.create_task(lanes.run_all(lambda _: gate.wait(10), [1, 2], LATER))
+        image = Image()
+        kept = weakref.ref(image)
+        leaving = asyncio.create_task(lanes.run_all(lambda _: None, [image], LATER))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        del image, leaving
+        gc.collect()
+        found = kept()
+        gate.set()
+        await busy
+        await settled(lanes)
+        return found
+
+    assert asyncio.run(scenario()) is None
+    assert [record for record in caplog.records if record.name == "asyncio"] == []

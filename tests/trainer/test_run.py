@@ -15,7 +15,7 @@ from trainer import config, run, task
 from trainer.artifact import manifest
 from trainer.run import OtherRun
 
-EPOCHS = ["--epochs", "6"]
+EPOCHS = ["--epochs", "4"]
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
 
 
@@ -89,6 +89,7 @@ def test_a_kill_at_any_moment_leaves_no_artefact_or_a_whole_one(scans, tmp_path,
     manifest.verify(manifest.read(folder / "model"), folder / "model")
 
 
+@pytest.mark.xdist_group("run_dir")  # which only one process may open
 def test_a_finished_run_holds_everything_and_is_not_trained_again(run_dir, scans, capsys):
     for name in ("model/saved_model.pb", "model/model.tflite", "model/model.int8.tflite", "model/manifest.json"):
         assert (run_dir / name).is_file()
@@ -103,6 +104,7 @@ def test_a_finished_run_holds_everything_and_is_not_trained_again(run_dir, scans
     assert (run_dir / "model" / "manifest.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.xdist_group("run_dir")  # which only one process may open
 def test_a_job_dir_of_other_settings_is_refused_by_name(run_dir, scans, capsys):
     assert task.main(["--train-dir", str(scans), "--job-dir", str(run_dir), *SMALL_RUN, "--seed", "8"]) == 1
     assert "seed was 7, now 8" in capsys.readouterr().err
@@ -180,6 +182,7 @@ def test_the_recorded_settings_start_another_run_with_one_flag_changed(run_dir, 
     assert run.open_run(again, NOW).folder.name == "20260102-030405-signature_vs_text"
 
 
+@pytest.mark.xdist_group("run_dir")  # which only one process may open
 def test_open_run_of_another_config_raises(run_dir):
     with pytest.raises(OtherRun):
         run.open_run(config.from_command_line(["--job-dir", str(run_dir)], {}), NOW)

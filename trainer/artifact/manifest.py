@@ -102,7 +102,10 @@ def answering(manifest: Manifest, precision: str) -> Manifest:
         before, after = manifest.twins[PRECISIONS[0]]["errors"], twin["errors"]
         worse = ", ".join(f"{name} {before[name]:.2f} to {after[name]:.2f} %" for name in after)
         raise BadArtifact(f"the {precision} twin is not usable, it errs more on validation images: {worse}")
-    return dataclasses.replace(manifest, precision=precision, decision=twin["decision"])
+    metrics = {"measured_with": manifest.precision, **manifest.metrics} if manifest.metrics else {}
+    if metrics.get("measured_with") == precision:
+        del metrics["measured_with"]
+    return dataclasses.replace(manifest, precision=precision, decision=twin["decision"], metrics=metrics)
 
 
 def identity(folder: Path) -> str:

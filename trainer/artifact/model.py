@@ -16,9 +16,10 @@ import numpy as np
 from trainer.artifact import decision, golden, manifest
 from trainer.artifact.decision import BadQuestion, Parameters
 from trainer.artifact.engine import Engine, load
-from trainer.imaging import Canonical, Imaging, Limits, Quality, canonicalise
+from trainer.imaging import Canonical, Imaging, Limits, Page, Quality, canonicalise
 
 GATE = "gate"  # folder of the artefact that says whether an image is a signature at all
+NO_PAGE = Page(np.empty((0, 0), np.uint8))  # the decoded file may be 12 MB, and a request may hold hundreds
 NO_SIGNATURE = ("blank", "too_much_ink")  # warnings that mean as much: a dot of dirt, a photograph
 
 
@@ -86,7 +87,7 @@ class Model:
     def look(self, data: bytes, alone: bool = False) -> Look:
         """One image file to everything that a decision needs. Raises ``ImageError``."""
         began = time.perf_counter()
-        canonical = self.see(data)
+        canonical = dataclasses.replace(self.see(data), page=NO_PAGE)
         seen = time.perf_counter()
         no_signature = self._no_signature(data, canonical)
         nothing = np.zeros(self.manifest.vector_size, np.float32)
