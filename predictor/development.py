@@ -179,6 +179,8 @@ async def _settings(request: Request) -> dict[str, Any]:
         raise BadRequest('the body has to be an object of settings of trainer.task, such as {"problem": "same_writer"}')
     if "job_dir" in settings or not all(isinstance(value, str | int | float | None) for value in settings.values()):
         raise BadRequest("settings are texts and numbers, and the page chooses job_dir itself")
+    if any("\0" in str(value) for value in settings.values()):
+        raise BadRequest("a setting has a null character, which no program can be given")
     return settings
 
 
