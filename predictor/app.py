@@ -153,5 +153,6 @@ async def _while_connected(request: Request, answering: Awaitable):
             raise ClientDisconnect
         return task.result()
     finally:
-        for waiting in (task, gone):
-            waiting.cancel()
+        task.cancel()
+        gone.cancel()
+        del task, gone  # an error refers to this frame, and the task to the error: see ``Lanes.run_all``

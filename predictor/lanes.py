@@ -50,6 +50,8 @@ class Lanes:
         self._taken += len(items)
         loop, submitted = asyncio.get_running_loop(), self._clock()
         cells, begun = [[work, item] for item in items], []
+        future: Any = None
+        done: Any = None
         try:
             for cell in cells:
                 future = self._pool.submit(self._in_time, cell, submitted, deadline, waited)
@@ -57,14 +59,21 @@ class Lanes:
                 future.add_done_callback(lambda _: self._leave(loop))
             done = asyncio.gather(*map(asyncio.wrap_future, begun))
             done.add_done_callback(lambda found: found.cancelled() or found.exception())  # or asyncio calls it lost
-            return list(await asyncio.wait_for(done, max(0.0, deadline - self._clock())))
-        except asyncio.TimeoutError:
-            raise Expired("the request was not done within its deadline") from None
+            await asyncio.wait([done], timeout=max(0.0, deadline - self._clock()))
+            if not done.done():
+                raise Expired("the request was not done within its deadline")
+            return list(done.result())
         finally:
+            if done is not None:
+                done.cancel()
             self._taken -= len(items) - len(begun)  # those that no thread could be started for
             for future, cell in zip(begun, cells, strict=False):
                 if future.cancel():  # without effect on what has begun or is done
                     cell.clear()  # the pool keeps its place in the queue, but not the image
+            # An error refers to this frame and a future to the error: a circle that would keep a request's images
+            # until the collector comes by, which counts objects and not bytes.
+            future = done = None
+            begun.clear()
 
     async def idle(self) -> None:
         """Until nothing is being worked on or waiting."""

@@ -1,6 +1,7 @@
 """Bounded work on threads: refuses at once, drops what is late, gives up what was cancelled."""
 
 import asyncio
+import contextlib
 import gc
 import threading
 import weakref
@@ -150,3 +151,29 @@ def test_what_is_given_up_keeps_no_image_and_leaves_no_complaint(lanes, caplog):
 
     assert asyncio.run(scenario()) is None
     assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_an_error_keeps_nothing_alive_until_the_collector_comes_by(lanes):
+    """It counts objects, not bytes: a thousand refused images of a megabyte would be a gigabyte before it does."""
+
+    class Image:
+        pass
+
+    def refuse(_):
+        raise Busy("refused")
+
+    async def scenario():
+        image = Image()
+        kept = weakref.ref(image)
+        with contextlib.suppress(Busy):
+            await lanes.run_all(refuse, [image, image], LATER)
+        await settled(lanes)
+        del image
+        return kept
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(scenario())() is None
+    finally:
+        gc.enable()
