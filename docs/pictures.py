@@ -4,11 +4,10 @@ MODEL tells signatures from text (``make demo`` leaves one), VERIFIER compares h
 """
 
 import contextlib
-import io
 import shutil
 import sys
 import tempfile
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +89,7 @@ def _page(verifier: Path) -> bytes:
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stdout(StringIO()),
         serving("--model", str(verifier)) as address,
         sync_playwright() as playwright,
     ):

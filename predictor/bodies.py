@@ -105,10 +105,9 @@ async def _form(body: bytearray, content_type: str, max_instances: int) -> wire.
     except (MultiPartException, MultipartParseError, KeyError, ValueError) as error:
         reason = error.message if isinstance(error, MultiPartException) else "its parts cannot be told apart"
         raise BadRequest(f"the form cannot be read: {reason}") from None
-    if not parser.ended:
-        await form.close()
-        raise BadRequest("the form is cut short: its closing boundary is missing")
     try:
+        if not parser.ended:
+            raise BadRequest("the form is cut short: its closing boundary is missing")
         return await _asked(form)
     finally:
         await form.close()

@@ -149,7 +149,7 @@ def _train() -> dict[str, Any]:
     }
     state = {"type": "object", "required": ["state"]}
     return {
-        "get": _get("how training goes; a stream of events for Accept: text/event-stream"),
+        "get": _get("how training goes; a stream of events for Accept: text/event-stream", "403"),
         "post": {
             "operationId": "train",
             "summary": "train with these settings of trainer.task, then serve the new model",
