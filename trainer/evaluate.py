@@ -51,7 +51,9 @@ def evaluate(model: Model, samples: list[Sample]) -> Evaluation:
     vectors = np.stack([vector for _, vector in seen])
     readable = [sample for sample, _ in seen]
     judge = plugins.load("problems", model.manifest.problem).judge
-    return Evaluation(readable, vectors, model.decision, refused, judge.measure(vectors, readable, model.decision))
+    numbers = judge.measure(vectors, readable, model.decision)
+    numbers["errors"] = judge.errors(numbers)
+    return Evaluation(readable, vectors, model.decision, refused, numbers)
 
 
 def look_at(

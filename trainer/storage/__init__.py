@@ -18,7 +18,7 @@ from typing import Any
 from trainer.progress import Progress
 from trainer.storage.objects import REMOTE, Bucket, Remote, StorageError, crc32c
 
-__all__ = ["REMOTE", "Place", "StorageError", "cache", "cached", "fetch", "is_remote", "local"]
+__all__ = ["REMOTE", "Place", "StorageError", "cache", "cached", "exists", "fetch", "is_remote", "local", "names"]
 
 MOUNT = Path("/gcs")  # Vertex AI mounts every bucket here in training containers
 TRANSFERS = 8  # files at a time
@@ -79,6 +79,20 @@ def fetch(
         with _alone(into):
             _bring_all(bucket, objects, into, shown=shown)
     return into
+
+
+def exists(path: str) -> bool:
+    """Whether there is such a file, here or on Cloud Storage. Raises ``StorageError``."""
+    if not is_remote(path):
+        return local(path).is_file()
+    with Bucket(path) as bucket:
+        return any(found.name + "/" == bucket.prefix for found in bucket.list())
+
+
+def names(prefix: str) -> list[str]:
+    """The ``gs://`` paths of everything below a prefix. Raises ``StorageError``."""
+    with Bucket(prefix) as bucket:
+        return [f"{REMOTE}{bucket.name}/{found.name}" for found in bucket.list()]
 
 
 @dataclasses.dataclass

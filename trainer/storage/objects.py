@@ -54,7 +54,7 @@ class Bucket:
         name, _, prefix = path.removeprefix(REMOTE).partition("/")
         if not name:
             raise StorageError(f"{path!r} names no bucket; it has to be gs://BUCKET/PATH")
-        self.path, self.prefix = path, prefix.strip("/") + "/" if prefix.strip("/") else ""
+        self.path, self.name, self.prefix = path, name, prefix.strip("/") + "/" if prefix.strip("/") else ""
         try:
             self._client = storage.Client()
         except (DefaultCredentialsError, OSError) as error:

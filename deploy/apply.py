@@ -1,0 +1,100 @@
+"""Carries out a plan: exactly the steps that were shown, one after the other, and stops at the first that fails.
+
+What a failed step left is cleaned up, so that nothing bills that does not answer; done steps stay, and the next run
+goes on from there. Knows steps and a platform, not the SDK.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from deploy.live import Live
+from deploy.plan import Desired, Plan, diff
+from deploy.smoke import SmokeFailed
+from deploy.steps import CreateEndpoint, DeleteEndpoint, Deploy, Smoke, Step, Traffic, Undeploy
+from trainer.errors import UserError
+
+
+class Platform(Protocol):
+    """Where steps are done: Vertex AI, or a test's."""
+
+    def read(self) -> Live: ...
+
+    def do(self, step: Step) -> None: ...
+
+
+class Stopped(UserError):
+    """A step failed; the message says which, why, and what was done about it."""
+
+
+class Moved(UserError):
+    """The live state asks for other steps than those that were shown."""
+
+
+def run(desired: Desired, shown: Plan, platform: Platform, tell: Callable[[str], None] = print) -> int:
+    """Do what is left of the shown steps; returns how many were done. Raises ``Stopped`` or ``Moved``."""
+    start = platform.read()
+    steps = diff(desired, start).steps
+    if other := [step for step in steps if step not in shown.steps]:
+        raise Moved(
+            "the live state has changed since the plan was made, and asks for other steps:\n"
+            + "\n".join(f"  - {step}" for step in other)
+            + "\nplan again"
+        )
+    for step in shown.steps:
+        if step not in steps:
+            tell(f"  done before: {step}")
+    done: list[Step] = []
+    for number, step in enumerate(steps, start=1):
+        tell(f"  {number}/{len(steps)} {step}")
+        try:
+            platform.do(step)
+        except (UserError, OSError) as error:
+            if not _was_done(desired, step, error, platform):
+                cleaned = _clean(start, done, step, platform, tell)
+                raise Stopped(f"stopped at step {number} of {len(steps)}, {step}: {error}{cleaned}") from error
+            tell(f"     the reply was lost, but it is done ({error})")
+        done.append(step)
+    return len(done)
+
+
+def _was_done(desired: Desired, step: Step, error: Exception, platform: Platform) -> bool:
+    """Whether only the reply is missing: the live state does not ask for the step any more."""
+    if isinstance(error, SmokeFailed) or isinstance(step, Smoke):
+        return False
+    try:
+        return step not in diff(desired, platform.read()).steps
+    except (UserError, OSError):
+        return False
+
+
+def _clean(start: Live, done: list[Step], failed: Step, platform: Platform, tell: Callable[[str], None]) -> str:
+    """Undo what a failed step left half done; how that went, for the message."""
+    try:
+        live = platform.read()
+        undo = _undo(start, live, done, failed)
+        for step in undo:
+            tell(f"     cleaning up: {step}")
+            platform.do(step)
+    except (UserError, OSError) as error:
+        return f"\ncould not clean up ({error}): look with 'status', remove with 'teardown'"
+    return "".join(f"\ncleaned up: {step}" for step in undo)
+
+
+def _undo(start: Live, live: Live, done: list[Step], failed: Step) -> list[Step]:
+    endpoint = live.endpoint
+    if endpoint is None:
+        return []
+    if isinstance(failed, Smoke):
+        before = dict(start.endpoint.traffic) if start.endpoint else {}
+        there = {one.id for one in endpoint.deployed}
+        back = before and before != endpoint.traffic and set(before) <= there
+        return [Traffic(before)] if back else []
+    steps: list[Step] = []
+    left = {one.id for one in endpoint.deployed}
+    if isinstance(failed, Deploy) and failed.id in left and not endpoint.share(failed.id):
+        steps.append(Undeploy(failed.id))
+        left.remove(failed.id)
+    made = isinstance(failed, CreateEndpoint) or any(isinstance(step, CreateEndpoint) for step in done)
+    if made and not left:
+        steps.append(DeleteEndpoint())
+    return steps

@@ -1,0 +1,278 @@
+"""What the commands of ``python -m deploy`` do once their flags are read: each puts the pieces in order.
+
+Knows all pieces and no flags' spelling. Next: ``plan.py`` for what steps there are, ``perform.py`` for what they do.
+"""
+
+import dataclasses
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from deploy import apply, asking, batch, cost, gate, jobs, release, saved, shrink, smoke
+from deploy.live import Endpoint, Identity, Live
+from deploy.perform import Platform
+from deploy.plan import Desired, Plan, diff
+from deploy.spec import Environment
+from deploy.vertex import CloudError, Vertex
+from trainer.errors import UserError
+
+CANARY = (10, 50, 100)  # percent of the traffic, each after a smoke test of the one before
+
+
+def wished(environment: Environment, identity: Identity | None, **changes: Any) -> Desired:
+    """What an environment is to become."""
+    desired = Desired(
+        identity, environment.serving, environment.endpoint.dedicated, environment.labelled(),
+        (environment.endpoint.traffic,), keep=environment.endpoint.keep_previous,
+        serving_alias=environment.model.serving_alias, candidate_alias=environment.model.candidate_alias,
+    )  # fmt: skip
+    return dataclasses.replace(desired, **changes)
+
+
+def plan(vertex: Vertex, environment: Environment, file: str | None) -> int:
+    """Show the steps to what the environment declares, and keep them."""
+    given = release.given(environment)
+    desired = wished(environment, given.identity)
+    made = diff(desired, Platform(vertex, environment, given).read())
+    path = saved.place(environment.name, file)
+    saved.write(path, environment.name, desired, made)
+    show(environment, made)
+    if made.steps:
+        print(f"saved: {path}; carry it out with: python -m deploy apply --env {environment.name}")
+    return 0
+
+
+def apply_(vertex: Vertex, environment: Environment, file: str | None, at_once: bool) -> int:
+    """Carry out the plan that was shown; ``at_once`` makes one, shows it and carries it out."""
+    given = release.given(environment)
+    desired = wished(environment, given.identity)
+    platform = Platform(vertex, environment, given)
+    if at_once:
+        made = diff(desired, platform.read())
+        show(environment, made)
+    else:
+        made = saved.read(saved.place(environment.name, file), environment.name, desired)
+    return _carry_out(environment, desired, made, platform)
+
+
+def promote(vertex: Vertex, environment: Environment) -> int:
+    """The candidate through canary shares to all traffic, if the gate lets it. Raises ``Refused``."""
+    platform = _platform(vertex, environment)
+    live = platform.read()
+    identity = _candidate(platform, environment, live)
+    _check_gate(platform, environment, identity, live)
+    if live.endpoint is None or not live.endpoint.of(identity):
+        raise UserError(f"{identity} is not deployed at {environment.endpoint.endpoint_id}; apply comes before promote")
+    first = environment.endpoint.traffic
+    shares = tuple(share for share in CANARY if share > first or share == 100)
+    desired = wished(environment, identity, shares=(first, *shares) if first < 100 else (100,), smoke=True)
+    made = diff(desired, live)
+    show(environment, made)
+    return _carry_out(environment, desired, made, platform)
+
+
+def check(vertex: Vertex, environment: Environment) -> int:
+    """Only the gate: may this artefact be promoted? Raises ``Refused``."""
+    platform = _platform(vertex, environment)
+    live = platform.read()
+    identity = _candidate(platform, environment, live)
+    _check_gate(platform, environment, identity, live)
+    return 0
+
+
+def rollback(vertex: Vertex, environment: Environment) -> int:
+    """All traffic to the version before: of a canary, the one that serves; else the one that served before it."""
+    platform = Platform(vertex, environment)
+    live = platform.read()
+    identity = _before(environment, live)
+    desired = wished(environment, identity, shares=(100,))
+    made = diff(desired, live)
+    show(environment, made)
+    return _carry_out(environment, desired, made, platform)
+
+
+def teardown(vertex: Vertex, environment: Environment, confirmed: str) -> int:
+    """Remove the endpoint and what answers there; versions and artefacts stay. ``confirmed`` has to be its id."""
+    platform = Platform(vertex, environment)
+    desired = wished(environment, None)
+    made = diff(desired, platform.read())
+    show(environment, made)
+    if not made.steps:
+        return 0
+    if confirmed != environment.endpoint.endpoint_id:
+        raise UserError(
+            f"nothing was removed; confirm with --confirm {environment.endpoint.endpoint_id}: whoever asks this "
+            "endpoint gets no answers any more"
+        )
+    return _carry_out(environment, desired, made, platform)
+
+
+def smoke_(vertex: Vertex, environment: Environment) -> int:
+    """The golden images through the endpoint, for every deployed version that has traffic. Raises ``SmokeFailed``."""
+    platform = _platform(vertex, environment)
+    endpoint = _endpoint(platform.read())
+    asked = [one for one in endpoint.deployed if one.identity and endpoint.share(one.id)]
+    if not asked:
+        raise smoke.SmokeFailed(f"nothing of ours has traffic at {environment.endpoint.endpoint_id}")
+    for one in asked:
+        assert one.identity is not None  # noqa: S101 - chosen above
+        compared = smoke.check(platform.ask, platform.release(one.identity), one.id, endpoint.share(one.id))
+        print(f"{one.id} (version {one.version}, {endpoint.share(one.id)} %): {compared} golden answers as recorded")
+    return 0
+
+
+def status(vertex: Vertex, environment: Environment) -> int:
+    """Versions, traffic, health and cost."""
+    live = Platform(vertex, environment).read()
+    print(f"model {environment.model.model_id}: {len(live.versions)} versions")
+    for one in live.versions:
+        errors = ", ".join(f"{name} {rate:.2f} %" for name, rate in sorted(one.errors.items()))
+        aliases = ", ".join(sorted(one.aliases)) or "no alias"
+        print(f"  version {one.number}: {one.identity or 'not ours'}  {aliases}  {errors}".rstrip())
+    if live.endpoint is None:
+        print(f"endpoint {environment.endpoint.endpoint_id}: there is none")
+        return 0
+    endpoint = live.endpoint
+    kind = "dedicated" if endpoint.dedicated else "shared"
+    print(f"endpoint {environment.endpoint.endpoint_id} ({kind}): {_health(vertex, environment, endpoint)}")
+    for deployed in endpoint.deployed:
+        on, up = deployed.serving, "unknown" if deployed.replicas is None else deployed.replicas
+        print(
+            f"  {deployed.id}: version {deployed.version}, {endpoint.share(deployed.id)} % of the traffic, {up} of "
+            f"{on.min_replicas} to {on.max_replicas} x {on.machine} up"
+        )
+    print(cost.monthly(endpoint, environment.place.region))
+    return 0
+
+
+def predict(vertex: Vertex, environment: Environment, files: list[Path], parameters: dict[str, Any]) -> int:
+    """Image files through the endpoint, one answer a line; what is too large for a request is made smaller first."""
+    asked = asking.Asking(vertex, vertex.name("endpoints", environment.endpoint.endpoint_id))
+    room = asked.largest - 1000  # of what is around the image
+    instances = [asking.instance(shrink.fitting(file.read_bytes(), room)) for file in files]
+    for batch_ in asking.batches(instances, asked.largest):
+        for answer in asked.ask(batch_, parameters)[1]:
+            print(json.dumps(answer))
+    return 0
+
+
+def train(vertex: Vertex, environment: Environment, options: Any) -> int:
+    """Show exactly what is submitted, submit it, follow it; ``options`` are the command's own flags."""
+    name = options.name or f"{environment.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    described = (
+        jobs.tuning(environment, name, options.commit, options.tune)
+        if options.tune
+        else jobs.custom(environment, name, options.commit)
+    )
+    print(jobs.shown(described), end="", flush=True)
+    if options.dry_run:
+        return 0
+    job = jobs.submit(vertex, described)
+    print(f"submitted: {job}", flush=True)
+    if not options.follow:
+        return 0
+    ended = jobs.follow(vertex, job, options.every)
+    place = f"{environment.training.output.rstrip('/')}/{name}"
+    if options.tune:
+        trial = jobs.best(ended)
+        if trial is None:
+            raise jobs.JobFailed(f"{job}: no trial measured {ended.study_spec.metrics[0].metric_id}")
+        values = ", ".join(f"{one.parameter_id} {one.value}" for one in trial.parameters)
+        print(f"best trial: {trial.id} ({trial.final_measurement.metrics[0].value:g}; {values})")
+        place = f"{place}/{trial.id}"
+    print(f"artefact: {place}/model")
+    return 0
+
+
+def batch_(vertex: Vertex, environment: Environment, given: str, output: str, replicas: int, every: float) -> int:
+    """A prefix or a file of instances through the serving version, as a batch prediction job."""
+    live = Platform(vertex, environment).read()
+    version = live.aliased(environment.model.serving_alias)
+    if version is None:
+        raise UserError(f"no version has the alias {environment.model.serving_alias!r}; apply gives it")
+    name = f"{environment.name}-batch-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    job = batch.submit(vertex, batch.described(environment, vertex, version.number, given, output, name, replicas))
+    print(f"submitted: {job}, by version {version.number}", flush=True)
+    print(batch.told(jobs.follow(vertex, job, every)))
+    return 0
+
+
+def show(environment: Environment, made: Plan) -> None:
+    """A plan for people: steps, what is not needed and why, and what stays up costs."""
+    print(f"{environment.name}: " + (f"{len(made.steps)} steps" if made.steps else "nothing to do"))
+    for number, step in enumerate(made.steps, start=1):
+        print(f"  {number}. {step}")
+    for reason in made.unneeded:
+        print(f"  not needed: {reason}")
+    print(cost.monthly(made.end.endpoint, environment.place.region), flush=True)
+
+
+def _carry_out(environment: Environment, desired: Desired, made: Plan, platform: Platform) -> int:
+    done = apply.run(desired, made, platform)
+    print(
+        f"{environment.name}: " + (f"{done} steps done" if done else "nothing has changed: it is as declared already")
+    )
+    return 0
+
+
+def _platform(vertex: Vertex, environment: Environment) -> Platform:
+    """With the artefact that was given, if one was."""
+    known = environment.model.artifact and environment.model.image
+    return Platform(vertex, environment, release.given(environment) if known else None)
+
+
+def _candidate(platform: Platform, environment: Environment, live: Live) -> Identity:
+    """What is to be promoted: what was given, else the version with the candidate's alias. Raises ``UserError``."""
+    if platform.given:
+        return platform.given.identity
+    for alias in (environment.model.candidate_alias, environment.model.serving_alias):
+        version = live.aliased(alias)
+        if version and version.identity:
+            return version.identity
+    raise UserError(
+        f"no version has the alias {environment.model.candidate_alias!r}; apply, or give --artifact, --image"
+    )
+
+
+def _check_gate(platform: Platform, environment: Environment, identity: Identity, live: Live) -> None:
+    serving = live.aliased(environment.model.serving_alias)
+    measured = serving.errors if serving and serving.identity != identity else None
+    if serving and measured is not None and not measured:
+        print(f"version {serving.number} serves and has no evaluation: nothing to compare with")
+    candidate = platform.release(identity).manifest
+    gate.check(candidate, measured, environment.model.tolerance)
+    told = ", ".join(f"{name} {rate:.2f} %" for name, rate in gate.errors(candidate).items())
+    beside = ", ".join(f"{name} {rate:.2f} %" for name, rate in (measured or {}).items()) or "nobody"
+    print(f"the gate is open: {told}; serving: {beside}")
+
+
+def _before(environment: Environment, live: Live) -> Identity:
+    serving = live.aliased(environment.model.serving_alias)
+    before = live.aliased(f"{environment.model.serving_alias}-before")
+    if serving and serving.identity and live.endpoint:
+        shares = [live.endpoint.share(one.id) for one in live.endpoint.of(serving.identity)]
+        if max(shares, default=0) < 100:
+            return serving.identity  # a canary is under way: back from it
+    if before is None or before.identity is None:
+        raise UserError(
+            f"there is no version to roll back to: none has the alias {environment.model.serving_alias}-before"
+        )
+    return before.identity
+
+
+def _endpoint(live: Live) -> Endpoint:
+    if live.endpoint is None:
+        raise UserError("there is no endpoint; apply makes it")
+    return live.endpoint
+
+
+def _health(vertex: Vertex, environment: Environment, endpoint: Endpoint) -> str:
+    """Whether requests are answered, by asking about nothing."""
+    if not endpoint.traffic:
+        return "takes no requests"
+    try:
+        asking.Asking(vertex, vertex.name("endpoints", environment.endpoint.endpoint_id)).ask([], {})
+    except CloudError as error:
+        return f"does not answer: {error}"
+    return "answers"

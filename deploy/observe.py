@@ -1,0 +1,78 @@
+"""Reads the live state of an environment from Vertex AI: resources of the API to the plain values of ``live.py``.
+
+Changes nothing. Next: ``plan.py`` compares what is read here with what is wanted.
+"""
+
+from typing import Any
+
+from deploy import card, release
+from deploy.live import Deployed, Endpoint, Identity, Live, Serving, Version
+from deploy.spec import Environment
+from deploy.vertex import Vertex, plain
+
+
+def observe(vertex: Vertex, environment: Environment, wanted: Identity | None = None) -> Live:
+    """Everything that a plan looks at, after what is under way has ended.
+
+    Evaluations are read of the ``wanted`` identity and of versions with an alias. Raises ``CloudError``.
+    """
+    model = vertex.name("models", environment.model.model_id)
+    endpoint = vertex.name("endpoints", environment.endpoint.endpoint_id)
+    vertex.settled(vertex.models, model)
+    vertex.settled(vertex.endpoints, endpoint)
+    versions = [
+        _version(vertex, model, found, wanted)
+        for found in vertex.listed(vertex.models.list_model_versions, {"name": model})
+    ]
+    identities = {wanted, *(one.identity for one in versions if one.aliases)} - {None}
+    stored = frozenset(one.artifact for one in identities if one and release.is_stored(environment, one))
+    return Live(stored, tuple(versions), _endpoint(vertex, endpoint, model, versions))
+
+
+def image(vertex: Vertex, environment: Environment, version: Version) -> str:
+    """The image that a version answers with."""
+    name = f"{vertex.name('models', environment.model.model_id)}@{version.number}"
+    found = vertex.read(vertex.models.get_model, {"name": name})
+    return found.container_spec.image_uri if found else ""
+
+
+def _version(vertex: Vertex, model: str, found: Any, wanted: Identity | None) -> Version:
+    identity, aliases = card.identity_of(found.labels), frozenset(found.version_aliases)
+    version = Version(found.version_id, identity, aliases)
+    if identity is None or not (identity == wanted or aliases - {"default"}):
+        return version
+    evaluations = vertex.listed(vertex.models.list_model_evaluations, {"parent": f"{model}@{found.version_id}"})
+    errors: dict[str, float] = {}
+    for one in evaluations:
+        errors.update((plain(one.metadata) or {}).get("errors") or {})
+    return Version(version.number, identity, aliases, bool(evaluations), errors)
+
+
+def _endpoint(vertex: Vertex, name: str, model: str, versions: list[Version]) -> Endpoint | None:
+    found = vertex.read(vertex.endpoints.get_endpoint, {"name": name})
+    if found is None:
+        return None
+    ours = {one.number: one.identity for one in versions}
+    deployed = tuple(_deployed(one, ours if _of(one, model) else {}) for one in found.deployed_models)
+    there = {one.id for one in deployed}
+    traffic = {id: share for id, share in found.traffic_split.items() if share and id in there}
+    return Endpoint(found.dedicated_endpoint_enabled, dict(found.labels), deployed, traffic)
+
+
+def _of(deployed: Any, model: str) -> bool:
+    """Whether a deployed model is a version of ours; the API may name the project by its number."""
+    return deployed.model.partition("@")[0].rpartition("/")[2] == model.rpartition("/")[2]
+
+
+def _deployed(found: Any, versions: dict[str, Identity | None]) -> Deployed:
+    on = found.dedicated_resources
+    targets = {spec.metric_name: spec.target for spec in on.autoscaling_metric_specs}
+    serving = Serving(
+        on.machine_spec.machine_type, on.min_replica_count, on.max_replica_count, targets.get(CPU, 60),
+        found.service_account, found.enable_access_logging, not found.disable_container_logging,
+    )  # fmt: skip
+    version = found.model_version_id
+    return Deployed(found.id, version, versions.get(version), serving, found.status.available_replica_count)
+
+
+CPU = "aiplatform.googleapis.com/prediction/online/cpu/utilization"

@@ -1,0 +1,202 @@
+"""What is wanted, what there is, and the steps between: pure functions, so that a plan can be read before it is done.
+
+``diff`` keeps two promises for every beginning of its steps: traffic sums to 100 (or there is none), and nothing that
+has traffic is undeployed. From any state that an interrupted plan leaves, the next one leads to the same end. Knows no
+SDK. Next: ``apply.py`` carries plans out.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from deploy.live import Deployed, Identity, Live, Serving, deployed_id
+from deploy.steps import (
+    Alias,
+    CreateEndpoint,
+    DeleteEndpoint,
+    Deploy,
+    Evaluate,
+    Label,
+    Register,
+    Resize,
+    Smoke,
+    Step,
+    Store,
+    Traffic,
+    Undeploy,
+)  # fmt: skip
+from trainer.errors import UserError
+
+
+class Impossible(UserError):
+    """No steps lead from what there is to what is wanted; the message says what stands in the way."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Desired:
+    """What an environment is to become. ``None`` as identity: nothing is to answer, and no endpoint is to remain.
+
+    ``shares`` are the percentages of the traffic to go through, each after a smoke test of the one before where
+    ``smoke`` says so; ``serving_alias`` is of the version that has all of it, ``candidate_alias`` of one that has a
+    part, ``before_alias`` of the one that had it before; ``keep`` says whether that one stays deployed, to return to.
+    """
+
+    identity: Identity | None
+    serving: Serving
+    dedicated: bool = True
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    shares: tuple[int, ...] = (100,)
+    smoke: bool = False
+    keep: bool = True
+    serving_alias: str = "champion"
+    candidate_alias: str = "challenger"
+
+    @property
+    def before_alias(self) -> str:
+        """Whom a rollback returns to."""
+        return f"{self.serving_alias}-before"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """``steps`` in order, and what is ``unneeded``, each with the reason; ``end`` is the state they lead to."""
+
+    steps: tuple[Step, ...]
+    unneeded: tuple[str, ...]
+    end: Live
+
+
+class _Draft:
+    """A plan being written: knows the state that the steps so far lead to."""
+
+    def __init__(self, live: Live):
+        self.live = live
+        self.steps: list[Step] = []
+        self.unneeded: list[str] = []
+
+    def do(self, *steps: Step) -> None:
+        for step in steps:
+            self.steps.append(step)
+            self.live = step.after(self.live)
+
+    def unless(self, there: object, step: Step, reason: str) -> None:
+        if there:
+            self.unneeded.append(f"{step}: {reason}")
+        else:
+            self.do(step)
+
+
+def diff(desired: Desired, live: Live) -> Plan:
+    """The steps from what there is to what is wanted. Raises ``Impossible``."""
+    draft = _Draft(live)
+    if desired.identity is None:
+        _remove(draft)
+    else:
+        _register(draft, desired.identity)
+        _endpoint(draft, desired)
+        id = _deploy(draft, desired, desired.identity)
+        _shift(draft, desired, desired.identity, id)
+        _name(draft, desired, desired.identity, id)
+        _tidy(draft, desired, id)
+    return Plan(tuple(draft.steps), tuple(draft.unneeded), draft.live)
+
+
+def _register(draft: _Draft, identity: Identity) -> None:
+    version = draft.live.version(identity)
+    known = f"version {version.number} is this identity" if version else ""
+    draft.unless(identity.artifact in draft.live.stored, Store(identity), "it is there, complete")
+    draft.unless(version, Register(identity), known)
+    draft.unless(version and version.evaluated, Evaluate(identity), "the version has one")
+
+
+def _endpoint(draft: _Draft, desired: Desired) -> None:
+    endpoint = draft.live.endpoint
+    if endpoint and endpoint.dedicated != desired.dedicated:
+        kinds = {True: "dedicated", False: "shared"}
+        raise Impossible(
+            f"the endpoint is {kinds[endpoint.dedicated]} and cannot become {kinds[desired.dedicated]}; choose another "
+            "endpoint id, or tear this one down first"
+        )
+    draft.unless(endpoint, CreateEndpoint(desired.dedicated, dict(desired.labels)), "it exists")
+    if endpoint:
+        draft.unless(dict(endpoint.labels) == dict(desired.labels), Label(dict(desired.labels)), "it has them")
+
+
+def _deploy(draft: _Draft, desired: Desired, identity: Identity) -> str:
+    """The id under which the identity answers on the wanted machine."""
+    assert draft.live.endpoint is not None  # noqa: S101 - made a step earlier
+    there = [one for one in draft.live.endpoint.of(identity) if one.serving.fixed == desired.serving.fixed]
+    id = there[0].id if there else deployed_id(identity, desired.serving)
+    draft.unless(there, Deploy(id, identity, desired.serving), "it answers there already")
+    if there:
+        draft.unless(there[0].serving == desired.serving, Resize(id, desired.serving), "it has that size")
+    return id
+
+
+def _shift(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None:
+    """Traffic through the shares; a version that has more already is not set back."""
+    assert draft.live.endpoint is not None  # noqa: S101
+    before = draft.live.endpoint.traffic
+    for share in desired.shares:
+        endpoint = draft.live.endpoint
+        has = endpoint.share(id)
+        if desired.smoke and 0 < has < share:
+            draft.do(Smoke(id, identity))
+        draft.unless(has >= share, Traffic(blend(endpoint.traffic, id, share)), f"it has {has} % already")
+    if desired.smoke and draft.live.endpoint.traffic != before:
+        draft.do(Smoke(id, identity))
+
+
+def _name(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None:
+    """Aliases follow the traffic."""
+    assert draft.live.endpoint is not None  # noqa: S101
+    whole = draft.live.endpoint.share(id) == 100
+    wanted = desired.serving_alias if whole else desired.candidate_alias
+    version, had = draft.live.version(identity), draft.live.aliased(wanted)
+    if whole and had and had is not version and had.identity:
+        earlier = Alias(desired.before_alias, had.identity)
+        draft.unless(had is draft.live.aliased(desired.before_alias), earlier, "it has it")
+    draft.unless(had and had is version, Alias(wanted, identity), "it has it")
+    if whole and draft.live.aliased(desired.candidate_alias) == draft.live.version(identity):
+        draft.do(Alias(desired.candidate_alias, None))
+
+
+def _tidy(draft: _Draft, desired: Desired, id: str) -> None:
+    """Undeploy what has no traffic, but for what is wanted and what may be returned to."""
+    endpoint = draft.live.endpoint
+    assert endpoint is not None  # noqa: S101
+    before = draft.live.aliased(desired.before_alias)
+    kept: Deployed | None = None
+    whole = endpoint.share(id) == 100  # else whoever has the rest is who to return to
+    if desired.keep and whole and before and before.identity and before.identity != desired.identity:
+        kept = next(iter(endpoint.of(before.identity)), None)
+    for one in endpoint.deployed:
+        if endpoint.share(one.id):
+            continue
+        if one == kept:
+            draft.unneeded.append(f"undeploy {one.id}: it is kept, to roll back to")
+        elif one.id != id:
+            draft.do(Undeploy(one.id))
+
+
+def _remove(draft: _Draft) -> None:
+    endpoint = draft.live.endpoint
+    if endpoint is None:
+        draft.unneeded.append("delete the endpoint: there is none")
+        return
+    if endpoint.traffic:
+        draft.do(Traffic({}))
+    draft.do(*(Undeploy(one.id) for one in endpoint.deployed), DeleteEndpoint())
+
+
+def blend(traffic: Mapping[str, int], id: str, share: int) -> dict[str, int]:
+    """Give ``id`` its share; the others keep theirs of the rest. Sums to 100; nobody with nothing is named."""
+    others = {other: old for other, old in traffic.items() if other != id and old}
+    rest, whole = 100 - share, sum(others.values())
+    if not whole:
+        return {id: 100}
+    exact = {other: old * rest / whole for other, old in others.items()}
+    split = {other: int(value) for other, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda other: (split[other] - exact[other], other))
+    for other in by_remainder[: rest - sum(split.values())]:
+        split[other] += 1
+    return {other: new for other, new in {**split, id: share}.items() if new}

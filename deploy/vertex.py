@@ -1,0 +1,211 @@
+"""The connection to Vertex AI: the only importer of its SDK. Clients, credentials, waiting, and errors in our words.
+
+The GAPIC clients of google-cloud-aiplatform over REST: every call is explicit, none stages files, retries a deployment
+or makes an endpoint nobody asked for. Requests are plain dictionaries of the API's own fields. Knows no plans. Next:
+``observe.py`` reads with it, ``perform.py`` does the steps, ``jobs.py`` and ``batch.py`` submit jobs.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import google.auth
+import google.auth.credentials
+import google.auth.exceptions
+from google.api_core import exceptions, retry
+from google.api_core.client_options import ClientOptions
+from google.cloud import aiplatform_v1 as api
+from google.protobuf import json_format
+
+from trainer.errors import UserError
+
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+LOGGING = "https://logging.googleapis.com"
+READ = 60.0  # seconds that a call may take that changes nothing
+PATIENCE = 60.0  # seconds of trying such a call again
+LONGEST = 3600.0  # seconds that an operation may take: a deployment that takes an hour has failed
+POLL = 2.0  # seconds between two looks at an operation
+
+
+class CloudError(UserError):
+    """Vertex AI refused, failed or did not answer; the message says which and what to do."""
+
+
+class NoCredentials(UserError):
+    """There are no application default credentials."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """Where and as whom: ``endpoint`` is another address of the API, ``anonymous`` uses no credentials there."""
+
+    project: str
+    region: str
+    endpoint: str = ""
+    anonymous: bool = False
+    poll: float = POLL
+
+
+class Vertex:
+    """Clients of one project and region, made when they are first needed."""
+
+    def __init__(self, connection: Connection):
+        self.connection = connection
+        self.parent = f"projects/{connection.project}/locations/{connection.region}"
+
+    def name(self, *parts: str) -> str:
+        """``name("endpoints", "x")`` is the full name of a resource."""
+        return "/".join([self.parent, *parts])
+
+    @functools.cached_property
+    def models(self) -> api.ModelServiceClient:
+        return self._client(api.ModelServiceClient)
+
+    @functools.cached_property
+    def endpoints(self) -> api.EndpointServiceClient:
+        return self._client(api.EndpointServiceClient)
+
+    @functools.cached_property
+    def jobs(self) -> api.JobServiceClient:
+        return self._client(api.JobServiceClient)
+
+    def predictions(self, host: str = "") -> api.PredictionServiceClient:
+        """``host`` is a dedicated endpoint's own name; another address of the API wins over it."""
+        return self._client(api.PredictionServiceClient, host)
+
+    def read(self, call: Callable[..., Any], request: dict[str, Any]) -> Any:
+        """A call that changes nothing: tried again while that makes sense; None where there is no such thing.
+
+        Raises ``CloudError``.
+        """
+        again = retry.Retry(retry.if_transient_error, initial=0.5, maximum=10, timeout=PATIENCE)
+        with _in_our_words():
+            try:
+                return call(request, timeout=READ, retry=again)
+            except exceptions.NotFound:
+                return None
+
+    def listed(self, call: Callable[..., Any], request: dict[str, Any]) -> list[Any]:
+        """All pages of a list; empty where its parent does not exist."""
+        with _in_our_words():
+            return list(self.read(call, request) or ())
+
+    def change(self, call: Callable[..., Any], request: dict[str, Any], longest: float = LONGEST) -> Any:
+        """A call that changes something, once, to its end: an operation is waited for. Raises ``CloudError``.
+
+        It is not tried again: whether a call whose reply was lost was done, only a look at the live state can tell.
+        """
+        with _in_our_words():
+            answer = call(request, timeout=READ)
+            return self._end(answer, longest) if hasattr(answer, "operation") else answer
+
+    def settled(self, client: Any, name: str, longest: float = LONGEST) -> None:
+        """Wait for what is still under way at a resource, begun by whomever. Raises ``CloudError``."""
+        give_up = time.monotonic() + longest
+        while running := self._running(client, name):
+            if time.monotonic() > give_up:
+                raise CloudError(f"{running} is not done after {longest:.0f} s")
+            time.sleep(self.connection.poll)
+
+    def credentials(self) -> google.auth.credentials.Credentials:
+        """Application default ones, or none for another address. Raises ``NoCredentials``."""
+        if self.connection.anonymous:
+            return google.auth.credentials.AnonymousCredentials()
+        try:
+            return google.auth.default(scopes=[SCOPE], quota_project_id=None)[0]
+        except google.auth.exceptions.DefaultCredentialsError:
+            raise NoCredentials(
+                "there are no application default credentials: run 'gcloud auth application-default login', or on "
+                "Google Cloud run as a service account; for another address of the API without credentials give "
+                "--api-endpoint URL --anonymous"
+            ) from None
+
+    def logs(self, job: str, after: str) -> list[dict[str, Any]]:
+        """Log entries of a job, oldest first, later than the time ``after`` (RFC 3339, or empty)."""
+        from google.auth.transport.requests import AuthorizedSession
+
+        since = f' AND timestamp>"{after}"' if after else ""
+        wanted = f'resource.type="ml_job" AND resource.labels.job_id="{job}"{since}'
+        names = [f"projects/{self.connection.project}"]
+        body: dict[str, Any] = {"resourceNames": names, "filter": wanted, "orderBy": "timestamp asc", "pageSize": 1000}
+        address = (self.connection.endpoint or LOGGING).rstrip("/") + "/v2/entries:list"
+        with _in_our_words(), AuthorizedSession(self.credentials()) as session:
+            answer = session.post(address, json=body, timeout=READ)
+            if answer.status_code != 200:
+                raise exceptions.from_http_response(answer)
+            return answer.json().get("entries", [])
+
+    def _client(self, kind: Any, host: str = "") -> Any:
+        default = f"https://{self.connection.region}-aiplatform.googleapis.com"
+        address = self.connection.endpoint or (f"https://{host.removeprefix('https://')}" if host else default)
+        with _in_our_words():
+            return kind(
+                credentials=self.credentials(), transport="rest", client_options=ClientOptions(api_endpoint=address)
+            )
+
+    def _end(self, operation: Any, longest: float) -> Any:
+        give_up = time.monotonic() + longest
+        while not operation.done(retry=None):
+            if time.monotonic() > give_up:
+                raise CloudError(f"{operation.operation.name} is not done after {longest:.0f} s")
+            time.sleep(self.connection.poll)
+        return operation.result(timeout=READ)
+
+    def _running(self, client: Any, name: str) -> str:
+        """The name of an operation at a resource that is not done."""
+        found = self.read(lambda request, **how: client.list_operations(request, timeout=READ), {"name": name})
+        return next((one.name for one in (found.operations if found else ()) if not one.done), "")
+
+
+def proto(kind: str, value: dict[str, Any]) -> Any:
+    """A message of the API from its JSON form. Raises ``CloudError`` naming the field that is not of the API."""
+    message = getattr(api, kind)
+    try:
+        return message(json_format.ParseDict(value, message.pb(message())))
+    except json_format.ParseError as error:
+        raise CloudError(f"this is no {kind}: {error}") from None
+
+
+def as_json(message: Any) -> dict[str, Any]:
+    """The inverse of ``proto``."""
+    return json_format.MessageToDict(type(message).pb(message))
+
+
+def plain(content: Any) -> Any:
+    """A ``google.protobuf.Value``, as the SDK hands it out, as plain JSON."""
+    if isinstance(content, Mapping):
+        return {name: plain(one) for name, one in content.items()}
+    if isinstance(content, Sequence) and not isinstance(content, str):
+        return [plain(one) for one in content]
+    return content
+
+
+def _said(error: exceptions.GoogleAPIError) -> str:
+    """What the API says, without the address it says it at."""
+    return re.sub(r"^[A-Z]+ https?://\S+: ", "", str(getattr(error, "message", error)))
+
+
+@contextlib.contextmanager
+def _in_our_words() -> Iterator[None]:
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except exceptions.Forbidden as error:
+        raise CloudError(f"no permission: {_said(error)}; docs/vertex.md lists the roles each account needs") from None
+    except exceptions.Unauthorized:
+        raise CloudError("the credentials were not accepted; run 'gcloud auth application-default login'") from None
+    except (exceptions.TooManyRequests, exceptions.ResourceExhausted) as error:
+        raise CloudError(f"a quota is exhausted: {_said(error)}; ask for more, or choose another machine") from None
+    except exceptions.BadRequest as error:
+        raise CloudError(f"Vertex AI does not take this: {_said(error)}") from None
+    except (exceptions.RetryError, exceptions.GoogleAPICallError) as error:
+        raise CloudError(f"Vertex AI failed: {type(error).__name__}: {_said(error)}") from None
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise CloudError(f"the Google credentials do not work: {error}") from None
+    except (RequestException, ConnectionError) as error:
+        raise CloudError(f"Vertex AI did not answer: {type(error).__name__}") from None

@@ -1,0 +1,74 @@
+"""The whole life of a model with the real SDK on loopback, by the commands people type."""
+
+import json
+
+import pytest
+
+from deploy import __main__ as deploy
+from tests.deploy.conftest import BUCKET, IMAGE
+from trainer import storage
+
+IMAGES = {n: IMAGE.replace("1f", f"{n}f") for n in "23"}
+
+
+@pytest.fixture
+def command(capsys):
+    """``command("plan", ...)`` runs ``python -m deploy plan --env production ...``; what it printed, status 0."""
+
+    def run(name: str, *flags: str, status: int = 0) -> str:
+        found = deploy.main([name, "--env", "production", "--every", "0.05", *flags])
+        said = capsys.readouterr()
+        assert found == status, said.out + said.err
+        return said.out + said.err
+
+    return run
+
+
+def traffic(cloud):
+    (endpoint,) = [of for name, of in cloud.world.resources.items() if "/endpoints/" in name]
+    versions = {one.id: one.model_version_id for one in endpoint.deployed_models}
+    return {versions[id]: share for id, share in endpoint.traffic_split.items()}
+
+
+def test_the_whole_life(command, running_cloud, bucket, scans, tmp_path, monkeypatch):
+    cloud = running_cloud
+    monkeypatch.chdir(tmp_path)
+    storage.Place(scans, f"{bucket}/scans").push()
+    settings = ["--epochs=2", "--batch-size=16", "--image-height=32", "--image-width=64", f"--train-dir={bucket}/scans"]
+    flags = [f"--arguments={one}" for one in settings]
+    said = command("train", "--name=one", f"--output={bucket}/jobs", "--training-image=trainer", "--data-version=v3",
+                   "--commit=abc", *flags)  # fmt: skip
+    assert f"artefact: {bucket}/jobs/one/model" in said
+    assert "ROC-AUC" in said, "the log is followed"
+    (job,) = [of for name, of in cloud.world.resources.items() if "/customJobs/" in name]
+    assert dict(job.labels)["data-version"] == "v3"
+
+    artifact = f"{bucket}/jobs/one/model"
+    store = [f"--store={bucket}/artifacts"]
+    first = ["--artifact", artifact, "--image", IMAGES["2"], *store]
+    assert "6 steps" in command("plan", *first)
+    command("apply", *first)
+    assert traffic(cloud) == {"1": 100}
+    assert "nothing to do" in command("plan", *first)
+    assert "nothing has changed" in command("apply", "--yes", *first)
+    assert "golden answers as recorded" in command("smoke", *store)
+    image = next((scans / "signature").iterdir())
+    assert json.loads(command("predict", str(image), *store))["label"] in ("signature", "text")
+
+    second = ["--artifact", artifact, "--image", IMAGES["3"], *store]
+    command("apply", "--yes", *second)
+    assert traffic(cloud) == {"1": 90, "2": 10}
+    said = command("promote", *second)
+    assert said.count("smoke: ") == 6, "shown, and done, before each share and at the end"
+    assert traffic(cloud) == {"2": 100}
+    assert "version 2" in command("status", *store)
+    command("rollback", *store)
+    assert traffic(cloud) == {"1": 100}
+
+    said = command("batch", f"{bucket}/scans/text", f"--output={bucket}/answers", *store)
+    assert "70 answered" in said
+    said = command("teardown", *store, status=1)
+    assert "--confirm countersign" in said
+    command("teardown", "--confirm=countersign", *store)
+    assert not [name for name in cloud.world.resources if "/endpoints/" in name]
+    assert BUCKET in bucket

@@ -1,0 +1,221 @@
+"""Steps on the API, by the real SDK: they do what ``steps.py`` says, and failures of any kind leave nothing that bills.
+
+The state of the loopback Vertex AI is set directly, read by our code, and changed by the SDK.
+"""
+
+import random
+from types import SimpleNamespace
+
+import pytest
+from google.cloud import aiplatform_v1 as api
+
+from deploy import apply, release
+from deploy.live import Live
+from deploy.observe import CPU
+from deploy.perform import Platform
+from deploy.plan import diff
+from tests.deploy import conftest, worlds
+
+ENDPOINT = "projects/my-project/locations/us-central1/endpoints/countersign-staging"
+MODEL = "projects/my-project/locations/us-central1/models/countersign"
+FAULTS = ("lost", "dropped", "fails", "quota", "forbidden", "operation fails")
+CHANGES = ("UploadModel", "ImportModelEvaluation", "CreateEndpoint", "DeployModel", "UpdateEndpoint",
+           "UndeployModel", "MutateDeployedModel", "MergeVersionAliases", "DeleteEndpoint")  # fmt: skip
+
+
+def pb(message):
+    return type(message).pb(message)
+
+
+def put(world, live: Live) -> None:
+    """A live state as resources of the API."""
+    versions = []
+    for one in live.versions:
+        labels = {}
+        if one.identity:
+            labels = {"artifact-sha256": one.identity.artifact, "image-sha256": one.identity.image}
+        version = api.Model(name=MODEL, version_id=one.number, labels=labels, version_aliases=sorted(one.aliases))
+        version.container_spec.image_uri = "image@sha256:" + (one.identity.image * 2 if one.identity else "0" * 64)
+        versions.append(pb(version))
+        if one.evaluated:
+            kept = api.ModelEvaluation(name=f"{MODEL}@{one.number}/evaluations/1")
+            world.resources[kept.name] = pb(kept)
+    if versions:
+        if not any("default" in one.version_aliases for one in versions):
+            versions[0].version_aliases.append("default")
+        world.models[MODEL] = versions
+    if live.endpoint:
+        endpoint = api.Endpoint(
+            name=ENDPOINT, dedicated_endpoint_enabled=True, labels=dict(live.endpoint.labels),
+            traffic_split=dict(live.endpoint.traffic), deployed_models=[_deployed(d) for d in live.endpoint.deployed],
+        )  # fmt: skip
+        world.resources[ENDPOINT] = pb(endpoint)
+
+
+def _deployed(one):
+    on = one.serving
+    resources = api.DedicatedResources(
+        machine_spec=api.MachineSpec(machine_type=on.machine), min_replica_count=on.min_replicas,
+        max_replica_count=on.max_replicas,
+        autoscaling_metric_specs=[api.AutoscalingMetricSpec(metric_name=CPU, target=on.target_cpu)],
+    )  # fmt: skip
+    return api.DeployedModel(id=one.id, model=MODEL, model_version_id=one.version, dedicated_resources=resources)
+
+
+class Known(Platform):
+    """A platform that knows several artefacts, as the store would."""
+
+    def __init__(self, vertex, environment, releases, wanted):
+        super().__init__(vertex, environment, releases.get(wanted))
+        self.releases = releases
+
+    def release(self, identity):
+        return self.releases[identity]
+
+
+@pytest.fixture
+def worldly(artifact, another, environment, cloud):
+    """``worldly(seed)``: a random state on the API, a wish, and the platform between them."""
+    other = another("other")
+    images = [f"image@sha256:{digit * 64}" for digit in "12"]
+    releases = [release.opened(str(folder), image) for folder in (artifact, other) for image in images]
+    known = {one.identity: one for one in releases}
+    stored = set()
+
+    def made(seed: int):
+        rng = random.Random(seed)
+        live, desired = worlds.live(rng, list(known)), worlds.wish(rng, list(known))
+        desired = SimpleNamespace(**{**vars(desired), "smoke": False, "before_alias": desired.before_alias})
+        for one in known.values():
+            if one.identity.artifact in live.stored and one.identity.artifact not in stored:
+                stored.add(one.identity.artifact)
+                release.store(environment, one)
+        cloud.world.models.clear()
+        cloud.world.resources.clear()
+        cloud.world.operations.clear()
+        put(cloud.world, live)
+        return desired, Known(conftest.vertex(cloud), environment, known, desired.identity), rng
+
+    return made
+
+
+def told(live: Live, wanted) -> tuple:
+    """What two readings of one state have in common: evaluations are read where they count."""
+    versions = [(one.number, one.identity, one.aliases - {"default"}) for one in live.versions]
+    evaluated = [one.number for one in live.versions if one.evaluated and one.identity == wanted]
+    return live.endpoint, versions, evaluated
+
+
+def quietly(_):
+    pass
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_each_step_makes_of_the_live_state_what_it_says(worldly, part):
+    done = set()
+    for seed in range(part, 16, 2):
+        desired, platform, _ = worldly(seed)
+        before = platform.read()
+        for step in diff(desired, before).steps:
+            platform.do(step)
+            after = platform.read()
+            assert told(after, desired.identity) == told(step.after(before), desired.identity), (seed, step)
+            before = after
+            done.add(type(step).__name__)
+        assert not diff(desired, before).steps
+    assert len(done) >= 8
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_after_any_failure_of_any_call_the_next_apply_converges_and_nothing_idle_bills(worldly, cloud, kind):
+    struck = 0
+    for seed in range(100, 106):
+        desired, platform, rng = worldly(seed)
+        cloud.fail(rng.choice(CHANGES), kind, skip=rng.randint(0, 1))
+        start = platform.read()
+        shown = diff(desired, start)
+        try:
+            apply.run(desired, shown, platform, quietly)
+        except apply.Stopped:
+            struck += 1
+            left = platform.read().endpoint
+            assert start.endpoint or not left or left.traffic, "no endpoint that answers nothing"
+        cloud._planned.clear()
+        apply.run(desired, diff(desired, platform.read()), platform, quietly)
+        assert apply.run(desired, diff(desired, platform.read()), platform, quietly) == 0
+    assert struck or kind == "lost"
+
+
+def test_a_lost_reply_is_not_a_second_upload(platform, environment, cloud):
+    desired = wished(platform, environment)
+    cloud.fail("UploadModel", "lost")
+    cloud.fail("DeployModel", "lost")
+    apply.run(desired, diff(desired, platform.read()), platform, quietly)
+    assert cloud.world.calls.count("UploadModel") == 1
+    assert len(cloud.world.models[MODEL]) == 1
+    assert len(cloud.world.resources[ENDPOINT].deployed_models) == 1
+
+
+@pytest.mark.parametrize("kind", ["operation fails", "quota", "forbidden", "dropped"])
+def test_a_failed_deploy_leaves_no_endpoint_that_bills(platform, environment, cloud, kind):
+    desired, said = wished(platform, environment), []
+    cloud.fail("DeployModel", kind)
+    with pytest.raises(apply.Stopped, match=r"(?s)stopped at step 5 of 6, deploy .*cleaned up: delete the endpoint"):
+        apply.run(desired, diff(desired, platform.read()), platform, said.append)
+    assert ENDPOINT not in cloud.world.resources
+    assert any("cleaning up" in line for line in said)
+    apply.run(desired, diff(desired, platform.read()), platform, quietly)
+    assert len(cloud.world.resources[ENDPOINT].deployed_models) == 1
+    assert cloud.world.calls.count("UploadModel") == 1, "nothing is uploaded twice"
+
+
+def test_a_failed_second_deploy_leaves_the_first_as_it_was(platform, environment, cloud, another):
+    desired = wished(platform, environment)
+    apply.run(desired, diff(desired, platform.read()), platform, quietly)
+    before = platform.read().endpoint
+    second = Platform(platform.vertex, environment, release.opened(str(another("second")), environment.model.image))
+    cloud.fail("DeployModel", "operation fails")
+    with pytest.raises(apply.Stopped, match="never became ready"):
+        apply.run(wished(second, environment), diff(wished(second, environment), second.read()), second, quietly)
+    assert second.read().endpoint == before
+
+
+def test_what_is_under_way_is_waited_for_and_not_begun_again(platform, environment, cloud):
+    """A machine that applied is gone in the middle of a deployment."""
+    desired = wished(platform, environment)
+    steps = diff(desired, platform.read()).steps
+    for step in steps[:4]:
+        platform.do(step)
+    cloud.world.looks = 5
+    request = platform.vertex.endpoints.deploy_model
+    calls = []
+
+    class Gone(BaseException):
+        pass
+
+    def leave(*given, **how):
+        calls.append(request(*given, **how))
+        raise Gone
+
+    platform.vertex.endpoints.deploy_model = leave
+    with pytest.raises(Gone):
+        platform.do(steps[4])
+    platform.vertex.endpoints.deploy_model = request
+    cloud.world.looks = 0
+    assert platform.read().endpoint.traffic, "reading waits until the deployment has ended"
+    assert diff(desired, platform.read()).steps == steps[5:]
+
+
+def test_a_state_that_moved_since_it_was_shown_is_not_worked_on(platform, environment, cloud, another):
+    desired = wished(platform, environment)
+    apply.run(desired, diff(desired, platform.read()), platform, quietly)
+    shown = diff(desired, platform.read())
+    cloud.world.resources[ENDPOINT].labels["team"] = "b"
+    with pytest.raises(apply.Moved, match="label the endpoint"):
+        apply.run(desired, shown, platform, quietly)
+
+
+def wished(platform, environment):
+    from deploy import commands
+
+    return commands.wished(environment, platform.given.identity)

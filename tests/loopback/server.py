@@ -1,0 +1,143 @@
+"""HTTP in front of a ``World``, with faults on demand: ``with Loopback() as cloud: cloud.fail("DeployModel", "lost")``.
+
+A fault strikes the next calls of a method, so many times: an error of the API (``fails``, ``forbidden``, ``quota``,
+``unavailable``), an operation that ends with an error (``operation fails``), a connection that breaks before the call
+was done (``dropped``) or after (``lost``), or a server that says nothing (``silent``).
+"""
+
+import contextlib
+import http.server
+import json
+import threading
+import urllib.parse
+from typing import Any
+
+from google.protobuf import json_format
+
+from tests.loopback import routes
+from tests.loopback.world import Refused, World
+
+ERRORS = {
+    "fails": (500, "INTERNAL", "Internal error encountered."),
+    "forbidden": (403, "PERMISSION_DENIED", "Permission 'aiplatform.endpoints.deploy' denied."),
+    "quota": (
+        429,
+        "RESOURCE_EXHAUSTED",
+        "The following quotas are exceeded: CustomModelServingCPUsPerProjectPerRegion",
+    ),
+    "unavailable": (503, "UNAVAILABLE", "The service is currently unavailable."),
+}
+KINDS = {*ERRORS, "operation fails", "dropped", "lost", "silent"}
+
+
+class Loopback:
+    """A running loopback Vertex AI; ``world`` is its state."""
+
+    def __init__(self, machines: Any = None):
+        self.world = World(machines)
+        self.released = threading.Event()
+        self._planned: list[list[Any]] = []
+        owner = self
+
+        class Handler(_Handler):
+            loopback = owner
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def fail(self, rpc: str, kind: str, times: int = 1, skip: int = 0) -> None:
+        """Plan a fault for a method's next calls, after ``skip`` good ones."""
+        assert kind in KINDS
+        self._planned.append([rpc, kind, times, skip])
+
+    def planned(self, rpc: str) -> str | None:
+        """The fault for a call, used up by asking."""
+        for fault in self._planned:
+            if fault[0] == rpc and fault[2]:
+                if fault[3]:
+                    fault[3] -= 1
+                    continue
+                fault[2] -= 1
+                return fault[1]
+        return None
+
+    def __enter__(self):
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+        if self.world.machines:
+            self.world.machines.close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    loopback: Loopback
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def _serve(self):
+        url = urllib.parse.urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        query = {name: values[0] for name, values in urllib.parse.parse_qs(url.query).items()}
+        if url.path == "/v2/entries:list":
+            return self._logs(json.loads(body))
+        path = urllib.parse.unquote(url.path)
+        found = routes.find(self.command, path)
+        if found is None:
+            return self._answer(404, _error(404, "NOT_FOUND", f"no method at {self.command} {path}"))
+        route, match = found
+        self.loopback.world.calls.append(route.rpc)
+        fault = self.loopback.planned(route.rpc)
+        if fault in ERRORS:
+            return self._answer(ERRORS[fault][0], _error(*ERRORS[fault]))
+        if fault == "silent":
+            self.loopback.released.wait(60)
+        if fault in ("dropped", "silent"):
+            return self._drop()
+        try:
+            content = json.loads(body) if body else None
+            request = route.request(match, query, content)
+            answer = self.loopback.world.call(route, request, path, fault == "operation fails")
+        except (routes.BadRequest, ValueError) as error:
+            return self._answer(400, _error(400, "INVALID_ARGUMENT", str(error)))
+        except Refused as error:
+            return self._answer(error.code, _error(error.code, error.status, str(error)))
+        if fault == "lost":
+            return self._drop()
+        return self._answer(200, answer)
+
+    do_GET = do_POST = do_PATCH = do_DELETE = _serve
+
+    def _logs(self, asked: dict[str, Any]) -> None:
+        wanted = asked["filter"]
+        mine = [one for one in self.loopback.world.logs if f'job_id="{one["resource"]["labels"]["job_id"]}"' in wanted]
+        if 'timestamp>"' in wanted:
+            after = wanted.partition('timestamp>"')[2].partition('"')[0]
+            mine = [one for one in mine if one["timestamp"] > after]
+        self._answer(200, {"entries": mine})
+
+    def _answer(self, status: int, answer: Any) -> None:
+        pb = type(answer).pb(answer) if hasattr(type(answer), "pb") else answer
+        told = pb if isinstance(pb, dict) else json_format.MessageToDict(pb)
+        content = json.dumps(told).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(content)
+
+    def _drop(self) -> None:
+        self.close_connection = True
+        self.connection.close()
+
+    def log_message(self, *_):
+        pass
+
+
+def _error(code: int, status: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "status": status, "message": message}}
