@@ -14,7 +14,7 @@ from typing import Any
 
 import tomli_w
 
-from trainer import plugins, storage
+from trainer import experiments, plugins, storage
 from trainer.artifact import manifest
 from trainer.flags import BadSetting, Parser, between, given, one_of, option, parsed
 from trainer.imaging import INKS
@@ -178,6 +178,13 @@ class Output:
     )
     tensorboard_dir: str | None = option(
         None, "where TensorBoard event files go; none are written if not given", metavar="PATH"
+    )
+    experiment: str = option(
+        "", "keep settings and numbers there: projects/PROJECT/locations/REGION/EXPERIMENT[/RUN] of Vertex AI",
+        experiments.checked, metavar="NAME",
+    )  # fmt: skip
+    tensorboard: str = option(
+        "", "and curves there: a Vertex TensorBoard, projects/PROJECT/locations/REGION/tensorboards/ID", metavar="NAME"
     )
 
 

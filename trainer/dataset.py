@@ -32,13 +32,20 @@ def training(
     ``way`` is ``sampling.IMAGES`` or of ``sampling.WAYS``: any images, or such as a loss can compare.
     """
     if way in sampling.WAYS:
-        return _by_hand(records, canvas, batch_size, seed, epoch, augment, way).prefetch(4)
+        return _by_worker(_by_hand(records, canvas, batch_size, seed, epoch, augment, way)).prefetch(4)
     images = _by_lot(records, canvas, batch_size, seed, epoch)
     if augment:
         images = images.enumerate().map(
             lambda step, batch: (jitter(batch[0], [_mix(seed, epoch), step]), batch[1]), num_parallel_calls=1
         )
-    return images.prefetch(4)
+    return _by_worker(images).prefetch(4)
+
+
+def _by_worker(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Where several machines train, each takes its part of every batch; by files, batches would be other ones."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.with_options(options)
 
 
 def _by_lot(records, canvas, batch_size, seed, epoch):
@@ -116,7 +123,7 @@ def in_order(records: Records, part: str, canvas: tuple[int, int], batch_size: i
     small = records.images(part) <= _room(canvas)
     paths = tuple(records.paths(part))
     images = _kept(paths) if small else tf.data.TFRecordDataset(paths, compression_type="GZIP")
-    return images.batch(batch_size).map(lambda e: _parse(e, canvas), num_parallel_calls=1).prefetch(4)
+    return _by_worker(images.batch(batch_size).map(lambda e: _parse(e, canvas), num_parallel_calls=1)).prefetch(4)
 
 
 def answers(of, records: Records, part: str, canvas: tuple[int, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -4,11 +4,13 @@ Flags -> Config -> prepare, fit, export, evaluate. This file is the order of thi
 module each. Start with ``config.py`` for the settings or ``problems/`` for what can be learnt.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ if __name__ == "__main__":  # before the imports below, which take seconds
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
 
-from trainer import config, plugins, quiet, report, run, storage
+from trainer import config, experiments, plugins, quiet, report, run, storage, tuning, workers
 from trainer.artifact import manifest
 from trainer.artifact.model import Model
 from trainer.config import Config
@@ -56,13 +58,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def train(wanted: Config) -> run.Run:
     """One run from start to end, or from where it was interrupted."""
+    role = workers.join()
     problem = plugins.load("problems", wanted.model.problem)
     wanted = resolved(wanted, problem)
-    with run.open_run(wanted, datetime.datetime.now()) as place:
-        return _train_in(place, wanted, problem)
+    with role.share(wanted) as mine, run.open_run(mine, datetime.datetime.now()) as place:
+        return _train_in(place, mine, problem, role)
 
 
-def _train_in(place: run.Run, wanted: Config, problem: Problem) -> run.Run:
+def _train_in(place: run.Run, wanted: Config, problem: Problem, role: workers.Role) -> run.Run:
     if place.is_complete(wanted):
         place.save()  # the run may have ended between its last two steps
         print(f"{place.model} is complete already; choose another --job-dir to train again\n")
@@ -73,16 +76,22 @@ def _train_in(place: run.Run, wanted: Config, problem: Problem) -> run.Run:
     prepared = prepare(wanted, problem, place)
     place.save()
     _name_refused(prepared.records.refused)
-    _learn_and_publish(wanted, problem, place, prepared, gate)
+    with _tracker(wanted, place) as tracker:
+        fitted = _fit(wanted, problem, place, prepared, role, tracker)
+        if role.primary:
+            numbers = _publish(wanted, problem, place, prepared, gate, fitted)
+            if tracker:
+                tracker.numbers(numbers)
     return place
 
 
-def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepared: Prepared, gate: Path | None) -> None:
-    """Fit, export aside, measure the exported artefact on raw images, then move it to its place."""
+def _publish(
+    wanted: Config, problem: Problem, place: run.Run, prepared: Prepared, gate: Path | None, fitted: "Fitted"
+) -> dict[str, Any]:  # fmt: skip
+    """Export aside, measure the exported artefact on raw images, then move it to its place; returns the numbers."""
     from trainer import export
     from trainer.evaluate import evaluate
 
-    fitted = _fit(wanted, problem, place, prepared)
     print(f"best epoch: {fitted.best_epoch}; exporting", flush=True)
     data = _facts(wanted, prepared, fitted)
     partial = place.model.with_name(place.model.name + ".partial")
@@ -99,9 +108,13 @@ def _learn_and_publish(wanted: Config, problem: Problem, place: run.Run, prepare
     place.save()
     print(f"\n{problem.judge.table(measured.metrics)}\n")
     print(f"artefact: {place.told(place.model)}\nreport: {place.told(place.report / 'report.md')}")
+    return {name: value for name, value in public.items() if isinstance(value, int | float) or name == "errors"}
 
 
-def _fit(wanted: Config, problem: Problem, place: run.Run, prepared: Prepared) -> "Fitted":
+def _fit(
+    wanted: Config, problem: Problem, place: run.Run, prepared: Prepared, role: workers.Role,
+    tracker: experiments.Tracker | None,
+) -> "Fitted":  # fmt: skip
     """Train, and finish what was trained."""
     from trainer import dataset, model
     from trainer.fit import fit
@@ -109,7 +122,11 @@ def _fit(wanted: Config, problem: Problem, place: run.Run, prepared: Prepared) -
     def build():
         return model.build(wanted.model, prepared.imaging, prepared.records.labels)
 
-    fitted = fit(problem, build, prepared.records, wanted.training, place.checkpoints, place.log, _watchers(place))
+    watchers = _watchers(place, tracker)
+    fitted = fit(
+        problem, build, prepared.records, wanted.training, place.checkpoints, place.log, watchers, role.strategy
+    )
+    tuning.report(fitted.history[fitted.best_epoch - 1], wanted.training.epochs)  # of the weights that are exported
     if problem.finish is None:
         return fitted
     vectors, _ = dataset.answers(
@@ -182,11 +199,31 @@ def _verdict(audit: dict[str, Any]) -> dict[str, list[str]]:
     return {severity: sorted(codes) for severity, codes in found.items()}
 
 
-def _watchers(place: run.Run) -> list:
-    """Curves for TensorBoard where asked for, and copies on Cloud Storage where the run has its place there."""
+@contextlib.contextmanager
+def _tracker(wanted: Config, place: run.Run) -> Iterator[experiments.Tracker | None]:
+    """The run in Vertex Experiments, where that is asked for."""
+    if not wanted.output.experiment:
+        yield None
+        return
+    tracker = experiments.Tracker(wanted.output.experiment, wanted.output.tensorboard, place.name)
+    tracker.parameters(wanted.learning())
+    try:
+        yield tracker
+    finally:
+        tracker.close()
+
+
+def _watchers(place: run.Run, tracker: experiments.Tracker | None) -> list:
+    """Numbers of each epoch to whoever asked, and copies on Cloud Storage where the run has its place there."""
     import keras
 
-    watchers: list = [keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: place.save())]
+    def tell(epoch: int, row: dict[str, float]) -> None:
+        place.save()
+        tuning.report(row, epoch + 1)
+        if tracker:
+            tracker.epoch(epoch + 1, row)
+
+    watchers: list = [keras.callbacks.LambdaCallback(on_epoch_end=tell)]
     if place.tensorboard:
         from trainer.curves import Curves
 

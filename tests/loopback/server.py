@@ -2,7 +2,7 @@
 
 A fault strikes the next calls of a method, so many times: an error of the API (``fails``, ``forbidden``, ``quota``,
 ``unavailable``), an operation that ends with an error (``operation fails``), a connection that breaks before the call
-was done (``dropped``) or after (``lost``), or a server that says nothing (``silent``).
+was done (``dropped``) or after (``lost``), or a server that says nothing until it is ``released`` (``silent``).
 """
 
 import contextlib
@@ -96,7 +96,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._answer(ERRORS[fault][0], _error(*ERRORS[fault]))
         if fault == "silent":
             self.loopback.released.wait(60)
-        if fault in ("dropped", "silent"):
+        if fault == "dropped":
             return self._drop()
         try:
             content = json.loads(body) if body else None
