@@ -50,12 +50,12 @@ lint: $(VENV)/installed-dev  ## style, types, Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/hadolint Dockerfile.serve
+	$(BIN)/hadolint Dockerfile.serve deploy/jobs/Dockerfile
 
 lock: $(VENV)/installed-dev  ## pin again, for every supported Python, what setup.py and predictor/requirements.in ask for
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) setup.py --extra dev -o requirements-dev.txt
-	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt setup.py --extra serve --extra hub -o requirements.txt
+	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt setup.py --extra serve --extra hub --extra deploy -o requirements.txt
 	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt predictor/requirements.in -o predictor/requirements.txt
 LOCK := -q --universal --python-version 3.10 --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 

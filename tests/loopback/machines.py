@@ -27,10 +27,10 @@ TRAINER = ["python", "-m", "trainer.task"]  # the entry point of our training im
 
 
 class Machines:
-    """Everything that runs; ``close`` ends it."""
+    """Everything that runs; ``close`` ends it. Without ``jobs``, only deployments and batches do."""
 
-    def __init__(self, environment: dict[str, str] | None = None):
-        self.environment = environment or {}
+    def __init__(self, jobs: bool = True):
+        self.jobs = jobs
         self.asked: list[tuple[str, int]] = []  # who was asked, with how many instances
         self._open = contextlib.ExitStack()
         self._servers: dict[str, str] = {}
@@ -66,6 +66,8 @@ class Machines:
     def run(self, world: Any, job: Any, version: Any) -> None:
         """Begin a job."""
         kind = job.name.split("/")[-2]
+        if not self.jobs and kind != "batchPredictionJobs":
+            return
         work = {"customJobs": self._train, "hyperparameterTuningJobs": self._tune, "batchPredictionJobs": self._batch}
         thread = threading.Thread(target=self._guarded, args=(work[kind], world, job, version), daemon=True)
         self._threads.append(thread)
@@ -123,7 +125,7 @@ class Machines:
                 own = Path(folder) / str(number)
                 own.mkdir()
                 command, paths = _command(pool, own)
-                place = {**os.environ, **self.environment, **places, **clusters[number], **_given(pool), **more}
+                place = {**os.environ, **places, **clusters[number], **_given(pool), **more}
                 place |= {"PYTHONPATH": paths, "COUNTERSIGN_CACHE": str(own / "cache")}
                 how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": own, "env": place}
                 processes.append(running.enter_context(subprocess.Popen([*command, *arguments], **how)))

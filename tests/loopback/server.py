@@ -36,6 +36,7 @@ class Loopback:
     def __init__(self, machines: Any = None):
         self.world = World(machines)
         self.released = threading.Event()
+        self.builds: list[dict[str, Any]] = []  # what Cloud Build was given
         self._planned: list[list[Any]] = []
         owner = self
 
@@ -86,6 +87,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if url.path == "/v2/entries:list":
             return self._logs(json.loads(body))
         path = urllib.parse.unquote(url.path)
+        if "/builds" in path:
+            return self._build(json.loads(body) if body else None)
         found = routes.find(self.command, path)
         if found is None:
             return self._answer(404, _error(404, "NOT_FOUND", f"no method at {self.command} {path}"))
@@ -111,6 +114,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return self._answer(200, answer)
 
     do_GET = do_POST = do_PATCH = do_DELETE = _serve
+
+    def _build(self, asked: dict[str, Any] | None) -> None:
+        """Cloud Build takes a build if its own messages do, and says that it went well."""
+        from google.cloud.devtools import cloudbuild_v1
+
+        builds = self.loopback.builds
+        if asked is not None:
+            message = cloudbuild_v1.Build()
+            try:
+                json_format.ParseDict(asked, cloudbuild_v1.Build.pb(message))
+            except json_format.ParseError as error:
+                return self._answer(400, _error(400, "INVALID_ARGUMENT", str(error)))
+            builds.append(asked)
+        told = {"id": f"b-{len(builds)}", "projectId": "my-project", "status": "SUCCESS", "logUrl": "http://nowhere"}
+        told |= {"options": {"logging": "CLOUD_LOGGING_ONLY"}, "createTime": "2026-01-01T00:00:00Z"}
+        kind = "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata"
+        operation = {"name": f"operations/build/my-project/{told['id']}", "metadata": {"@type": kind, "build": told}}
+        return self._answer(200, operation if asked is not None else told)
 
     def _logs(self, asked: dict[str, Any]) -> None:
         wanted = asked["filter"]

@@ -1,0 +1,46 @@
+"""What makes the real gcloud, and our own commands, talk to loopback services: an environment, and a ``docker``.
+
+No credentials, no project of anybody, no address but loopback. The ``docker`` is a script that notes what it is asked
+and keeps the Dockerfile it is given; containers are really built and run by ``tests/test_image.py``.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+HERE = shutil.which("gcloud") is not None
+MISSING = "gcloud is not installed"
+
+DOCKER = f"""#!/bin/sh
+echo "$@" >> "$DOCKER_LOG"
+case " $* " in *" -f- "*) cat > "$DOCKER_LOG.Dockerfile" ;; esac
+for last; do :; done
+if [ "$1" = inspect ]; then echo "${{last%:*}}@sha256:{"1f" * 32}"; fi
+"""
+
+
+def environment(vertex: str, storage: str, folder: Path) -> dict[str, str]:
+    """For gcloud, the SDK and the storage client; ``folder`` is for gcloud's own files and docker's log."""
+    bin = folder / "bin"
+    bin.mkdir(parents=True, exist_ok=True)
+    (bin / "docker").write_text(DOCKER)
+    (bin / "docker").chmod(0o755)
+    return {
+        "CLOUDSDK_CONFIG": str(folder / "gcloud"),
+        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+        "CLOUDSDK_CORE_PROJECT": "my-project",
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+        "CLOUDSDK_AI_REGION": "us-central1",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM": f"{vertex}/",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING": f"{vertex}/",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD": f"{vertex}/",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{storage}/storage/v1/",
+        "COUNTERSIGN_API_ENDPOINT": vertex,
+        "COUNTERSIGN_ANONYMOUS": "1",
+        "STORAGE_EMULATOR_HOST": storage,
+        "DOCKER_LOG": str(folder / "docker.log"),
+        "PATH": f"{bin}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONWARNINGS": "ignore",  # of gcloud's own Python
+    }
