@@ -101,6 +101,7 @@ def _parser(command: str) -> Parser:
 
 def _train_flags(flags: Parser) -> None:
     flags.add_argument("--dry-run", action="store_true", help="print the job and submit nothing")
+    flags.add_argument("more", nargs="*", metavar="-- FLAG", help="flags of trainer.task, after those of [training]")
     flags.add_argument("--no-follow", dest="follow", action="store_false", help="submit, and do not wait for the end")
     flags.add_argument("--name", default="", help="of the job and of its folder; ENV-TIME if not given")
     flags.add_argument("--commit", default=_commit(), help="label of the job (default: SHORT_SHA, or git's HEAD)")
@@ -125,6 +126,10 @@ def _teardown_flags(flags: Parser) -> None:
 
 def _predict_flags(flags: Parser) -> None:
     flags.add_argument("files", nargs="+", type=Path, metavar="IMAGE", help="image file")
+    flags.add_argument(
+        "--reference", action="append", default=[], type=Path, metavar="FILE",
+        help="genuine signature that every IMAGE is compared with; may be given several times",
+    )  # fmt: skip
     flags.add_argument("--return-embedding", action="store_true", help="ask for the embedding as well")
 
 
@@ -155,7 +160,7 @@ def _run(command: str, vertex: Vertex, environment: Environment, options: Any) -
             return commands.teardown(vertex, environment, options.confirm)
         case "predict":
             parameters = {"return_embedding": True} if options.return_embedding else {}
-            return commands.predict(vertex, environment, options.files, parameters)
+            return commands.predict(vertex, environment, options.files, options.reference, parameters)
         case "batch":
             return commands.batch_(vertex, environment, options.given, options.output, options.replicas, options.every)
     simple = {"smoke": commands.smoke_, "gate": commands.check, "promote": commands.promote,

@@ -43,9 +43,14 @@ class Asking:
         return answer.deployed_model_id, [plain(one) for one in answer.predictions]
 
 
-def instance(image: bytes) -> dict[str, Any]:
-    """One image as an instance of a request."""
-    return {"image": {"b64": base64.b64encode(image).decode()}}
+def instance(image: bytes, references: Sequence[bytes] = ()) -> dict[str, Any]:
+    """One image as an instance of a request, with genuine signatures to compare it with."""
+    asked: dict[str, Any] = {"image": _b64(image)}
+    return {**asked, "references": [_b64(one) for one in references]} if references else asked
+
+
+def _b64(image: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(image).decode()}
 
 
 def batches(instances: Sequence[Any], largest: int) -> Iterator[list[Any]]:

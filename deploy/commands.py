@@ -16,6 +16,7 @@ from deploy.plan import Desired, Plan, diff
 from deploy.spec import Environment
 from deploy.vertex import CloudError, Vertex
 from trainer.errors import UserError
+from trainer.imaging import ImageError
 
 CANARY = (10, 50, 100)  # percent of the traffic, each after a smoke test of the one before
 
@@ -146,11 +147,14 @@ def status(vertex: Vertex, environment: Environment) -> int:
     return 0
 
 
-def predict(vertex: Vertex, environment: Environment, files: list[Path], parameters: dict[str, Any]) -> int:
+def predict(
+    vertex: Vertex, environment: Environment, files: list[Path], references: list[Path], parameters: dict[str, Any]
+) -> int:  # fmt: skip
     """Image files through the endpoint, one answer a line; what is too large for a request is made smaller first."""
     asked = asking.Asking(vertex, vertex.name("endpoints", environment.endpoint.endpoint_id))
-    room = asked.largest - 1000  # of what is around the image
-    instances = [asking.instance(shrink.fitting(file.read_bytes(), room)) for file in files]
+    room = (asked.largest - 1000) // (1 + len(references))  # without what is around the images
+    known = [_fitting(file, room) for file in references]
+    instances = [asking.instance(_fitting(file, room), known) for file in files]
     for batch_ in asking.batches(instances, asked.largest):
         for answer in asked.ask(batch_, parameters)[1]:
             print(json.dumps(answer))
@@ -158,7 +162,17 @@ def predict(vertex: Vertex, environment: Environment, files: list[Path], paramet
 
 
 def train(vertex: Vertex, environment: Environment, options: Any) -> int:
-    """Show exactly what is submitted, submit it, follow it; ``options`` are the command's own flags."""
+    """Show exactly what is submitted, submit it, follow it; ``options`` are the command's own flags.
+
+    The trainer's flags are checked here: a typo would cost the start of a machine.
+    """
+    from trainer import config  # brings what problems and networks need
+
+    arguments = (*environment.training.arguments, *options.more)
+    environment = dataclasses.replace(
+        environment, training=dataclasses.replace(environment.training, arguments=arguments)
+    )
+    config.from_command_line(list(arguments), {}, prog="python -m deploy train: arguments")
     name = options.name or f"{environment.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     described = (
         jobs.tuning(environment, name, options.commit, options.tune)
@@ -261,6 +275,13 @@ def _before(environment: Environment, live: Live) -> Identity:
     return before.identity
 
 
+def _fitting(file: Path, room: int) -> bytes:
+    try:
+        return shrink.fitting(file.read_bytes(), room)
+    except ImageError as error:
+        raise UserError(f"{str(file)!r}: {error}") from None
+
+
 def _endpoint(live: Live) -> Endpoint:
     if live.endpoint is None:
         raise UserError("there is no endpoint; apply makes it")
@@ -268,11 +289,12 @@ def _endpoint(live: Live) -> Endpoint:
 
 
 def _health(vertex: Vertex, environment: Environment, endpoint: Endpoint) -> str:
-    """Whether requests are answered, by asking about nothing."""
+    """Whether requests are answered, by asking about a drawn line."""
     if not endpoint.traffic:
         return "takes no requests"
+    asked = asking.Asking(vertex, vertex.name("endpoints", environment.endpoint.endpoint_id))
     try:
-        asking.Asking(vertex, vertex.name("endpoints", environment.endpoint.endpoint_id)).ask([], {})
+        asked.ask([asking.instance(shrink.line())], {})
     except CloudError as error:
         return f"does not answer: {error}"
     return "answers"

@@ -5,6 +5,7 @@ by the one decoder of trainer and server, turned upright by it. Knows images, no
 """
 
 import cv2
+import numpy as np
 
 from trainer.errors import UserError
 from trainer.imaging import decode
@@ -30,6 +31,13 @@ def fitting(image: bytes, largest: int) -> bytes:
     raise UserError(
         f"an image of {len(image):,} bytes cannot be made to fit {largest:,} bytes; crop it to the signature"
     )
+
+
+def line() -> bytes:
+    """An image of a drawn line, of nobody's hand, to ask whether anybody answers."""
+    paper = np.full((96, 256), 255, np.uint8)
+    bends = np.array([[20, 60], [70, 25], [110, 70], [160, 30], [235, 55]], np.int32)
+    return cv2.imencode(".png", cv2.polylines(paper, [bends], isClosed=False, color=(20,), thickness=3))[1].tobytes()
 
 
 def _encoded(size: int) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -25,6 +26,8 @@ REGISTRY = "us-central1-docker.pkg.dev/my-project/countersign"
 NAMES = {"IMAGE": f"{REGISTRY}/predictor@sha256:{'1f' * 32}", "NEXT_IMAGE": f"{REGISTRY}/predictor@sha256:{'2f' * 32}",
          "TRAINER": f"{REGISTRY}/trainer:1"}  # fmt: skip
 
+COMMIT = "git init -q && git -c user.name=x -c user.email=x@example.com commit -q --allow-empty -m x"
+
 
 def blocks(page: Path) -> list[str]:
     """The shell blocks of a page that are not marked as not run."""
@@ -46,7 +49,7 @@ def cloud(tmp_path):
 
 
 @pytest.mark.parametrize("page", pages_with_commands(), ids=lambda page: page.name)
-def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path, cloud):
+def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path, cloud, request):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -54,15 +57,19 @@ def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path, cloud):
     here = tmp_path / "here"
     here.mkdir()
     (here / "installed").touch()
-    for name in ("Makefile", "deploy", "trainer", "setup.py", "cloudbuild.yaml"):
+    for name in ("Makefile", "deploy", "trainer", "setup.py", "cloudbuild.yaml", ".gcloudignore"):
         (here / name).symlink_to(ROOT / name)
+    subprocess.run(["bash", "-c", COMMIT], cwd=here, check=True)
+    if page.name == "vertex.md":  # it goes on from the README
+        (here / "runs" / "mine").mkdir(parents=True)
+        (here / "runs" / "mine" / "model").symlink_to(request.getfixturevalue("artifact"))
+        shutil.copytree(request.getfixturevalue("scans"), here / "scans")
     (here / "requirements.txt").touch()
     os.utime(here / "requirements.txt", (0, 0))
     binaries = str(Path(sys.executable).parent)
     environment = {
         **os.environ, **ONLY_SMALL, **NAMES, **cloud.environment, "PYTHONPATH": str(ROOT), "BIN": binaries,
         "VENV": str(here), "PORT": port, "COUNTERSIGN_CACHE": str(tmp_path / "cache"),
-        "GIT_DIR": str(ROOT / ".git"),
     }  # fmt: skip
     environment["PATH"] = binaries + os.pathsep + environment["PATH"]
     stop_servers = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"  # also when a command fails

@@ -168,7 +168,8 @@ class Output:
     """Where things go.
 
     An interrupted run continues from its newest checkpoint when the same command is given again. On Vertex AI the
-    environment (AIP_MODEL_DIR, AIP_CHECKPOINT_DIR, AIP_TENSORBOARD_LOG_DIR) sets the last three.
+    environment (AIP_MODEL_DIR, AIP_CHECKPOINT_DIR, AIP_TENSORBOARD_LOG_DIR) sets three of them; each trial of a study
+    (CLOUD_ML_TRIAL_ID) works in a folder of that name below the job dir.
     """
 
     job_dir: str | None = option(None, "folder of the run; runs/TIME-PROBLEM if not given", metavar="PATH")
@@ -251,10 +252,13 @@ def from_command_line(
     except (OSError, BadSetting) as error:
         flags.error(f"--config {options.config}: {error}")
     from_vertex = {field: environment[name] for name, field in VERTEX.items() if environment.get(name)}
+    trial = environment.get("CLOUD_ML_TRIAL_ID")
     sections = {}
     for name, section in SECTIONS.items():
         vertex = from_vertex if section is Output else {}
         values = {**tables.get(name, {}), **vertex, **given(section, options)}
+        if trial and values.get("job_dir"):  # all trials of a study get the same flag
+            values["job_dir"] = f"{values['job_dir'].rstrip('/')}/{trial}"
         sections[name] = section(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
     return Config(**sections)
 

@@ -35,6 +35,8 @@ class Tracker:
         found = NAME.fullmatch(name)
         assert found is not None  # noqa: S101 - checked as a flag
         project, region, experiment, named = found.groups()
+        trial = os.environ.get("CLOUD_ML_TRIAL_ID")
+        named = f"{named}-{trial}" if named and trial else named  # each trial of a study is a run
         place = {"project": project, "location": region, "experiment": experiment}
         self._thread = threading.Thread(
             target=self._send, args=(place, tensorboard or False, named or _as_run(run)), daemon=True

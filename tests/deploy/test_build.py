@@ -113,6 +113,13 @@ def test_images_are_built_run_strictly_and_pushed_by_digest(workspace):
     assert re.fullmatch(r".*/predictor@sha256:[0-9a-f]{64}\n", (workspace.place / "predictor.image").read_text())
 
 
+def test_the_contract_step_holds_for_a_server_of_this_tree(workspace, server, monkeypatch):
+    monkeypatch.setitem(
+        STEPS["contract"], "script", STEPS["contract"]["script"].replace("http://predictor:8080", server)
+    )
+    assert "the contract holds: 9" in workspace.run("contract", PYTHONPATH=".")
+
+
 def test_a_build_without_an_artefact_ends_after_pushing(workspace):
     workspace.run("push")
     assert "no artefact to deploy" in workspace.run("train")

@@ -4,6 +4,7 @@ Images are not pulled: a container of any image is this tree's code with the env
 are ``gs://`` on the emulator that ``STORAGE_EMULATOR_HOST`` names.
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -103,7 +104,7 @@ class Machines:
                 place = {"CLOUD_ML_HP_METRIC_FILE": str(file), "CLOUD_ML_TRIAL_ID": str(number)}
                 chosen = [f"--{name}={value}" for name, value in values.items()]
                 self._workers(world, job.name, spec, f"{base}/{number}", chosen, place)
-                rows = [json.loads(line) for line in file.read_text().splitlines()]
+                rows = [row for line in file.read_text().splitlines() if metric in (row := json.loads(line))]
             trial = job.trials.add()
             trial.id = str(number)
             for row in rows:
@@ -145,20 +146,23 @@ class Machines:
         given, into = job.input_config, job.output_config.gcs_destination.output_uri_prefix.rstrip("/")
         lines = [line for uri in given.gcs_source.uris for line in storage.fetch(uri).read_text().splitlines() if line]
         place = {"AIP_STORAGE_URI": version.artifact_uri, "AIP_PREDICT_ROUTE": version.container_spec.predict_route}
-        rows = []
+        rows: list[str] = []
+        images: dict[str, Path] = {}
         with serving(**place) as address, tempfile.TemporaryDirectory() as folder:
             for line in lines:
                 if given.instances_format == "file-list":
-                    import base64
-
-                    instance = {"b64": base64.b64encode(storage.fetch(line).read_bytes()).decode()}
+                    prefix, _, name = line.rpartition("/")
+                    images.setdefault(prefix, storage.fetch(prefix, Path(folder) / str(len(images))))
+                    instance = {"b64": base64.b64encode((images[prefix] / name).read_bytes()).decode()}
                 else:
                     instance = json.loads(line)
                 answer = _ask(address, {"instances": [instance]})["predictions"][0]
                 told = line if given.instances_format == "file-list" else instance
                 rows.append(json.dumps({"instance": told, "prediction": answer}))
-            (Path(folder) / "prediction.results-00000-of-00001").write_text("\n".join(rows) + "\n")
-            storage.Place(Path(folder), into).push()
+            results = Path(folder) / "results"
+            results.mkdir()
+            (results / "prediction.results-00000-of-00001").write_text("\n".join(rows) + "\n")
+            storage.Place(results, into).push()
         with world.lock:
             job.output_info.gcs_output_directory = into
             job.completion_stats.successful_count = len(rows)

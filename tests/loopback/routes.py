@@ -40,6 +40,8 @@ class Route:
         for name, value in query.items():
             if not name.startswith("$") and name != "alt":
                 values[name] = {"true": True, "false": False}.get(value, value)
+        if "updateMask" in values:  # gcloud spells paths as the messages do; the API takes both
+            values["updateMask"] = re.sub(r"_([a-z])", lambda found: found[1].upper(), values["updateMask"])
         if self.body == "*":
             values.update(content or {})
         elif self.body:

@@ -85,6 +85,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = {name: values[0] for name, values in urllib.parse.parse_qs(url.query).items()}
         if url.path == "/v2/entries:list":
+            if fault := self.loopback.planned("logs"):
+                return self._answer(ERRORS[fault][0], _error(*ERRORS[fault]))
             return self._logs(json.loads(body))
         path = urllib.parse.unquote(url.path)
         if "/builds" in path:

@@ -1,0 +1,172 @@
+"""Jobs: what is submitted is shown first, is what the environment says, and what the API has; logs are followed."""
+
+import dataclasses
+import json
+import threading
+
+import pytest
+import yaml
+
+from deploy import __main__ as deploy
+from deploy import jobs, spec
+from deploy.vertex import CloudError
+from tests.conftest import ROOT
+from tests.deploy.conftest import vertex
+from trainer import config
+
+TRAINER = "us-central1-docker.pkg.dev/my-project/countersign/trainer:1"
+
+
+@pytest.fixture
+def environment():
+    return spec.load("staging", {"training_image": TRAINER}, "train")
+
+
+def changed(environment, **training):
+    return dataclasses.replace(environment, training=dataclasses.replace(environment.training, **training))
+
+
+def specified(environment, **training):
+    return jobs.custom(changed(environment, **training), "one", "abc")["jobSpec"]
+
+
+def test_what_is_shown_is_the_job_in_the_form_that_gcloud_takes(environment):
+    shown = yaml.safe_load(jobs.shown(jobs.custom(environment, "one", "abc")))
+    form = yaml.safe_load((ROOT / "deploy" / "jobs" / "custom_job.yaml").read_text())
+    assert set(form) <= set(shown["jobSpec"])
+    assert shown["labels"] == {
+        "commit": "abc", "environment": "staging", "managed-by": "countersign", "product": "countersign",
+    }  # fmt: skip
+    (pool,) = shown["jobSpec"]["workerPoolSpecs"]
+    assert pool["containerSpec"]["imageUri"] == TRAINER
+    assert "--job-dir=gs://my-project-countersign/jobs/one" in pool["containerSpec"]["args"]
+    assert shown["jobSpec"]["baseOutputDirectory"]["outputUriPrefix"] == "gs://my-project-countersign/jobs/one"
+    assert shown["jobSpec"]["scheduling"]["strategy"] == "SPOT"
+
+
+def test_gpus_workers_account_and_timeout_are_what_the_environment_says(environment):
+    found = specified(
+        environment, accelerator="NVIDIA_L4", accelerators=2, workers=4, spot=False, timeout_hours=1.5,
+        training_account="trainer@my-project.iam.gserviceaccount.com",
+    )  # fmt: skip
+    chief, others = found["workerPoolSpecs"]
+    assert (chief["replicaCount"], others["replicaCount"]) == (1, 3)
+    assert chief["machineSpec"] == others["machineSpec"]
+    assert chief["machineSpec"]["acceleratorCount"] == 2
+    assert found["scheduling"] == {"timeout": "5400s", "strategy": "STANDARD", "restartJobOnWorkerRestart": True}
+    assert found["serviceAccount"].startswith("trainer@")
+
+
+def test_an_experiment_is_a_flag_of_the_trainer(environment):
+    (pool,) = specified(environment, experiment="hands", tensorboard="projects/p/locations/r/tensorboards/1")[
+        "workerPoolSpecs"
+    ]
+    given = config.from_command_line(pool["containerSpec"]["args"], {})
+    assert given.output.experiment == "projects/my-project/locations/us-central1/hands/one"
+    assert given.output.tensorboard == "projects/p/locations/r/tensorboards/1"
+    assert "tensorboard" in specified(environment, tensorboard="projects/p/locations/r/tensorboards/1")
+
+
+def test_a_gpu_that_the_api_does_not_have_is_refused_before_anything_is_submitted(environment):
+    with pytest.raises(CloudError, match="NVIDIA_ABACUS"):
+        jobs.shown(jobs.custom(changed(environment, accelerator="NVIDIA_ABACUS", accelerators=1), "one", ""))
+
+
+@pytest.mark.parametrize("name", ["custom_job.yaml", "hp_tuning.yaml"])
+def test_the_files_hold_only_what_the_api_has(name):
+    found = yaml.safe_load((ROOT / "deploy" / "jobs" / name).read_text())
+    described = {"displayName": "x", **(found if "studySpec" in found else {"jobSpec": found})}
+    assert jobs.shown(described)
+
+
+def test_a_studys_parameters_are_flags_of_the_trainer_and_its_metric_is_watched(environment):
+    study = jobs.tuning(environment, "one", "abc", jobs.FOLDER / "hp_tuning.yaml")
+    flags = []
+    for parameter in study["studySpec"]["parameters"]:
+        flags.append(f"--{parameter['parameterId']}={16.0 if 'doubleValueSpec' not in parameter else 0.001}")
+    assert config.from_command_line(flags, {}).training.epochs == 16
+    assert study["studySpec"]["metrics"][0]["metricId"] == "val_loss"
+
+
+@pytest.mark.parametrize("text", ["- a list", "{", "studySpec: {}\n"])
+def test_a_study_that_is_none_is_an_error_that_names_the_file(environment, tmp_path, text):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"study\.yaml"):
+        jobs.tuning(environment, "one", "abc", tmp_path / "study.yaml")
+
+
+def run(capsys, *flags, status=0):
+    found = deploy.main(["train", "--env", "staging", "--training-image", TRAINER, "--every", "0.05", *flags])
+    said = capsys.readouterr()
+    assert found == status, said.out + said.err
+    return said.out + said.err
+
+
+def test_a_dry_run_shows_and_submits_nothing(cloud, capsys):
+    said = run(capsys, "--dry-run", "--data-version", "v3", "--commit", "abc")
+    assert yaml.safe_load(said)["labels"]["data-version"] == "v3"
+    assert cloud.world.calls == []
+
+
+def test_a_typo_in_the_trainers_flags_costs_no_machine(cloud, capsys):
+    with pytest.raises(SystemExit):
+        run(capsys, "--", "--epoch", "3")
+    assert "unknown flag --epoch" in capsys.readouterr().err
+    assert cloud.world.calls == []
+
+
+def test_a_job_that_fails_fails_the_command_with_the_platforms_reason(running_cloud, bucket, capsys):
+    said = run(capsys, f"--output={bucket}/jobs", "--", "--train-dir=/nowhere", status=1)
+    assert "no folder, zip or CSV file '/nowhere'" in said, "its log was followed"
+    assert "exited with a non-zero status of 1" in said
+
+
+def test_a_log_that_cannot_be_read_is_said_once_and_the_job_is_followed(cloud, environment):
+    name = jobs.submit(vertex(cloud), jobs.custom(environment, "one", "abc"))
+    cloud.fail("logs", "forbidden", times=9)
+    said: list[str] = []
+    cloud.world.job(name, "RUNNING")
+    ended = threading.Timer(0.3, cloud.world.job, (name, "SUCCEEDED"))
+    ended.start()
+    jobs.follow(vertex(cloud), name, 0.05, said.append)
+    ended.join()
+    assert sum("its log cannot be read (no permission" in line for line in said) == 1
+    assert said[-1].endswith("succeeded")
+
+
+def test_the_best_trial_is_that_of_the_lowest_or_highest_number():
+    from google.cloud import aiplatform_v1 as api
+
+    for goal, expected in (("MINIMIZE", "2"), ("MAXIMIZE", "1")):
+        job = api.HyperparameterTuningJob(study_spec={"metrics": [{"metric_id": "x", "goal": goal}]})
+        for id, value in (("1", 0.5), ("2", 0.25)):
+            job.trials.append({"id": id, "final_measurement": {"metrics": [{"metric_id": "x", "value": value}]}})
+        job.trials.append({"id": "3"})
+        assert jobs.best(job).id == expected
+
+
+def test_a_study_runs_its_trial_with_the_values_as_flags_and_reads_its_numbers(
+    running_cloud, bucket, scans, capsys, tmp_path
+):
+    study = {
+        "maxTrialCount": 1, "parallelTrialCount": 1,
+        "studySpec": {
+            "metrics": [{"metricId": "val_loss", "goal": "MINIMIZE"}],
+            "parameters": [
+                {"parameterId": "epochs", "integerValueSpec": {"minValue": 2, "maxValue": 2}},
+                {"parameterId": "learning-rate", "doubleValueSpec": {"minValue": 0.001, "maxValue": 0.01}},
+            ],
+        },
+    }  # fmt: skip
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    said = run(
+        capsys, f"--output={bucket}/jobs", "--name=study", f"--tune={tmp_path / 'study.yaml'}", "--",
+        f"--train-dir={scans}", "--batch-size=16", "--image-height=32", "--image-width=64",
+    )  # fmt: skip
+    assert "best trial: 1 " in said
+    assert f"artefact: {bucket}/jobs/study/1/model" in said
+    (job,) = [of for name, of in running_cloud.world.resources.items() if "/hyperparameterTuningJobs/" in name]
+    (trial,) = job.trials
+    *epochs, last = [one.metrics[0].value for one in trial.measurements]
+    assert last == min(epochs), "the last is of the weights that are exported"
+    assert len(epochs) == 2, "a whole number came as 2.0"
