@@ -12,7 +12,7 @@ from deploy import commands, jobs, spec
 from deploy.spec import Environment
 from deploy.vertex import POLL, Connection, Vertex
 from trainer.errors import UserError
-from trainer.flags import Parser, between, given
+from trainer.flags import Parser, between, checked, given
 from trainer.plugins import nearest
 
 HELP = """\
@@ -89,7 +89,7 @@ def _parser(command: str) -> Parser:
         help="no credentials, for such an address (or COUNTERSIGN_ANONYMOUS=1)",
     )  # fmt: skip
     flags.add_argument(
-        "--every", type=between(0.01, 600), default=POLL, metavar="SECONDS",
+        "--every", type=checked(between(0.01, 600)), default=POLL, metavar="SECONDS",
         help=f"how often operations and jobs are looked at (default: {POLL:g})",
     )  # fmt: skip
     {"train": _train_flags, "plan": _plan_flags, "apply": _apply_flags, "teardown": _teardown_flags,
@@ -136,7 +136,7 @@ def _predict_flags(flags: Parser) -> None:
 def _batch_flags(flags: Parser) -> None:
     flags.add_argument("given", metavar="PATH", help="gs:// prefix of images, or a gs:// .jsonl file of instances")
     flags.add_argument("--output", required=True, metavar="PREFIX", help="gs:// prefix for the answers")
-    flags.add_argument("--replicas", type=between(1, 100, int), default=1, help="machines (default: 1)")
+    flags.add_argument("--replicas", type=checked(between(1, 100, int)), default=1, help="machines (default: 1)")
 
 
 def _vertex(environment: Environment, options: Any) -> Vertex:

@@ -33,11 +33,11 @@ class Asking:
         """Bytes that a request may have."""
         return LARGEST[self._found.dedicated_endpoint_enabled]
 
-    def ask(self, instances: list[Any], parameters: dict[str, Any]) -> tuple[str, list[Any]]:
+    def ask(self, instances: list[Any], parameters: dict[str, Any], once: bool = False) -> tuple[str, list[Any]]:
         """Who answered (the id of what is deployed), and its predictions. Raises ``CloudError``."""
         request = proto("PredictRequest", {"endpoint": self._name, "instances": instances, "parameters": parameters})
         client = self._vertex.predictions(self._found.dedicated_endpoint_dns)
-        answer = self._vertex.read(client.predict, request)
+        answer = self._vertex.read(client.predict, request, once)
         if answer is None:
             raise CloudError(f"endpoint {self._name.rpartition('/')[2]!r} has nothing deployed that answers")
         return answer.deployed_model_id, [plain(one) for one in answer.predictions]

@@ -251,9 +251,7 @@ def _candidate(platform: Platform, environment: Environment, live: Live) -> Iden
 
 def _check_gate(platform: Platform, environment: Environment, identity: Identity, live: Live) -> None:
     serving = live.aliased(environment.model.serving_alias)
-    measured = serving.errors if serving and serving.identity != identity else None
-    if serving and measured is not None and not measured:
-        print(f"version {serving.number} serves and has no evaluation: nothing to compare with")
+    measured = dict(serving.errors) if serving and serving.identity != identity else None
     candidate = platform.release(identity).manifest
     gate.check(candidate, measured, environment.model.tolerance)
     told = ", ".join(f"{name} {rate:.2f} %" for name, rate in gate.errors(candidate).items())
@@ -294,7 +292,7 @@ def _health(vertex: Vertex, environment: Environment, endpoint: Endpoint) -> str
         return "takes no requests"
     asked = asking.Asking(vertex, vertex.name("endpoints", environment.endpoint.endpoint_id))
     try:
-        asked.ask([asking.instance(shrink.line())], {})
+        asked.ask([asking.instance(shrink.line())], {}, once=True)
     except CloudError as error:
         return f"does not answer: {error}"
     return "answers"

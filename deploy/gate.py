@@ -22,9 +22,11 @@ def objections(candidate: Manifest, serving: Mapping[str, float] | None, toleran
     """Why not to promote, empty if it may be.
 
     ``serving`` are the error rates of the version that serves, in percent by name; None: there is none yet. A rate may
-    be ``tolerance`` points higher.
+    be ``tolerance`` points higher; with 100 nothing is compared.
     """
     found = []
+    if serving == {} and tolerance < 100:
+        found.append("the version that serves has no evaluation to compare with; a tolerance of 100 does without")
     audit = candidate.training.get("audit")
     if audit is None:
         found.append("the artefact does not say what the audit of its data found; train it again")

@@ -48,6 +48,7 @@ class Connection:
     endpoint: str = ""
     anonymous: bool = False
     poll: float = POLL
+    longest: float = LONGEST
 
 
 class Vertex:
@@ -77,12 +78,13 @@ class Vertex:
         """``host`` is a dedicated endpoint's own name; another address of the API wins over it."""
         return self._client(api.PredictionServiceClient, host)
 
-    def read(self, call: Callable[..., Any], request: dict[str, Any]) -> Any:
-        """A call that changes nothing: tried again while that makes sense; None where there is no such thing.
+    def read(self, call: Callable[..., Any], request: Any, once: bool = False) -> Any:
+        """A call that changes nothing: tried again while that makes sense, or ``once``; None where nothing is found.
 
         Raises ``CloudError``.
         """
-        again = retry.Retry(retry.if_transient_error, initial=0.5, maximum=10, timeout=PATIENCE)
+        transient = retry.Retry(retry.if_transient_error, initial=0.5, maximum=10, timeout=PATIENCE)
+        again = None if once else transient
         with _in_our_words():
             try:
                 return call(request, timeout=READ, retry=again)
@@ -94,22 +96,20 @@ class Vertex:
         with _in_our_words():
             return list(self.read(call, request) or ())
 
-    def change(self, call: Callable[..., Any], request: dict[str, Any], longest: float = LONGEST) -> Any:
+    def change(self, call: Callable[..., Any], request: dict[str, Any]) -> Any:
         """A call that changes something, once, to its end: an operation is waited for. Raises ``CloudError``.
 
         It is not tried again: whether a call whose reply was lost was done, only a look at the live state can tell.
         """
         with _in_our_words():
             answer = call(request, timeout=READ)
-            return self._end(answer, longest) if hasattr(answer, "operation") else answer
+            return self._end(answer) if hasattr(answer, "operation") else answer
 
-    def settled(self, client: Any, name: str, longest: float = LONGEST) -> None:
+    def settled(self, client: Any, name: str) -> None:
         """Wait for what is still under way at a resource, begun by whomever. Raises ``CloudError``."""
-        give_up = time.monotonic() + longest
+        give_up = time.monotonic() + self.connection.longest
         while running := self._running(client, name):
-            if time.monotonic() > give_up:
-                raise CloudError(f"{running} is not done after {longest:.0f} s")
-            time.sleep(self.connection.poll)
+            self._wait(give_up, running)
 
     def credentials(self) -> google.auth.credentials.Credentials:
         """Application default ones, or none for another address. Raises ``NoCredentials``."""
@@ -147,18 +147,30 @@ class Vertex:
                 credentials=self.credentials(), transport="rest", client_options=ClientOptions(api_endpoint=address)
             )
 
-    def _end(self, operation: Any, longest: float) -> Any:
-        give_up = time.monotonic() + longest
-        while not operation.done(retry=None):
-            if time.monotonic() > give_up:
-                raise CloudError(f"{operation.operation.name} is not done after {longest:.0f} s")
-            time.sleep(self.connection.poll)
+    def _end(self, operation: Any) -> Any:
+        give_up = time.monotonic() + self.connection.longest
+        while not operation.done():
+            self._wait(give_up, operation.operation.name)
         return operation.result(timeout=READ)
+
+    def _wait(self, give_up: float, operation: str) -> None:
+        if time.monotonic() > give_up:
+            raise CloudError(
+                f"{operation} is not done after {self.connection.longest:.0f} s; it may still end: run this again later"
+            )
+        time.sleep(self.connection.poll)
 
     def _running(self, client: Any, name: str) -> str:
         """The name of an operation at a resource that is not done."""
-        found = self.read(lambda request, **how: client.list_operations(request, timeout=READ), {"name": name})
-        return next((one.name for one in (found.operations if found else ()) if not one.done), "")
+        request = {"name": name, "page_size": 100}
+        while True:
+            found = self.read(lambda page, **how: client.list_operations(page, timeout=READ), request)
+            for one in found.operations if found else ():
+                if not one.done:
+                    return str(one.name)
+            if not found or not found.next_page_token:
+                return ""
+            request = {**request, "page_token": found.next_page_token}
 
 
 def proto(kind: str, value: dict[str, Any]) -> Any:

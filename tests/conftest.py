@@ -28,6 +28,12 @@ HANDS_RUN += ["--image-width", "64"]
 SMALL_RUN = ["--epochs", "3", "--batch-size", "16", "--image-height", "32", "--image-width", "64"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """The slow ones first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: not item.get_closest_marker("slow"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def tensorflow():
     """TensorFlow, imported once and quietly."""

@@ -48,6 +48,7 @@ def cloud(tmp_path):
             yield vertex
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", pages_with_commands(), ids=lambda page: page.name)
 def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path, cloud, request):
     with socket.socket() as free:

@@ -27,7 +27,7 @@ def training(
     records: Records, canvas: tuple[int, int], batch_size: int, seed: int, epoch: int, augment: bool,
     way: str = sampling.IMAGES,
 ) -> tf.data.Dataset:  # fmt: skip
-    """One epoch of (images ``uint8 [B, H, W, 1]``, targets) in whole batches; ``targets`` see ``_parse``.
+    """One epoch of (images ``uint8 [B, H, W, 1]``, targets) in whole batches; ``targets`` see ``_parser``.
 
     ``way`` is ``sampling.IMAGES`` or of ``sampling.WAYS``: any images, or such as a loss can compare.
     """
@@ -36,7 +36,8 @@ def training(
     images = _by_lot(records, canvas, batch_size, seed, epoch)
     if augment:
         images = images.enumerate().map(
-            lambda step, batch: (jitter(batch[0], [_mix(seed, epoch), step]), batch[1]), num_parallel_calls=1
+            _as_written(lambda step, batch: (jitter(batch[0], [_mix(seed, epoch), step]), batch[1])),
+            num_parallel_calls=1,
         )
     return _by_worker(images).prefetch(4)
 
@@ -57,7 +58,7 @@ def _by_lot(records, canvas, batch_size, seed, epoch):
         files = tf.random.experimental.stateless_shuffle(tf.constant(records.paths("train")), seed=[seed, epoch])
         images = tf.data.TFRecordDataset(files, compression_type="GZIP")
     images = images.shuffle(buffer, seed=_mix(seed, epoch))
-    return images.batch(batch_size, drop_remainder=True).map(lambda e: _parse(e, canvas), num_parallel_calls=1)
+    return images.batch(batch_size, drop_remainder=True).map(_parser(canvas), num_parallel_calls=1)
 
 
 def _by_hand(records, canvas, batch_size, seed, epoch, augment, way):
@@ -84,6 +85,9 @@ def _hands(targets: dict[str, np.ndarray]) -> sampling.Hands:
     return sampling.Hands.of(targets["writer"], targets["label"] == 0, targets["source"])
 
 
+# No function here branches on a tensor; rewriting each for that takes longer than tracing it.
+_as_written = tf.autograph.experimental.do_not_convert
+
 Window = tuple[np.ndarray, dict[str, np.ndarray]]  # images and targets
 
 
@@ -107,7 +111,7 @@ def _windows(records: Records, canvas: tuple[int, int], rng: np.random.Generator
 def _read(paths: tuple[str, ...], canvas: tuple[int, int]) -> Window:
     """Whole shards, in order."""
     parts = tf.data.TFRecordDataset(paths, compression_type="GZIP").batch(1024)
-    parts = parts.map(lambda e: _parse(e, canvas), num_parallel_calls=1)
+    parts = parts.map(_parser(canvas), num_parallel_calls=1)
     seen = [(images.numpy(), {name: targets[name].numpy() for name in TARGETS}) for images, targets in parts]
     targets = {name: np.concatenate([each[name] for _, each in seen]) for name in TARGETS}
     return np.concatenate([images for images, _ in seen]), targets
@@ -123,7 +127,7 @@ def in_order(records: Records, part: str, canvas: tuple[int, int], batch_size: i
     small = records.images(part) <= _room(canvas)
     paths = tuple(records.paths(part))
     images = _kept(paths) if small else tf.data.TFRecordDataset(paths, compression_type="GZIP")
-    return _by_worker(images.batch(batch_size).map(lambda e: _parse(e, canvas), num_parallel_calls=1)).prefetch(4)
+    return _by_worker(images.batch(batch_size).map(_parser(canvas), num_parallel_calls=1)).prefetch(4)
 
 
 def answers(of, records: Records, part: str, canvas: tuple[int, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -164,8 +168,12 @@ def jitter(images, seed):
     )  # fmt: skip
 
 
-def _parse(examples, canvas):
+def _parser(canvas):
     """Serialised examples to images and targets: ``TARGETS``, each ``int32 [N]``."""
+    return _as_written(lambda examples: _parse(examples, canvas))
+
+
+def _parse(examples, canvas):
     kinds = {name: tf.io.FixedLenFeature([], tf.int64) for name in TARGETS}
     kinds["image"] = tf.io.FixedLenFeature([], tf.string)
     found = tf.io.parse_example(examples, kinds)

@@ -176,13 +176,13 @@ def compiled_steps(
         for mean, newest in pairs:
             strategy.extended.update(mean, lambda m, n: m.assign(keep * m + (1 - keep) * n), args=(newest,))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)  # nothing branches on a tensor
     def train(images, targets):
         sums = strategy.run(train_replica, args=(images, targets))
         average()
         return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def answer(images):
         return strategy.run(lambda ours: averaged(ours, training=False), args=(images,))
 

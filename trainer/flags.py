@@ -115,15 +115,17 @@ def _add_flag(group, field, kind):
     many = typing.get_origin(kind) is tuple
     item = typing.get_args(kind)[0] if many else kind
     group.add_argument(
-        flag, dest=field.name, default=argparse.SUPPRESS, help=help, type=_for_argparse(field, item),
+        flag, dest=field.name, default=argparse.SUPPRESS, help=help, type=checked(lambda text: _one(field, item, text)),
         action="append" if many else "store", metavar=field.metadata["metavar"] or ("PATH" if many else metavar),
     )  # fmt: skip
 
 
-def _for_argparse(field, kind):
+def checked(parse: Callable[[Any], Any]) -> Callable[[str], Any]:
+    """A ``type`` for ``argparse`` whose own words reach the command line."""
+
     def convert(text):
         try:
-            return _one(field, kind, text)
+            return parse(text)
         except (ValueError, TypeError) as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -46,6 +46,12 @@ def test_a_failed_audit_is_a_reason_of_its_own(classifier):
     assert gate.objections(measured(classifier, {"doubtful": ["leak"]}, error=1.0), None, 1) == []
 
 
+def test_a_version_that_serves_without_numbers_has_to_be_passed_over_knowingly(classifier):
+    (found,) = gate.objections(measured(classifier, error=1.0), {}, 1)
+    assert "no evaluation to compare with" in found
+    assert gate.objections(measured(classifier, error=1.0), {}, 100) == []
+
+
 def test_an_artefact_that_says_nothing_is_not_promoted(classifier):
     silent = dataclasses.replace(classifier, metrics={}, training={})
     assert len(gate.objections(silent, None, 1)) == 2

@@ -115,8 +115,17 @@ def test_a_typo_in_the_trainers_flags_costs_no_machine(cloud, capsys):
     assert cloud.world.calls == []
 
 
-def test_a_job_that_fails_fails_the_command_with_the_platforms_reason(running_cloud, bucket, capsys):
-    said = run(capsys, f"--output={bucket}/jobs", "--", "--train-dir=/nowhere", status=1)
+def test_a_job_that_fails_fails_the_command_with_the_platforms_reason(cloud, capsys):
+    class Failing:
+        def run(self, world, job, version):
+            world.log(job.name.rpartition("/")[2], "no folder, zip or CSV file '/nowhere'")
+            world.job(job.name, "FAILED", "The replica workerpool0-0 exited with a non-zero status of 1.")
+
+        def close(self):
+            pass
+
+    cloud.world.machines = Failing()
+    said = run(capsys, "--", "--train-dir=/nowhere", status=1)
     assert "no folder, zip or CSV file '/nowhere'" in said, "its log was followed"
     assert "exited with a non-zero status of 1" in said
 
@@ -145,6 +154,7 @@ def test_the_best_trial_is_that_of_the_lowest_or_highest_number():
         assert jobs.best(job).id == expected
 
 
+@pytest.mark.slow
 def test_a_study_runs_its_trial_with_the_values_as_flags_and_reads_its_numbers(
     running_cloud, bucket, scans, capsys, tmp_path
 ):

@@ -263,6 +263,8 @@ class World:
         endpoint = self._get(request.endpoint)
         if not endpoint.traffic_split:
             raise invalid(f"{request.endpoint} has no traffic split: it takes no requests.")
+        if not self.machines:
+            raise Refused(503, "UNAVAILABLE", "Nothing runs here.")
         body = json_format.MessageToDict(request)
         asked = {name: body[name] for name in ("instances", "parameters") if body.get(name) is not None}
         id, answer = self.machines.predict(request.endpoint, dict(endpoint.traffic_split), asked)

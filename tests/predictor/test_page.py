@@ -157,6 +157,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_runs_no_inline_script(opened,
     assert page.request.get(server + "/docs").status == 404
 
 
+@pytest.mark.slow
 def test_a_development_server_trains_shows_how_it_goes_and_serves_the_new_model(opened, artifact, scans, tmp_path):
     with serving("--model", str(artifact), ENV_MODE="dev", COUNTERSIGN_RUNS=str(tmp_path)) as address:
         page = opened(address)

@@ -47,6 +47,7 @@ def history(scans, tmp_path):
     return train
 
 
+@pytest.mark.slow
 def test_two_devices_learn_what_one_learns(history):
     one, two = history(1), history(2)
     assert len(one) == len(two) == 2

@@ -48,6 +48,7 @@ def wait_for(process, path):
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_and_reaches_the_numbers_of_an_uninterrupted_one(scans, tmp_path):
     whole = tmp_path / "whole"
     assert task.main(command(scans, whole)[3:]) == 0
@@ -65,6 +66,7 @@ def test_a_killed_run_continues_and_reaches_the_numbers_of_an_uninterrupted_one(
     assert manifest.read(broken / "model").metrics == manifest.read(whole / "model").metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "moment"),
     [

@@ -59,6 +59,7 @@ def read(path):
     return [float(value) for line in path.read_text().splitlines()[1:] for value in line.split(",")]
 
 
+@pytest.mark.slow
 def test_two_workers_make_one_model_and_only_the_primary_writes(scans, tmp_path):
     # Without dropout, whose chances differ between devices, it is the model that one machine makes.
     settings = ["--train-dir", str(scans), *SMALL_RUN, "--epochs", "2", "--dropout", "0"]
@@ -73,6 +74,3 @@ def test_two_workers_make_one_model_and_only_the_primary_writes(scans, tmp_path)
     rows, alone = (read(tmp_path / name / "training.csv") for name in ("job", "alone"))
     assert rows == pytest.approx(alone, abs=2e-3), "the same batches, in two halves"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "job"]
-    again = together(settings, tmp_path)
-    assert [status for _, status in again] == [0, 0], again
-    assert "is complete already" in again[0][0]

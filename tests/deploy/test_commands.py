@@ -1,0 +1,210 @@
+"""Commands: what they refuse and say, by their flags, against a loopback Vertex AI on which nothing runs."""
+
+import contextlib
+import json
+
+import pytest
+
+from deploy import __main__ as deploy
+from deploy import spec
+from tests.deploy.conftest import IMAGE
+from trainer import storage
+
+ENDPOINT = "projects/my-project/locations/us-central1/endpoints/countersign"
+SECOND = IMAGE.replace("1f", "2f")
+
+
+@pytest.fixture
+def command(capsys, bucket, monkeypatch, tmp_path):
+    """``command("plan", ..., status=0)`` for production, with a store of its own; what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, *flags: str, status: int = 0) -> str:
+        found = deploy.main([name, "--env", "production", "--every", "0.01", f"--store={bucket}/artifacts", *flags])
+        said = capsys.readouterr()
+        assert found == status, said.out + said.err
+        return said.out + said.err
+
+    return run
+
+
+def of(artifact, image=IMAGE):
+    return ["--artifact", str(artifact), "--image", image]
+
+
+def shares(cloud):
+    return sorted(cloud.world.resources[ENDPOINT].traffic_split.values())
+
+
+def test_apply_wants_a_plan_that_was_shown_and_is_of_the_same_wish(command, cloud, artifact):
+    assert "run 'python -m deploy plan --env production' first" in command("apply", *of(artifact), status=1)
+    command("plan", *of(artifact))
+    assert "made for another wish" in command("apply", *of(artifact, SECOND), status=1)
+    assert "6 steps done" in command("apply", *of(artifact))
+    assert "nothing has changed" in command("apply", *of(artifact)), "the same plan again: all of it was done before"
+
+
+def test_a_plan_is_data_that_others_can_read_and_a_damaged_one_is_an_error(command, cloud, artifact, tmp_path):
+    command("plan", *of(artifact), f"--out={tmp_path / 'plan.json'}")
+    kept = json.loads((tmp_path / "plan.json").read_text())
+    assert [step["step"] for step in kept["steps"]][:2] == ["Store", "Register"]
+    (tmp_path / "plan.json").write_text("{")
+    assert "is no plan" in command("apply", *of(artifact), f"--plan={tmp_path / 'plan.json'}", status=1)
+
+
+def test_a_plan_tells_steps_reasons_and_cost(command, cloud, artifact):
+    command("apply", *of(artifact), "--yes")
+    said = command("plan", *of(artifact, SECOND))
+    assert "not needed: store artefact" in said
+    assert "cost: about $" in said
+    said = command("plan", *of(artifact), "--machine", "c9-mega-2")
+    assert "cost: unknown; no price of c9-mega-2" in said
+
+
+def test_the_gate_keeps_a_worse_candidate_from_promotion_and_says_why(command, cloud, artifact, another):
+    command("apply", *of(artifact), "--yes")
+    worse = another("worse", error=99.0)
+    command("apply", *of(worse, SECOND), "--yes")
+    assert shares(cloud) == [10, 90]
+    for said in (command("promote", status=1), command("gate", *of(worse, SECOND), status=1)):
+        assert "not promoted:" in said
+        assert "error is 99.00 %" in said
+    assert shares(cloud) == [10, 90], "nothing was changed"
+
+
+def test_what_is_not_deployed_cannot_be_promoted(command, cloud, artifact):
+    assert "no version has the alias 'challenger'" in command("promote", status=1)
+    command("apply", *of(artifact), "--yes")
+    assert "is not deployed" in command("promote", *of(artifact, SECOND), status=1)
+
+
+def test_a_rollback_leaves_a_canary_or_returns_to_the_version_before(command, cloud, artifact):
+    assert "no version to roll back to" in command("rollback", status=1)
+    command("apply", *of(artifact), "--yes")
+    command("apply", *of(artifact, SECOND), "--yes")
+    command("rollback")
+    assert shares(cloud) == [100]
+    (one,) = cloud.world.resources[ENDPOINT].deployed_models
+    assert one.model_version_id == "1", "the canary is gone, the champion has everything"
+
+
+def test_status_of_nothing_and_of_something(command, cloud, artifact):
+    said = command("status")
+    assert "0 versions" in said
+    assert "there is none" in said
+    command("apply", *of(artifact), "--yes")
+    said = command("status")
+    assert "champion" in said
+    assert "100 % of the traffic, 2 of 2 to 8 x n1-standard-4 up" in said
+    assert "does not answer: " in said
+    assert "cost: about $320 to $1,279 a month" in said
+
+
+def test_an_endpoint_that_is_not_there_is_said_so(command, cloud, scans):
+    image = str(next((scans / "text").iterdir()))
+    assert "there is no endpoint 'countersign'" in command("predict", image, status=1)
+    assert "there is no endpoint" in command("smoke", status=1)
+    assert "nothing to do" in command("teardown")
+
+
+def test_a_file_that_is_no_image_is_named(command, cloud, artifact, tmp_path):
+    command("apply", *of(artifact), "--yes")
+    (tmp_path / "large.png").write_bytes(b"x" * 11_000_000)
+    said = command("predict", str(tmp_path / "large.png"), status=1)
+    assert "large.png" in said
+    assert "xxx" not in said
+
+
+def test_batch_reads_and_writes_cloud_storage_only(command, cloud, artifact, bucket, tmp_path):
+    command("apply", *of(artifact), "--yes")
+    assert "gs:// paths" in command("batch", "scans", f"--output={bucket}/answers", status=1)
+    assert "there is no file" in command("batch", f"{bucket}/a.jsonl", f"--output={bucket}/answers", status=1)
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "a.txt").write_text("x")
+    storage.Place(tmp_path / "none", f"{bucket}/none").push()
+    assert "there are no images below" in command("batch", f"{bucket}/none", f"--output={bucket}/answers", status=1)
+
+
+def test_without_credentials_the_message_says_how_to_get_some(command, cloud, artifact, monkeypatch, tmp_path):
+    monkeypatch.delenv("COUNTERSIGN_ANONYMOUS")
+    for name, value in {"GOOGLE_APPLICATION_CREDENTIALS": "", "HOME": str(tmp_path), "NO_GCE_CHECK": "true",
+                        "CLOUDSDK_CONFIG": str(tmp_path)}.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    said = command("status", status=1)
+    assert "gcloud auth application-default login" in said
+    assert "--api-endpoint URL --anonymous" in said
+
+
+def test_anonymous_needs_another_address(command, monkeypatch):
+    monkeypatch.delenv("COUNTERSIGN_API_ENDPOINT", raising=False)
+    assert "give --api-endpoint URL, too" in command("status", "--anonymous", status=1)
+    assert "is no http:// or https://" in command("status", "--anonymous", "--api-endpoint=here", status=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("forbidden", "no permission: Permission 'aiplatform.endpoints.deploy' denied"),
+        ("quota", "a quota is exhausted: The following quotas are exceeded"),
+        ("operation fails", "Model server never became ready"),
+    ],
+)
+def test_what_the_platform_says_reaches_people_in_one_message(command, cloud, artifact, kind, said):
+    cloud.fail("DeployModel", kind)
+    told = command("apply", *of(artifact), "--yes", status=1)
+    assert said in told
+    assert "http://" not in told
+    assert "Traceback" not in told
+
+
+def test_a_service_that_never_ends_an_operation_is_given_up_with_a_word(platform, cloud, environment):
+    import dataclasses
+
+    from deploy import apply, commands
+    from deploy.plan import diff
+
+    desired = commands.wished(environment, platform.given.identity)
+    plan = diff(desired, platform.read())
+    platform.vertex.connection = dataclasses.replace(platform.vertex.connection, longest=0.1)
+    cloud.world.looks = 10**9
+    with pytest.raises(apply.Stopped, match=r"(?s)is not done after 0 s; it may still end.*could not clean up"):
+        apply.run(desired, plan, platform, lambda line: None)
+
+
+def test_a_service_that_is_not_there_is_one_line(command, monkeypatch):
+    monkeypatch.setattr("deploy.vertex.PATIENCE", 0.2)
+    monkeypatch.setenv("COUNTERSIGN_API_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("COUNTERSIGN_ANONYMOUS", "1")
+    said = command("status", status=1)
+    assert said.count("\n") == 1
+    assert "python -m deploy status: Vertex AI" in said
+
+
+@pytest.mark.parametrize("name", list(deploy.COMMANDS))
+def test_every_command_has_help_and_knows_its_environment(name, capsys):
+    with pytest.raises(SystemExit) as left:
+        deploy.main([name, "--help"])
+    assert left.value.code == 0
+    assert "--env" in capsys.readouterr().out
+    assert f"python -m deploy {name}" in deploy.HELP or name == "gate"
+    assert deploy.COMMANDS[name][2] in spec.NEEDED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["aply"], "no command 'aply', did you mean 'apply'"),
+        (["apply", "--env", "staging", "--machin", "x"], "unknown flag --machin"),
+        (["status", "--env", "staging", "--every", "never"], "'never' is not a number"),
+        (["status"], "required: --env"),
+    ],
+)
+def test_a_typo_is_answered_with_what_would_be_right(arguments, said, capsys):
+    with contextlib.suppress(SystemExit):
+        assert deploy.main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_no_arguments_tell_what_there_is(capsys):
+    assert deploy.main([]) == 2
+    assert "python -m deploy promote" in capsys.readouterr().out
