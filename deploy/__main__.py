@@ -144,6 +144,8 @@ def _vertex(environment: Environment, options: Any) -> Vertex:
         raise UserError("--anonymous is for another address of the API; give --api-endpoint URL, too")
     if options.api_endpoint and not options.api_endpoint.startswith(("http://", "https://")):
         raise UserError(f"--api-endpoint {options.api_endpoint!r} is no http:// or https:// address")
+    if options.api_endpoint.startswith("http://") and not options.anonymous:
+        raise UserError("credentials are not sent in the clear: --api-endpoint http://... goes with --anonymous")
     place = environment.place
     return Vertex(Connection(place.project, place.region, options.api_endpoint, options.anonymous, options.every))
 
@@ -174,7 +176,10 @@ def _commit() -> str:
 
     if found := os.environ.get("SHORT_SHA"):
         return found
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)  # noqa: S607
+    try:
+        asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)  # noqa: S607
+    except OSError:  # no git
+        return ""
     return asked.stdout.strip() if asked.returncode == 0 else ""
 
 

@@ -51,7 +51,8 @@ def run(desired: Desired, shown: Plan, platform: Platform, tell: Callable[[str],
         except (UserError, OSError) as error:
             if not _was_done(desired, step, error, platform):
                 cleaned = _clean(start, done, step, platform, tell)
-                raise Stopped(f"stopped at step {number} of {len(steps)}, {step}: {error}{cleaned}") from error
+                hint = "\nit keeps its share; 'rollback' takes that away" if isinstance(step, Smoke) else ""
+                raise Stopped(f"stopped at step {number} of {len(steps)}, {step}: {error}{cleaned}{hint}") from error
             tell(f"     the reply was lost, but it is done ({error})")
         done.append(step)
     return len(done)
@@ -91,9 +92,11 @@ def _undo(start: Live, live: Live, done: list[Step], failed: Step) -> list[Step]
         return [Traffic(before)] if back else []
     steps: list[Step] = []
     left = {one.id for one in endpoint.deployed}
-    if isinstance(failed, Deploy) and failed.id in left and not endpoint.share(failed.id):
-        steps.append(Undeploy(failed.id))
-        left.remove(failed.id)
+    old = {one.id for one in start.endpoint.deployed} if start.endpoint else set()
+    for step in (*done, failed):  # what was deployed by this run and has no traffic bills for nothing
+        if isinstance(step, Deploy) and step.id in left - old and not endpoint.share(step.id):
+            steps.append(Undeploy(step.id))
+            left.remove(step.id)
     made = isinstance(failed, CreateEndpoint) or any(isinstance(step, CreateEndpoint) for step in done)
     if made and not left:
         steps.append(DeleteEndpoint())

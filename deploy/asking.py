@@ -13,6 +13,7 @@ from deploy.vertex import CloudError, Vertex, plain, proto
 
 # https://cloud.google.com/vertex-ai/docs/predictions/choose-endpoint-type: bytes of a request, with some to spare.
 LARGEST = {True: 9_900_000, False: 1_450_000}
+MOST = 64  # images of a request; the server takes 256, and a shared endpoint's answer may have 1.5 MB, too
 
 
 class Asking:
@@ -54,15 +55,15 @@ def _b64(image: bytes) -> dict[str, str]:
 
 
 def batches(instances: Sequence[Any], largest: int) -> Iterator[list[Any]]:
-    """Consecutive instances in requests that stay below a size; one that alone is larger goes alone."""
+    """Consecutive instances in requests that stay below a size and ``MOST`` images; a larger one goes alone."""
     batch: list[Any] = []
-    size = 0
+    size = images = 0
     for one in instances:
-        bytes = len(json.dumps(one)) + 1
-        if batch and size + bytes > largest:
+        bytes, more = len(json.dumps(one)) + 1, 1 + len(one.get("references", ()))
+        if batch and (size + bytes > largest or images + more > MOST):
             yield batch
-            batch, size = [], 0
+            batch, size, images = [], 0, 0
         batch.append(one)
-        size += bytes
+        size, images = size + bytes, images + more
     if batch:
         yield batch

@@ -28,6 +28,7 @@ def described(
     if lines and not storage.exists(given):
         raise UserError(f"there is no file {given!r}")
     uri = given if lines else _listed(given, f"{output.rstrip('/')}/{name}")
+    account = environment.endpoint.service_account
     machine = {"machineSpec": {"machineType": environment.endpoint.machine}}
     return {
         "displayName": name,
@@ -36,6 +37,7 @@ def described(
         "outputConfig": {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": output}},
         "dedicatedResources": {**machine, "startingReplicaCount": replicas, "maxReplicaCount": replicas},
         "labels": environment.labelled(),
+        **({"serviceAccount": account} if account else {}),
     }
 
 
@@ -48,7 +50,9 @@ def submit(vertex: Vertex, job: dict[str, Any]) -> str:
 def told(job: Any) -> str:
     """How a finished job went."""
     done = job.completion_stats
-    return f"{done.successful_count} answered, {done.failed_count} failed: {job.output_info.gcs_output_directory}"
+    reasons = "".join(f"\n  {one.message}" for one in job.partial_failures)
+    counts = f"{done.successful_count} answered, {done.failed_count} failed"
+    return f"{counts}: {job.output_info.gcs_output_directory}{reasons}"
 
 
 def _listed(prefix: str, place: str) -> str:

@@ -3,15 +3,17 @@
 Made of the manifest alone, so it says what was measured and nothing else. Knows manifests, not the SDK.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from deploy import gate
-from deploy.live import Identity
+from deploy.live import DIGITS, Identity
 from trainer.artifact.manifest import Manifest
 
 # https://cloud.google.com/vertex-ai/docs/evaluation/introduction: the schema of evaluations with a confusion matrix and
 # curves; there is none for verification, whose error rates go into the metadata beside it.
+ARTIFACT, IMAGE = "Artefact sha256: ", "Image: "  # lines of a card by which a version is found again
 SCHEMA = "gs://google-cloud-aiplatform/schema/modelevaluation/classification_metrics_1.0.0.yaml"
 
 
@@ -31,14 +33,14 @@ def card(manifest: Manifest, artifact_sha256: str, image: str) -> str:
         f"{training.get('seed')}, {training.get('parameters')} parameters; answers with {manifest.precision}.",
         "Meant for documents that a person looks at too: an answer is evidence, not proof of identity. Writers, "
         "scanners and pens unlike those of the test images have not been measured.",
-        f"Artefact sha256: {artifact_sha256}",
-        f"Image: {image}",
+        f"{ARTIFACT}{artifact_sha256}",
+        f"{IMAGE}{image}",
     ]
     return "\n".join(lines)
 
 
 def labels(identity: Identity, manifest: Manifest) -> dict[str, str]:
-    """By which a version is found again: never by its name."""
+    """For people and filters; see ``told``."""
     return {
         "artifact-sha256": identity.artifact,
         "image-sha256": identity.image,
@@ -47,10 +49,14 @@ def labels(identity: Identity, manifest: Manifest) -> dict[str, str]:
     }
 
 
-def identity_of(labels: Mapping[str, str]) -> Identity | None:
-    """The inverse of ``labels``; None for a version that is not ours."""
-    artifact, image = labels.get("artifact-sha256"), labels.get("image-sha256")
-    return Identity(artifact, image) if artifact and image else None
+def told(text: str) -> tuple[Identity, str] | None:
+    """The identity and the whole image of a version by its card; None for one that is not ours.
+
+    Read from the card and not from labels: Vertex AI merges those of a version with those of its model.
+    """
+    artifact = re.search(rf"^{ARTIFACT}([0-9a-f]{{64}})$", text, re.MULTILINE)
+    image = re.search(rf"^{IMAGE}(\S+@sha256:([0-9a-f]{{64}}))$", text, re.MULTILINE)
+    return (Identity(artifact[1][:DIGITS], image[2][:DIGITS]), image[1]) if artifact and image else None
 
 
 def evaluation(manifest: Manifest) -> dict[str, Any]:

@@ -9,12 +9,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy import apply, asking, batch, cost, gate, jobs, release, saved, shrink, smoke
+from deploy import apply, asking, batch, choose, cost, gate, jobs, release, saved, shrink, smoke
 from deploy.live import Endpoint, Identity, Live
 from deploy.perform import Platform
 from deploy.plan import Desired, Plan, diff
-from deploy.spec import Environment
+from deploy.spec import Environment, as_label
+from deploy.steps import Alias
 from deploy.vertex import CloudError, Vertex
+from trainer import config
 from trainer.errors import UserError
 from trainer.imaging import ImageError
 
@@ -32,12 +34,14 @@ def wished(environment: Environment, identity: Identity | None, **changes: Any) 
 
 
 def plan(vertex: Vertex, environment: Environment, file: str | None) -> int:
-    """Show the steps to what the environment declares, and keep them."""
+    """Show the steps to what the environment declares, and keep them. Raises ``Refused``."""
     given = release.given(environment)
-    desired = wished(environment, given.identity)
-    made = diff(desired, Platform(vertex, environment, given).read())
+    platform, desired = Platform(vertex, environment, given), wished(environment, given.identity)
+    live = platform.read()
+    made = diff(desired, live)
+    _check_takeover(platform, desired, made, live)
     path = saved.place(environment.name, file)
-    saved.write(path, environment.name, desired, made)
+    saved.write(path, environment, desired, made)
     show(environment, made)
     if made.steps:
         print(f"saved: {path}; carry it out with: python -m deploy apply --env {environment.name}")
@@ -45,15 +49,17 @@ def plan(vertex: Vertex, environment: Environment, file: str | None) -> int:
 
 
 def apply_(vertex: Vertex, environment: Environment, file: str | None, at_once: bool) -> int:
-    """Carry out the plan that was shown; ``at_once`` makes one, shows it and carries it out."""
+    """Carry out the plan that was shown; ``at_once`` makes one, shows it and carries it out. Raises ``Refused``."""
     given = release.given(environment)
     desired = wished(environment, given.identity)
     platform = Platform(vertex, environment, given)
+    live = platform.read()
     if at_once:
-        made = diff(desired, platform.read())
+        made = diff(desired, live)
         show(environment, made)
     else:
-        made = saved.read(saved.place(environment.name, file), environment.name, desired)
+        made = saved.read(saved.place(environment.name, file), environment, desired)
+    _check_takeover(platform, desired, made, live)
     return _carry_out(environment, desired, made, platform)
 
 
@@ -61,8 +67,8 @@ def promote(vertex: Vertex, environment: Environment) -> int:
     """The candidate through canary shares to all traffic, if the gate lets it. Raises ``Refused``."""
     platform = _platform(vertex, environment)
     live = platform.read()
-    identity = _candidate(platform, environment, live)
-    _check_gate(platform, environment, identity, live)
+    identity = _candidate(platform, live)
+    _check_gate(platform, identity, live)
     if live.endpoint is None or not live.endpoint.of(identity):
         raise UserError(f"{identity} is not deployed at {environment.endpoint.endpoint_id}; apply comes before promote")
     first = environment.endpoint.traffic
@@ -77,8 +83,7 @@ def check(vertex: Vertex, environment: Environment) -> int:
     """Only the gate: may this artefact be promoted? Raises ``Refused``."""
     platform = _platform(vertex, environment)
     live = platform.read()
-    identity = _candidate(platform, environment, live)
-    _check_gate(platform, environment, identity, live)
+    _check_gate(platform, _candidate(platform, live), live)
     return 0
 
 
@@ -86,8 +91,9 @@ def rollback(vertex: Vertex, environment: Environment) -> int:
     """All traffic to the version before: of a canary, the one that serves; else the one that served before it."""
     platform = Platform(vertex, environment)
     live = platform.read()
-    identity = _before(environment, live)
-    desired = wished(environment, identity, shares=(100,))
+    identity, there = choose.retreat(live, wished(environment, None))
+    serving = there.serving if there else environment.serving  # as it is: nothing else is changed on the way back
+    desired = wished(environment, identity, serving=serving, shares=(100,), retreat=True)
     made = diff(desired, live)
     show(environment, made)
     return _carry_out(environment, desired, made, platform)
@@ -112,20 +118,20 @@ def teardown(vertex: Vertex, environment: Environment, confirmed: str) -> int:
 def smoke_(vertex: Vertex, environment: Environment) -> int:
     """The golden images through the endpoint, for every deployed version that has traffic. Raises ``SmokeFailed``."""
     platform = _platform(vertex, environment)
-    endpoint = _endpoint(platform.read())
+    endpoint = _endpoint(platform.look())
     asked = [one for one in endpoint.deployed if one.identity and endpoint.share(one.id)]
     if not asked:
         raise smoke.SmokeFailed(f"nothing of ours has traffic at {environment.endpoint.endpoint_id}")
     for one in asked:
         assert one.identity is not None  # noqa: S101 - chosen above
-        compared = smoke.check(platform.ask, platform.release(one.identity), one.id, endpoint.share(one.id))
+        compared = smoke.check(platform.asking().ask, platform.release(one.identity), one.id, endpoint.share(one.id))
         print(f"{one.id} (version {one.version}, {endpoint.share(one.id)} %): {compared} golden answers as recorded")
     return 0
 
 
 def status(vertex: Vertex, environment: Environment) -> int:
-    """Versions, traffic, health and cost."""
-    live = Platform(vertex, environment).read()
+    """Versions, traffic, health and cost, and what is under way; waits for nothing."""
+    live = Platform(vertex, environment).look()
     print(f"model {environment.model.model_id}: {len(live.versions)} versions")
     for one in live.versions:
         errors = ", ".join(f"{name} {rate:.2f} %" for name, rate in sorted(one.errors.items()))
@@ -144,6 +150,8 @@ def status(vertex: Vertex, environment: Environment) -> int:
             f"{on.min_replicas} to {on.max_replicas} x {on.machine} up"
         )
     print(cost.monthly(endpoint, environment.place.region))
+    if running := vertex.running(vertex.endpoints, vertex.name("endpoints", environment.endpoint.endpoint_id)):
+        print(f"under way: {running}")
     return 0
 
 
@@ -166,19 +174,17 @@ def train(vertex: Vertex, environment: Environment, options: Any) -> int:
 
     The trainer's flags are checked here: a typo would cost the start of a machine.
     """
-    from trainer import config  # brings what problems and networks need
-
     arguments = (*environment.training.arguments, *options.more)
     environment = dataclasses.replace(
         environment, training=dataclasses.replace(environment.training, arguments=arguments)
     )
-    config.from_command_line(list(arguments), {}, prog="python -m deploy train: arguments")
-    name = options.name or f"{environment.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    name = options.name or _now(environment, "job")
     described = (
         jobs.tuning(environment, name, options.commit, options.tune)
         if options.tune
         else jobs.custom(environment, name, options.commit)
     )
+    config.from_command_line(jobs.arguments(described), {}, prog="python -m deploy train: arguments")
     print(jobs.shown(described), end="", flush=True)
     if options.dry_run:
         return 0
@@ -201,15 +207,21 @@ def train(vertex: Vertex, environment: Environment, options: Any) -> int:
 
 def batch_(vertex: Vertex, environment: Environment, given: str, output: str, replicas: int, every: float) -> int:
     """A prefix or a file of instances through the serving version, as a batch prediction job."""
-    live = Platform(vertex, environment).read()
+    live = Platform(vertex, environment).look()
     version = live.aliased(environment.model.serving_alias)
     if version is None:
         raise UserError(f"no version has the alias {environment.model.serving_alias!r}; apply gives it")
-    name = f"{environment.name}-batch-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    name = _now(environment, "batch")
     job = batch.submit(vertex, batch.described(environment, vertex, version.number, given, output, name, replicas))
     print(f"submitted: {job}, by version {version.number}", flush=True)
-    print(batch.told(jobs.follow(vertex, job, every)))
-    return 0
+    ended = jobs.follow(vertex, job, every)
+    print(batch.told(ended))
+    return 0 if ended.state.name == "JOB_STATE_SUCCEEDED" else 1
+
+
+def _now(environment: Environment, kind: str) -> str:
+    """A name for a job, as every service takes it."""
+    return f"{as_label(environment.name).replace('_', '-')}-{kind}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 
 def show(environment: Environment, made: Plan) -> None:
@@ -236,41 +248,30 @@ def _platform(vertex: Vertex, environment: Environment) -> Platform:
     return Platform(vertex, environment, release.given(environment) if known else None)
 
 
-def _candidate(platform: Platform, environment: Environment, live: Live) -> Identity:
-    """What is to be promoted: what was given, else the version with the candidate's alias. Raises ``UserError``."""
-    if platform.given:
-        return platform.given.identity
-    for alias in (environment.model.candidate_alias, environment.model.serving_alias):
-        version = live.aliased(alias)
-        if version and version.identity:
-            return version.identity
-    raise UserError(
-        f"no version has the alias {environment.model.candidate_alias!r}; apply, or give --artifact, --image"
-    )
+def _candidate(platform: Platform, live: Live) -> Identity:
+    """What was given, else what the aliases say. Raises ``NoChoice``."""
+    return platform.given.identity if platform.given else choose.candidate(live, wished(platform.environment, None))
 
 
-def _check_gate(platform: Platform, environment: Environment, identity: Identity, live: Live) -> None:
-    serving = live.aliased(environment.model.serving_alias)
-    measured = dict(serving.errors) if serving and serving.identity != identity else None
+def _check_takeover(platform: Platform, desired: Desired, made: Plan, live: Live) -> None:
+    """Where steps give a version all traffic in place of others, they have to pass the gate. Raises ``Refused``."""
+    takes_over = Alias(desired.serving_alias, desired.identity) in made.steps
+    if platform.environment.model.gated and takes_over and desired.identity:
+        _check_gate(platform, desired.identity, live)
+
+
+def _check_gate(platform: Platform, identity: Identity, live: Live) -> None:
+    """Compare with every version that serves. Raises ``Refused``."""
     candidate = platform.release(identity).manifest
-    gate.check(candidate, measured, environment.model.tolerance)
+    rivals = choose.rivals(live, identity, wished(platform.environment, None))
+    measured: list[dict[str, float] | None] = [dict(rival.errors) for rival in rivals]
+    for serving in measured or [None]:
+        gate.check(candidate, serving, platform.environment.model.tolerance)
     told = ", ".join(f"{name} {rate:.2f} %" for name, rate in gate.errors(candidate).items())
-    beside = ", ".join(f"{name} {rate:.2f} %" for name, rate in (measured or {}).items()) or "nobody"
-    print(f"the gate is open: {told}; serving: {beside}")
-
-
-def _before(environment: Environment, live: Live) -> Identity:
-    serving = live.aliased(environment.model.serving_alias)
-    before = live.aliased(f"{environment.model.serving_alias}-before")
-    if serving and serving.identity and live.endpoint:
-        shares = [live.endpoint.share(one.id) for one in live.endpoint.of(serving.identity)]
-        if max(shares, default=0) < 100:
-            return serving.identity  # a canary is under way: back from it
-    if before is None or before.identity is None:
-        raise UserError(
-            f"there is no version to roll back to: none has the alias {environment.model.serving_alias}-before"
-        )
-    return before.identity
+    print(f"the gate is open: {told}" + "; nobody serves yet" * (not rivals))
+    for rival in rivals:
+        beside = ", ".join(f"{name} {rate:.2f} %" for name, rate in rival.errors.items())
+        print(f"  version {rival.number} serves: {beside or 'no numbers'}")
 
 
 def _fitting(file: Path, room: int) -> bytes:

@@ -33,12 +33,13 @@ def objections(candidate: Manifest, serving: Mapping[str, float] | None, toleran
     elif audit.get("untrue"):
         found.append(f"its audit failed, the published numbers are better than the truth: {', '.join(audit['untrue'])}")
     own = errors(candidate)
+    found += [f"{name} is {rate}, which is no error rate" for name, rate in own.items() if not 0 <= rate <= 100]
     if not own:
         found.append("the artefact has no published error rates; train it again, or measure it on unseen data")
     for name, rate in sorted((serving or {}).items()):
         if own and name not in own:
             found.append(f"{name} was not measured; the version that serves has {rate:.2f} %")
-        elif own and own[name] > rate + tolerance:
+        elif own and not own[name] <= rate + tolerance:
             found.append(
                 f"{name} is {own[name]:.2f} %, {own[name] - rate:.2f} points above the version that serves; "
                 f"{tolerance:g} are tolerated"

@@ -10,11 +10,13 @@ from typing import Any
 
 import yaml
 
-from deploy.spec import Environment
-from deploy.vertex import CloudError, Vertex, as_json, proto
+from deploy.spec import Environment, as_label
+from deploy.vertex import CloudError, NotAllowed, Vertex, as_json, proto
 from trainer.errors import UserError
 
 FOLDER = Path(__file__).parent / "jobs"
+LATE = 5  # looks at the log after a job's end
+OVERLAP = 200  # entries that are looked at again, for some may have come between
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")
 
 
@@ -68,7 +70,10 @@ def follow(vertex: Vertex, name: str, every: float, tell: Callable[[str], None] 
         if state in ENDED:
             break
         time.sleep(every)
-    if state != "SUCCEEDED":
+    for _ in range(LATE):  # the last lines arrive when the job has ended already
+        time.sleep(every)
+        log.read()
+    if state not in ("SUCCEEDED", "PARTIALLY_SUCCEEDED"):
         raise JobFailed(f"{name} {state.lower()}: {job.error.message or 'the platform gives no reason; see its log'}")
     return job
 
@@ -86,25 +91,36 @@ def read(vertex: Vertex, name: str) -> Any:
 
 
 class _Log:
-    """What a job has printed since the last look."""
+    """What a job has printed and was not told yet; lines of several workers may come late, and out of order."""
 
     def __init__(self, vertex: Vertex, job: str, tell: Callable[[str], None]):
         self._vertex, self._job, self._tell = vertex, job, tell
-        self._after = ""
+        self._since, self._told = "", set[str]()
         self._readable = True
 
     def read(self) -> None:
         if not self._readable:
             return
         try:
-            entries = self._vertex.logs(self._job, self._after)
-        except CloudError as error:
+            entries = self._vertex.logs(self._job, self._since)
+        except NotAllowed as error:
             self._readable = False
             self._tell(f"its log cannot be read ({error}); it is followed without")
             return
+        except CloudError:
+            return  # the next look may read it
         for entry in entries:
-            self._after = entry["timestamp"]
+            if entry["insertId"] in self._told:
+                continue
+            self._told.add(entry["insertId"])
+            self._since = entries[max(0, len(entries) - OVERLAP)]["timestamp"]
             self._tell("  " + (entry.get("textPayload") or str(entry.get("jsonPayload", {}).get("message", ""))))
+
+
+def arguments(described: dict[str, Any]) -> list[str]:
+    """The trainer's flags in a job or in the trials of a study."""
+    spec = described.get("jobSpec") or described["trialJobSpec"]
+    return list(spec["workerPoolSpecs"][0]["containerSpec"]["args"])
 
 
 def best(job: Any) -> Any:
@@ -153,7 +169,7 @@ def _tracked(environment: Environment, name: str) -> Sequence[str]:
 
 def _labels(environment: Environment, commit: str) -> dict[str, str]:
     version = environment.training.data_version
-    told = {"commit": commit, "data-version": version}
+    told = {"commit": as_label(commit), "data-version": version}
     return {**environment.labelled(), **{name: value for name, value in told.items() if value}}
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 DIGITS = 32  # of a sha256: a label holds no more than 63 characters, half of one is unique enough
-NONE: Mapping[str, int] = {}
 
 
 class Identity(NamedTuple):

@@ -12,44 +12,55 @@ from deploy.vertex import Vertex, plain
 
 
 def observe(vertex: Vertex, environment: Environment, wanted: Identity | None = None) -> Live:
-    """Everything that a plan looks at, after what is under way has ended.
+    """Everything that a plan looks at, as it is now. Raises ``CloudError``.
 
-    Evaluations are read of the ``wanted`` identity and of versions with an alias. Raises ``CloudError``.
+    Evaluations are read of the ``wanted`` identity, of versions with an alias and of those that are deployed.
     """
     model = vertex.name("models", environment.model.model_id)
-    endpoint = vertex.name("endpoints", environment.endpoint.endpoint_id)
-    vertex.settled(vertex.models, model)
-    vertex.settled(vertex.endpoints, endpoint)
+    endpoint = vertex.read(vertex.endpoints.get_endpoint, {"name": vertex.name("endpoints", _id(environment))})
+    deployed = {one.model_version_id for one in endpoint.deployed_models} if endpoint else set()
     versions = [
-        _version(vertex, model, found, wanted)
+        _version(vertex, model, found, wanted, found.version_id in deployed)
         for found in vertex.listed(vertex.models.list_model_versions, {"name": model})
     ]
     identities = {wanted, *(one.identity for one in versions if one.aliases)} - {None}
     stored = frozenset(one.artifact for one in identities if one and release.is_stored(environment, one))
-    return Live(stored, tuple(versions), _endpoint(vertex, endpoint, model, versions))
+    return Live(stored, tuple(versions), _endpoint(endpoint, model, versions))
+
+
+def settle(vertex: Vertex, environment: Environment) -> None:
+    """Wait for what is under way in model and endpoint, begun by whomever. Raises ``CloudError``."""
+    vertex.settled(vertex.models, vertex.name("models", environment.model.model_id))
+    vertex.settled(vertex.endpoints, vertex.name("endpoints", _id(environment)))
 
 
 def image(vertex: Vertex, environment: Environment, version: Version) -> str:
     """The image that a version answers with."""
     name = f"{vertex.name('models', environment.model.model_id)}@{version.number}"
     found = vertex.read(vertex.models.get_model, {"name": name})
-    return found.container_spec.image_uri if found else ""
+    known = card.told(found.version_description) if found else None
+    return known[1] if known else ""
 
 
-def _version(vertex: Vertex, model: str, found: Any, wanted: Identity | None) -> Version:
-    identity, aliases = card.identity_of(found.labels), frozenset(found.version_aliases)
-    version = Version(found.version_id, identity, aliases)
-    if identity is None or not (identity == wanted or aliases - {"default"}):
-        return version
+def _id(environment: Environment) -> str:
+    return environment.endpoint.endpoint_id
+
+
+def _version(vertex: Vertex, model: str, found: Any, wanted: Identity | None, deployed: bool) -> Version:
+    known, aliases = card.told(found.version_description), frozenset(found.version_aliases)
+    if known is None:
+        return Version(found.version_id, None, aliases)
+    identity, _ = known
+    if not (deployed or identity == wanted or aliases - {"default"}):
+        return Version(found.version_id, identity, aliases)
     evaluations = vertex.listed(vertex.models.list_model_evaluations, {"parent": f"{model}@{found.version_id}"})
-    errors: dict[str, float] = {}
-    for one in evaluations:
-        errors.update((plain(one.metadata) or {}).get("errors") or {})
-    return Version(version.number, identity, aliases, bool(evaluations), errors)
+    told = [(str(one.create_time), (plain(one.metadata) or {}).get("errors")) for one in evaluations]
+    ours = [(when, errors) for when, errors in told if errors]  # others may have imported theirs
+    newest: dict[str, float] = max(ours, key=lambda one: one[0])[1] if ours else {}
+    return Version(found.version_id, identity, aliases, bool(newest), newest)
 
 
-def _endpoint(vertex: Vertex, name: str, model: str, versions: list[Version]) -> Endpoint | None:
-    found = vertex.read(vertex.endpoints.get_endpoint, {"name": name})
+def _endpoint(found: Any, model: str, versions: list[Version]) -> Endpoint | None:
     if found is None:
         return None
     ours = {one.number: one.identity for one in versions}

@@ -9,7 +9,7 @@ from typing import Any
 from deploy import card, release, smoke
 from deploy.asking import Asking
 from deploy.live import Identity, Live, Serving, Version
-from deploy.observe import CPU, image, observe
+from deploy.observe import CPU, image, observe, settle
 from deploy.release import Release
 from deploy.spec import Environment
 from deploy.steps import (
@@ -30,7 +30,6 @@ from deploy.steps import (
 from deploy.vertex import CloudError, Vertex, proto
 
 PREDICT, HEALTH, PORT = "/predict", "/health", 8080
-START = 600  # seconds a deployed container may take until it is healthy, before Vertex AI gives it up
 
 
 class Platform:
@@ -42,7 +41,12 @@ class Platform:
         self._endpoint = vertex.name("endpoints", environment.endpoint.endpoint_id)
 
     def read(self) -> Live:
-        """The live state. Raises ``CloudError``."""
+        """The live state, after what is under way has ended. Raises ``CloudError``."""
+        settle(self.vertex, self.environment)
+        return self.look()
+
+    def look(self) -> Live:
+        """The live state as it is now. Raises ``CloudError``."""
         return observe(self.vertex, self.environment, self.given.identity if self.given else None)
 
     def do(self, step: Step) -> None:
@@ -92,7 +96,7 @@ class Platform:
 
     def _alias(self, step: Alias) -> None:
         """First away from whoever has it: an alias is of one version."""
-        live = self.read()
+        live = self.look()
         wanted, had = live.version(step.identity), live.aliased(step.alias)
         merge = self.vertex.models.merge_version_aliases
         if had and had is not wanted:
@@ -110,7 +114,7 @@ class Platform:
         self._update({"labels": dict(step.labels)}, "labels")
 
     def _deploy(self, step: Deploy) -> None:
-        live, version = self.read(), self._version(step.identity)
+        live, version = self.look(), self._version(step.identity)
         split = {} if live.endpoint and live.endpoint.traffic else {"0": 100}
         deployed = {
             "id": step.id,
@@ -140,9 +144,9 @@ class Platform:
         self._update({"traffic_split": dict(step.split)}, "traffic_split")
 
     def _smoke(self, step: Smoke) -> None:
-        live = self.read()
+        live = self.look()
         share = live.endpoint.share(step.id) if live.endpoint else 0
-        smoke.check(self.ask, self.release(step.identity), step.id, share)
+        smoke.check(self.asking().ask, self.release(step.identity), step.id, share)
 
     def _undeploy(self, step: Undeploy) -> None:
         request = {"endpoint": self._endpoint, "deployed_model_id": step.id}
@@ -151,9 +155,9 @@ class Platform:
     def _delete(self, _: DeleteEndpoint) -> None:
         self.vertex.change(self.vertex.endpoints.delete_endpoint, {"name": self._endpoint})
 
-    def ask(self, instances: list[Any], parameters: dict[str, Any]) -> tuple[str, list[Any]]:
-        """Instances through the endpoint: who answered, and its predictions. Raises ``CloudError``."""
-        return Asking(self.vertex, self._endpoint).ask(instances, parameters)
+    def asking(self) -> Asking:
+        """The endpoint, to ask it."""
+        return Asking(self.vertex, self._endpoint)
 
     def _update(self, fields: dict[str, Any], mask: str) -> None:
         request = {"endpoint": {"name": self._endpoint, **fields}, "update_mask": {"paths": [mask]}}

@@ -8,7 +8,7 @@ SDK. Next: ``apply.py`` carries plans out.
 import dataclasses
 from collections.abc import Mapping
 
-from deploy.live import Deployed, Identity, Live, Serving, deployed_id
+from deploy.live import Deployed, Identity, Live, Serving, Version, deployed_id
 from deploy.steps import (
     Alias,
     CreateEndpoint,
@@ -38,6 +38,8 @@ class Desired:
     ``shares`` are the percentages of the traffic to go through, each after a smoke test of the one before where
     ``smoke`` says so; ``serving_alias`` is of the version that has all of it, ``candidate_alias`` of one that has a
     part, ``before_alias`` of the one that had it before; ``keep`` says whether that one stays deployed, to return to.
+    ``retreat``: a rollback, which changes traffic and aliases and as little else as can be, and leaves nobody to return
+    to.
     """
 
     identity: Identity | None
@@ -47,6 +49,7 @@ class Desired:
     shares: tuple[int, ...] = (100,)
     smoke: bool = False
     keep: bool = True
+    retreat: bool = False
     serving_alias: str = "champion"
     candidate_alias: str = "challenger"
 
@@ -91,12 +94,15 @@ def diff(desired: Desired, live: Live) -> Plan:
     if desired.identity is None:
         _remove(draft)
     else:
-        _register(draft, desired.identity)
-        _endpoint(draft, desired)
+        if not desired.retreat:
+            _register(draft, desired.identity)
+            _endpoint(draft, desired)
         id = _deploy(draft, desired, desired.identity)
+        _challenge(draft, desired, desired.identity, id)
         _shift(draft, desired, desired.identity, id)
         _name(draft, desired, desired.identity, id)
         _tidy(draft, desired, id)
+        _unname(draft, desired)
     return Plan(tuple(draft.steps), tuple(draft.unneeded), draft.live)
 
 
@@ -132,6 +138,16 @@ def _deploy(draft: _Draft, desired: Desired, identity: Identity) -> str:
     return id
 
 
+def _challenge(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None:
+    """Who takes traffic from another has a name before: a rollback that is cut off sees by it where it was going."""
+    assert draft.live.endpoint is not None  # noqa: S101
+    serving, had = draft.live.aliased(desired.serving_alias), draft.live.aliased(desired.candidate_alias)
+    rival = serving and serving.identity != identity
+    if rival and not desired.retreat and draft.live.endpoint.share(id) < desired.shares[-1]:
+        named = had and had is draft.live.version(identity)
+        draft.unless(named, Alias(desired.candidate_alias, identity), "it has it")
+
+
 def _shift(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None:
     """Traffic through the shares; a version that has more already is not set back."""
     assert draft.live.endpoint is not None  # noqa: S101
@@ -141,23 +157,54 @@ def _shift(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None
         has = endpoint.share(id)
         if desired.smoke and 0 < has < share:
             draft.do(Smoke(id, identity))
-        draft.unless(has >= share, Traffic(blend(endpoint.traffic, id, share)), f"it has {has} % already")
-    if desired.smoke and draft.live.endpoint.traffic != before:
+        split = blend(_served(draft, desired), id, share)
+        draft.unless(has >= share, Traffic(split), f"it has {has} % already")
+    version = draft.live.version(identity)
+    named = version and _alias_for(draft, desired, identity, id) in version.aliases
+    if desired.smoke and (draft.live.endpoint.traffic != before or not named):
         draft.do(Smoke(id, identity))
+
+
+def _served(draft: _Draft, desired: Desired) -> Mapping[str, int]:
+    """The traffic that others share: of the version that serves, where it has any; other canaries lose theirs."""
+    endpoint, serving = draft.live.endpoint, draft.live.aliased(desired.serving_alias)
+    assert endpoint is not None  # noqa: S101
+    own = {id: endpoint.share(id) for id in endpoint.traffic if serving and _is(draft, id, serving)}
+    return own if any(own.values()) else endpoint.traffic
+
+
+def _is(draft: _Draft, id: str, version: Version) -> bool:
+    assert draft.live.endpoint is not None  # noqa: S101
+    return any(one.id == id and one.version == version.number for one in draft.live.endpoint.deployed)
+
+
+def _alias_for(draft: _Draft, desired: Desired, identity: Identity, id: str) -> str:
+    """The alias that goes with the traffic of ``id``; who serves keeps its own while it moves to another machine."""
+    assert draft.live.endpoint is not None  # noqa: S101
+    serving = draft.live.aliased(desired.serving_alias)
+    serves = draft.live.endpoint.share(id) == 100 or (serving and serving.identity == identity)
+    return desired.serving_alias if serves else desired.candidate_alias
 
 
 def _name(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None:
     """Aliases follow the traffic."""
-    assert draft.live.endpoint is not None  # noqa: S101
-    whole = draft.live.endpoint.share(id) == 100
-    wanted = desired.serving_alias if whole else desired.candidate_alias
+    wanted = _alias_for(draft, desired, identity, id)
     version, had = draft.live.version(identity), draft.live.aliased(wanted)
-    if whole and had and had is not version and had.identity:
+    hands_over = wanted == desired.serving_alias and had and had.identity not in (None, identity)
+    if hands_over and had and not desired.retreat:
         earlier = Alias(desired.before_alias, had.identity)
         draft.unless(had is draft.live.aliased(desired.before_alias), earlier, "it has it")
     draft.unless(had and had is version, Alias(wanted, identity), "it has it")
-    if whole and draft.live.aliased(desired.candidate_alias) == draft.live.version(identity):
-        draft.do(Alias(desired.candidate_alias, None))
+
+
+def _unname(draft: _Draft, desired: Desired) -> None:
+    """Take away names that say nothing any more. Last of all: until then they tell what is under way."""
+    for alias in (desired.candidate_alias, desired.before_alias):
+        has = draft.live.aliased(alias)
+        serves = draft.live.aliased(desired.serving_alias)
+        left = has and (has is serves or (desired.retreat and alias == desired.candidate_alias))
+        if left and (alias == desired.candidate_alias or desired.retreat):
+            draft.do(Alias(alias, None))
 
 
 def _tidy(draft: _Draft, desired: Desired, id: str) -> None:
@@ -167,7 +214,14 @@ def _tidy(draft: _Draft, desired: Desired, id: str) -> None:
     before = draft.live.aliased(desired.before_alias)
     kept: Deployed | None = None
     whole = endpoint.share(id) == 100  # else whoever has the rest is who to return to
-    if desired.keep and whole and before and before.identity and before.identity != desired.identity:
+    if (
+        desired.keep
+        and not desired.retreat
+        and whole
+        and before
+        and before.identity
+        and before.identity != desired.identity
+    ):
         kept = next(iter(endpoint.of(before.identity)), None)
     for one in endpoint.deployed:
         if endpoint.share(one.id):

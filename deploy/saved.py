@@ -11,6 +11,7 @@ from pathlib import Path
 from deploy import steps
 from deploy.live import Live
 from deploy.plan import Desired, Plan
+from deploy.spec import Environment
 from trainer.errors import UserError
 
 FORMAT = "countersign-plan/1"
@@ -26,10 +27,10 @@ def place(environment: str, given: str | None) -> Path:
     return Path(given) if given else FOLDER / f"{environment}.json"
 
 
-def write(path: Path, environment: str, desired: Desired, plan: Plan) -> None:
+def write(path: Path, environment: Environment, desired: Desired, plan: Plan) -> None:
     """Keep a plan, whole or not at all."""
     content = {
-        "format": FORMAT, "environment": environment, "desired": dataclasses.asdict(desired),
+        "format": FORMAT, "environment": _of(environment), "desired": dataclasses.asdict(desired),
         "steps": [steps.describe(step) for step in plan.steps], "unneeded": list(plan.unneeded),
     }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,10 +39,10 @@ def write(path: Path, environment: str, desired: Desired, plan: Plan) -> None:
     os.replace(partial, path)
 
 
-def read(path: Path, environment: str, desired: Desired) -> Plan:
-    """The plan that was shown, for the same wish. Raises ``BadPlan``."""
+def read(path: Path, environment: Environment, desired: Desired) -> Plan:
+    """The plan that was shown, for the same wish at the same place. Raises ``BadPlan``."""
     if not path.is_file():
-        raise BadPlan(f"there is no plan at {str(path)!r}; run 'python -m deploy plan --env {environment}' first")
+        raise BadPlan(f"there is no plan at {str(path)!r}; run 'python -m deploy plan --env {environment.name}' first")
     try:
         content = json.loads(path.read_text())
         found = content["format"], content["environment"], content["desired"]
@@ -49,8 +50,15 @@ def read(path: Path, environment: str, desired: Desired) -> Plan:
         unneeded = tuple(content["unneeded"])
     except (ValueError, KeyError, TypeError) as error:
         raise BadPlan(f"{str(path)!r} is no plan: {type(error).__name__}: {error}") from None
-    if found != (FORMAT, environment, json.loads(json.dumps(dataclasses.asdict(desired)))):
-        raise BadPlan(
-            f"{str(path)!r} was made for another wish: environment, artefact or image has changed; plan again"
-        )
+    if found != (FORMAT, _of(environment), json.loads(json.dumps(dataclasses.asdict(desired)))):
+        raise BadPlan(f"{str(path)!r} was made for another wish: place, artefact or image has changed; plan again")
     return Plan(shown, unneeded, Live())
+
+
+def _of(environment: Environment) -> dict[str, str]:
+    """What a plan is of: the same steps elsewhere are another plan."""
+    place, model = environment.place, environment.model
+    return {
+        "name": environment.name, "project": place.project, "region": place.region, "model": model.model_id,
+        "store": model.store, "endpoint": environment.endpoint.endpoint_id,
+    }  # fmt: skip

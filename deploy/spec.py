@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.live import DIGITS, Identity, Serving
+from deploy.live import DIGITS, Serving
 from trainer.flags import BadSetting, between, option, parsed
 from trainer.plugins import nearest
 
@@ -68,6 +68,7 @@ class Model:
     image: str = option("", "the prediction image, by digest: IMAGE@sha256:...", _PINNED, "IMAGE")
     serving_alias: str = option("champion", "alias of the version that has all traffic", _ALIAS, "ALIAS")
     candidate_alias: str = option("challenger", "alias of a version that has a part of it", _ALIAS, "ALIAS")
+    gated: bool = option(True, "nothing gets all traffic in place of another version without passing the gate")
     tolerance: float = option(
         1.0, "points by which a candidate may err more than the serving version and still be promoted", between(0, 100)
     )
@@ -107,7 +108,8 @@ class Training:
     timeout_hours: float = option(24.0, "hours after which the job is stopped", between(0.1, 168))
     training_account: str = option("", "as whom the job runs; the project's own if empty", _ACCOUNT, "EMAIL")
     output: str = option("", "gs:// prefix below which each job has its folder", _PREFIX, "PREFIX")
-    data_version: str = option("", "label of the job: which state of the data it learns from", metavar="LABEL")
+    data_version: str = option("", "label of the job: which state of the data it learns from", _matching(
+        r"[a-z0-9_-]{0,63}", "a label (up to 63 small letters, digits, _ and -)"), "LABEL")  # fmt: skip
     experiment: str = option("", "Vertex Experiment that keeps parameters, numbers and curves", _matching(
         r"|[a-z0-9][a-z0-9-]{0,127}", "an experiment's name (small letters, digits, dashes)"), "NAME")  # fmt: skip
     tensorboard: str = option("", "Vertex TensorBoard that shows the curves: projects/P/locations/R/tensorboards/N")
@@ -142,11 +144,7 @@ class Environment:
 
     def labelled(self) -> dict[str, str]:
         """The labels of everything that is made for it."""
-        return {**self.labels, **MANAGED, "environment": _as_label(self.name)}
-
-    def identity(self, artifact_sha256: str) -> Identity:
-        """Of an artefact with the environment's image."""
-        return Identity(artifact_sha256[:DIGITS], self.model.image.rpartition(":")[2][:DIGITS])
+        return {**self.labels, **MANAGED, "environment": as_label(self.name)}
 
     def stored(self, artifact_sha256: str) -> str:
         """Where an artefact is kept."""
@@ -201,8 +199,12 @@ def _check(found: Environment, path: Path, use: str) -> None:
             f"{str(path)!r} [endpoint]: max_replicas: {found.endpoint.max_replicas} is less than min_replicas "
             f"{found.endpoint.min_replicas}"
         )
-    if found.model.serving_alias == found.model.candidate_alias:
-        raise BadSetting(f"{str(path)!r} [model]: serving_alias and candidate_alias have to differ")
+    serving, candidate = found.model.serving_alias, found.model.candidate_alias
+    if "default" in (serving, candidate) or candidate in (serving, f"{serving}-before"):
+        raise BadSetting(
+            f"{str(path)!r} [model]: serving_alias and candidate_alias have to differ, and be neither 'default', which "
+            f"Vertex AI keeps for itself, nor {serving}-before, whom a rollback returns to"
+        )
     if bool(found.training.accelerator) != bool(found.training.accelerators):
         raise BadSetting(f"{str(path)!r} [training]: accelerator and accelerators go together")
 
@@ -218,5 +220,6 @@ def _labels(table: Any, path: Path) -> dict[str, str]:
     return table
 
 
-def _as_label(text: str) -> str:
+def as_label(text: str) -> str:
+    """A text as near to a label of Vertex AI as it can be."""
     return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:63]

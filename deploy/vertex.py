@@ -35,6 +35,10 @@ class CloudError(UserError):
     """Vertex AI refused, failed or did not answer; the message says which and what to do."""
 
 
+class NotAllowed(CloudError):
+    """The account lacks a permission."""
+
+
 class NoCredentials(UserError):
     """There are no application default credentials."""
 
@@ -57,6 +61,7 @@ class Vertex:
     def __init__(self, connection: Connection):
         self.connection = connection
         self.parent = f"projects/{connection.project}/locations/{connection.region}"
+        self._predictions: dict[str, api.PredictionServiceClient] = {}
 
     def name(self, *parts: str) -> str:
         """``name("endpoints", "x")`` is the full name of a resource."""
@@ -76,7 +81,9 @@ class Vertex:
 
     def predictions(self, host: str = "") -> api.PredictionServiceClient:
         """``host`` is a dedicated endpoint's own name; another address of the API wins over it."""
-        return self._client(api.PredictionServiceClient, host)
+        if host not in self._predictions:
+            self._predictions[host] = self._client(api.PredictionServiceClient, host)
+        return self._predictions[host]
 
     def read(self, call: Callable[..., Any], request: Any, once: bool = False) -> Any:
         """A call that changes nothing: tried again while that makes sense, or ``once``; None where nothing is found.
@@ -108,9 +115,14 @@ class Vertex:
     def settled(self, client: Any, name: str) -> None:
         """Wait for what is still under way at a resource, begun by whomever. Raises ``CloudError``."""
         give_up = time.monotonic() + self.connection.longest
-        while running := self._running(client, name):
+        said = ""
+        while running := self.running(client, name):
+            if running != said:
+                print(f"waiting for {running}, which is under way", flush=True)
+                said = running
             self._wait(give_up, running)
 
+    @functools.cached_property
     def credentials(self) -> google.auth.credentials.Credentials:
         """Application default ones, or none for another address. Raises ``NoCredentials``."""
         if self.connection.anonymous:
@@ -124,27 +136,36 @@ class Vertex:
                 "--api-endpoint URL --anonymous"
             ) from None
 
-    def logs(self, job: str, after: str) -> list[dict[str, Any]]:
-        """Log entries of a job, oldest first, later than the time ``after`` (RFC 3339, or empty)."""
+    def logs(self, job: str, since: str) -> list[dict[str, Any]]:
+        """Log entries of a job, oldest first, from the time ``since`` on (RFC 3339, or empty).
+
+        Raises ``NotAllowed`` or another ``CloudError``.
+        """
         from google.auth.transport.requests import AuthorizedSession
 
-        since = f' AND timestamp>"{after}"' if after else ""
-        wanted = f'resource.type="ml_job" AND resource.labels.job_id="{job}"{since}'
+        later = f' AND timestamp>="{since}"' if since else ""
+        wanted = f'resource.type="ml_job" AND resource.labels.job_id="{job}"{later}'
         names = [f"projects/{self.connection.project}"]
         body: dict[str, Any] = {"resourceNames": names, "filter": wanted, "orderBy": "timestamp asc", "pageSize": 1000}
         address = (self.connection.endpoint or LOGGING).rstrip("/") + "/v2/entries:list"
-        with _in_our_words(), AuthorizedSession(self.credentials()) as session:
-            answer = session.post(address, json=body, timeout=READ)
-            if answer.status_code != 200:
-                raise exceptions.from_http_response(answer)
-            return answer.json().get("entries", [])
+        with _in_our_words(), AuthorizedSession(self.credentials) as session:
+            entries: list[dict[str, Any]] = []
+            while True:
+                answer = session.post(address, json=body, timeout=READ)
+                if answer.status_code != 200:
+                    raise exceptions.from_http_response(answer)
+                page = answer.json()
+                entries += page.get("entries", [])
+                if not page.get("nextPageToken"):
+                    return entries
+                body["pageToken"] = page["nextPageToken"]
 
     def _client(self, kind: Any, host: str = "") -> Any:
         default = f"https://{self.connection.region}-aiplatform.googleapis.com"
         address = self.connection.endpoint or (f"https://{host.removeprefix('https://')}" if host else default)
         with _in_our_words():
             return kind(
-                credentials=self.credentials(), transport="rest", client_options=ClientOptions(api_endpoint=address)
+                credentials=self.credentials, transport="rest", client_options=ClientOptions(api_endpoint=address)
             )
 
     def _end(self, operation: Any) -> Any:
@@ -160,11 +181,11 @@ class Vertex:
             )
         time.sleep(self.connection.poll)
 
-    def _running(self, client: Any, name: str) -> str:
-        """The name of an operation at a resource that is not done."""
+    def running(self, client: Any, name: str) -> str:
+        """The name of an operation at a resource that is not done; empty if there is none. Raises ``CloudError``."""
         request = {"name": name, "page_size": 100}
         while True:
-            found = self.read(lambda page, **how: client.list_operations(page, timeout=READ), request)
+            found = self.read(client.list_operations, request)
             for one in found.operations if found else ():
                 if not one.done:
                     return str(one.name)
@@ -197,8 +218,9 @@ def plain(content: Any) -> Any:
 
 
 def _said(error: exceptions.GoogleAPIError) -> str:
-    """What the API says, without the address it says it at."""
-    return re.sub(r"^[A-Z]+ https?://\S+: ", "", str(getattr(error, "message", error)))
+    """What the API says, without the address it says it at; of a call tried again and again, what it said last."""
+    last = getattr(error, "cause", None) or error
+    return re.sub(r"^[A-Z]+ https?://\S+: ", "", str(getattr(last, "message", last)))
 
 
 @contextlib.contextmanager
@@ -208,7 +230,7 @@ def _in_our_words() -> Iterator[None]:
     try:
         yield
     except exceptions.Forbidden as error:
-        raise CloudError(f"no permission: {_said(error)}; docs/vertex.md lists the roles each account needs") from None
+        raise NotAllowed(f"no permission: {_said(error)}; docs/vertex.md lists the roles each account needs") from None
     except exceptions.Unauthorized:
         raise CloudError("the credentials were not accepted; run 'gcloud auth application-default login'") from None
     except (exceptions.TooManyRequests, exceptions.ResourceExhausted) as error:

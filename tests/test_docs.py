@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(<!-- not run[^>]*-->\n)?```sh\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 ONLY_SMALL = {
-    "DEMO_FLAGS": "--writers 12 --epochs 1"
+    "DEMO_FLAGS": "--writers 12 --epochs 1 --image-height 48 --image-width 96"
 }  # of the demo's training; everything else is as a newcomer has it
 REGISTRY = "us-central1-docker.pkg.dev/my-project/countersign"
 NAMES = {"IMAGE": f"{REGISTRY}/predictor@sha256:{'1f' * 32}", "NEXT_IMAGE": f"{REGISTRY}/predictor@sha256:{'2f' * 32}",

@@ -59,9 +59,9 @@ class Tracker:
         told = {name: float(value) for name, value in _flat(metrics) if isinstance(value, int | float)}
         self._todo.put(lambda sdk: sdk.log_metrics(told))
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         """The run has ended."""
-        self._todo.put(lambda sdk: sdk.end_run())
+        self._todo.put(lambda sdk: sdk.end_run(sdk.gapic.Execution.State["FAILED" if failed else "COMPLETE"]))
         self._todo.put(None)
         self._thread.join(PATIENCE)
         if self._thread.is_alive():

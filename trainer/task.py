@@ -209,8 +209,10 @@ def _tracker(wanted: Config, place: run.Run) -> Iterator[experiments.Tracker | N
     tracker.parameters(wanted.learning())
     try:
         yield tracker
-    finally:
-        tracker.close()
+    except BaseException:
+        tracker.close(failed=True)
+        raise
+    tracker.close()
 
 
 def _watchers(place: run.Run, tracker: experiments.Tracker | None) -> list:

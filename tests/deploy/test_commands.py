@@ -78,9 +78,32 @@ def test_what_is_not_deployed_cannot_be_promoted(command, cloud, artifact):
     assert "is not deployed" in command("promote", *of(artifact, SECOND), status=1)
 
 
-def test_a_rollback_leaves_a_canary_or_returns_to_the_version_before(command, cloud, artifact):
-    assert "no version to roll back to" in command("rollback", status=1)
+def test_a_version_that_serves_without_its_name_is_compared_with_all_the_same(command, cloud, artifact, another):
+    """An alias that was taken away, or a crash between two calls, opens no gate."""
     command("apply", *of(artifact), "--yes")
+    cloud.world.models["projects/my-project/locations/us-central1/models/countersign"][0].version_aliases.remove(
+        "champion"
+    )
+    said = command("apply", *of(another("worse", error=99.0), SECOND), "--traffic=100", "--yes", status=1)
+    assert "error is 99.00 %" in said
+    assert shares(cloud) == [100]
+
+
+def test_a_plan_for_one_place_is_not_carried_out_at_another(command, cloud, artifact):
+    command("plan", *of(artifact))
+    said = command("apply", *of(artifact), "--endpoint-id=elsewhere", status=1)
+    assert "made for another wish: place" in said
+
+
+def test_credentials_do_not_go_in_the_clear(command, monkeypatch):
+    monkeypatch.delenv("COUNTERSIGN_ANONYMOUS", raising=False)
+    assert "in the clear" in command("status", "--api-endpoint=http://127.0.0.1:9", status=1)
+
+
+def test_a_rollback_leaves_a_canary_or_returns_to_the_version_before(command, cloud, artifact):
+    assert "there is no endpoint to roll back" in command("rollback", status=1)
+    command("apply", *of(artifact), "--yes")
+    assert "no version to roll back to" in command("rollback", status=1)
     command("apply", *of(artifact, SECOND), "--yes")
     command("rollback")
     assert shares(cloud) == [100]
@@ -127,6 +150,7 @@ def test_batch_reads_and_writes_cloud_storage_only(command, cloud, artifact, buc
 
 def test_without_credentials_the_message_says_how_to_get_some(command, cloud, artifact, monkeypatch, tmp_path):
     monkeypatch.delenv("COUNTERSIGN_ANONYMOUS")
+    monkeypatch.setenv("COUNTERSIGN_API_ENDPOINT", "https://127.0.0.1:9")
     for name, value in {"GOOGLE_APPLICATION_CREDENTIALS": "", "HOME": str(tmp_path), "NO_GCE_CHECK": "true",
                         "CLOUDSDK_CONFIG": str(tmp_path)}.items():  # fmt: skip
         monkeypatch.setenv(name, value)

@@ -39,6 +39,12 @@ def test_what_was_measured_of_the_one_has_to_be_measured_of_the_other(classifier
     assert found == ["eer_skilled_10 was not measured; the version that serves has 9.00 %"]
 
 
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), -1.0, 101.0])
+@pytest.mark.parametrize("serving", [None, {"error": 1.0}])
+def test_what_is_no_rate_does_not_pass(classifier, rate, serving):
+    assert gate.objections(measured(classifier, error=rate), serving, 1)
+
+
 def test_a_failed_audit_is_a_reason_of_its_own(classifier):
     found = gate.objections(measured(classifier, {"untrue": ["copies_across_parts"]}, error=1.0), None, 1)
     assert "its audit failed" in found[0]
@@ -76,10 +82,10 @@ def test_the_card_tells_question_rates_thresholds_audit_and_identity(classifier,
     assert "signature 0.5" in card.card(classifier, "ab" * 32, "image")
 
 
-def test_labels_give_the_identity_back(classifier):
-    identity = Identity("a" * 32, "b" * 32)
-    assert card.identity_of(card.labels(identity, classifier)) == identity
-    assert card.identity_of({"problem": "x"}) is None
+def test_the_card_gives_identity_and_image_back(classifier):
+    image = "host/image@sha256:" + "b" * 64
+    assert card.told(card.card(classifier, "a" * 64, image)) == (Identity("a" * 32, "b" * 32), image)
+    assert card.told("somebody else's model") is None
 
 
 def test_the_evaluation_holds_curves_and_error_rates(classifier, verifier):

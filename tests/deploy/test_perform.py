@@ -14,10 +14,12 @@ from deploy.live import Live
 from deploy.observe import CPU
 from deploy.perform import Platform
 from deploy.plan import diff
+from deploy.vertex import proto
 from tests.deploy import conftest, worlds
 
 ENDPOINT = "projects/my-project/locations/us-central1/endpoints/countersign-staging"
 MODEL = "projects/my-project/locations/us-central1/models/countersign"
+ERRORS = {"errors": {"error": 5.0}}
 FAULTS = ("lost", "dropped", "fails", "quota", "forbidden", "operation fails")
 CHANGES = ("UploadModel", "ImportModelEvaluation", "CreateEndpoint", "DeployModel", "UpdateEndpoint",
            "UndeployModel", "MutateDeployedModel", "MergeVersionAliases", "DeleteEndpoint")  # fmt: skip
@@ -31,14 +33,13 @@ def put(world, live: Live) -> None:
     """A live state as resources of the API."""
     versions = []
     for one in live.versions:
-        labels = {}
+        version = api.Model(name=MODEL, version_id=one.number, version_aliases=sorted(one.aliases))
         if one.identity:
-            labels = {"artifact-sha256": one.identity.artifact, "image-sha256": one.identity.image}
-        version = api.Model(name=MODEL, version_id=one.number, labels=labels, version_aliases=sorted(one.aliases))
-        version.container_spec.image_uri = "image@sha256:" + (one.identity.image * 2 if one.identity else "0" * 64)
+            artifact, image = one.identity
+            version.version_description = f"Artefact sha256: {artifact * 2}\nImage: image@sha256:{image * 2}"
         versions.append(pb(version))
         if one.evaluated:
-            kept = api.ModelEvaluation(name=f"{MODEL}@{one.number}/evaluations/1")
+            kept = proto("ModelEvaluation", {"name": f"{MODEL}@{one.number}/evaluations/1", "metadata": ERRORS})
             world.resources[kept.name] = pb(kept)
     if versions:
         if not any("default" in one.version_aliases for one in versions):
@@ -113,7 +114,7 @@ def quietly(_):
 @pytest.mark.parametrize("part", range(2))
 def test_each_step_makes_of_the_live_state_what_it_says(worldly, part):
     done = set()
-    for seed in range(part, 16, 2):
+    for seed in range(part, 10, 2):
         desired, platform, _ = worldly(seed)
         before = platform.read()
         for step in diff(desired, before).steps:
@@ -123,13 +124,13 @@ def test_each_step_makes_of_the_live_state_what_it_says(worldly, part):
             before = after
             done.add(type(step).__name__)
         assert not diff(desired, before).steps
-    assert len(done) >= 8
+    assert len(done) >= 6
 
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_after_any_failure_of_any_call_the_next_apply_converges_and_nothing_idle_bills(worldly, cloud, kind):
     struck = 0
-    for seed in range(100, 106):
+    for seed in range(100, 104):
         desired, platform, rng = worldly(seed)
         cloud.fail(rng.choice(CHANGES), kind, skip=rng.randint(0, 1))
         start = platform.read()
@@ -140,6 +141,9 @@ def test_after_any_failure_of_any_call_the_next_apply_converges_and_nothing_idle
             struck += 1
             left = platform.read().endpoint
             assert start.endpoint or not left or left.traffic, "no endpoint that answers nothing"
+            old = {one.id for one in start.endpoint.deployed} if start.endpoint else set()
+            idle = [one.id for one in left.deployed if not left.share(one.id)] if left else []
+            assert set(idle) <= old, "nothing that this run deployed is left without traffic"
         cloud._planned.clear()
         apply.run(desired, diff(desired, platform.read()), platform, quietly)
         assert apply.run(desired, diff(desired, platform.read()), platform, quietly) == 0

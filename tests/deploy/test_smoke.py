@@ -73,7 +73,19 @@ def test_another_answer_fails_and_names_the_golden_image(given, wrong, said):
 
 def test_a_canary_that_never_answers_fails(given):
     with pytest.raises(SmokeFailed, match="answered none of 20 requests; champion did"):
-        smoke.check(endpoint(given, share=0), given, "canary", 50)
+        smoke.check(endpoint(given, share=0), given, "canary", 50, patience=0)
+
+
+def test_a_change_of_traffic_may_take_a_while_to_arrive(given, monkeypatch):
+    ask, waited = endpoint(given), []
+    monkeypatch.setattr(smoke.time, "sleep", waited.append)
+
+    def late(instances, parameters):
+        who, answers = ask(instances, parameters)
+        return (who if len(ask.asked) > 3 else "champion"), answers
+
+    assert smoke.check(late, given, "canary", 100) == 9
+    assert waited
 
 
 def test_nothing_reaches_what_has_no_traffic(given):

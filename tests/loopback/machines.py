@@ -30,8 +30,8 @@ TRAINER = ["python", "-m", "trainer.task"]  # the entry point of our training im
 class Machines:
     """Everything that runs; ``close`` ends it. Without ``jobs``, only deployments and batches do."""
 
-    def __init__(self, jobs: bool = True):
-        self.jobs = jobs
+    def __init__(self, jobs: bool = True, trainer: list[str] = TRAINER):
+        self.jobs, self._trainer = jobs, trainer
         self.asked: list[tuple[str, int]] = []  # who was asked, with how many instances
         self._open = contextlib.ExitStack()
         self._servers: dict[str, str] = {}
@@ -125,7 +125,7 @@ class Machines:
             for number, pool in enumerate(of):
                 own = Path(folder) / str(number)
                 own.mkdir()
-                command, paths = _command(pool, own)
+                command, paths = _command(pool, own, self._trainer)
                 place = {**os.environ, **places, **clusters[number], **_given(pool), **more}
                 place |= {"PYTHONPATH": paths, "COUNTERSIGN_CACHE": str(own / "cache")}
                 how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": own, "env": place}
@@ -180,11 +180,11 @@ def _given(pool: dict[str, Any]) -> dict[str, str]:
     return {one["name"]: one["value"] for one in spec.get("env", [])}
 
 
-def _command(pool: dict[str, Any], folder: Path) -> tuple[list[str], str]:
+def _command(pool: dict[str, Any], folder: Path, trainer: list[str]) -> tuple[list[str], str]:
     """What a worker runs, and where its code is."""
     if "containerSpec" in pool:
         spec = pool["containerSpec"]
-        command = spec.get("command", TRAINER)
+        command = spec.get("command", trainer)
         return [sys.executable, *command[1:], *spec.get("args", [])], str(ROOT)
     spec = pool["pythonPackageSpec"]
     packages = [str(storage.fetch(uri, folder / uri.rpartition("/")[2])) for uri in spec["packageUris"]]

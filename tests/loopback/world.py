@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tests.loopback.routes import Route
 
 ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
+PAGE = 2  # of a list, so that paging is seen to work
 LABEL = re.compile(r"[a-z0-9_-]{0,63}")
 
 
@@ -87,7 +88,9 @@ class World:
 
     def _list_operations(self, request):
         mine = [name for name in self.operations if name.startswith(request.name + "/operations/")]
-        return {"operations": [self._look(name) for name in mine]}
+        first = int(request.page_token or 0)
+        told = [self._look(name) for name in mine[first : first + PAGE]]
+        return {"operations": told, "nextPageToken": str(first + PAGE) if len(mine) > first + PAGE else ""}
 
     # The registry.
 
@@ -118,7 +121,7 @@ class World:
         return self._operation(name, work)
 
     def _get_model(self, request):
-        return self._version(request.name)
+        return self._merged(self._version(request.name))
 
     def _list_models(self, request):
         there = [self._version(name) for name in self.models if name.startswith(request.parent + "/models/")]
@@ -128,7 +131,18 @@ class World:
         if request.name not in self.models:
             raise Refused(404, "NOT_FOUND", f"The model {request.name} is not found.")
         there = [one for one in self.models[request.name] if one is not None]
-        return api.ListModelVersionsResponse(models=[api.Model(one) for one in there])
+        first = int(request.page_token or 0)
+        page = [api.Model(self._merged(one)) for one in there[first : first + PAGE]]
+        more = str(first + PAGE) if len(there) > first + PAGE else ""
+        return api.ListModelVersionsResponse(models=page, next_page_token=more)
+
+    def _merged(self, version: Any) -> Any:
+        """As the API returns a version: with the labels of its model, and without what is for input only."""
+        told = type(version)()
+        told.CopyFrom(version)
+        told.labels.update(next(of for of in self.models[version.name] if of).labels)
+        told.ClearField("container_spec")
+        return told
 
     def _merge_version_aliases(self, request):
         version = self._version(request.name)
@@ -164,7 +178,9 @@ class World:
         self._version(request.parent)
         if not request.model_evaluation.metrics_schema_uri:
             raise invalid("metrics_schema_uri is required.")
-        return self._keep(f"{request.parent}/evaluations/{self._number()}", request.model_evaluation)
+        kept = self._keep(f"{request.parent}/evaluations/{self._number()}", request.model_evaluation)
+        kept.create_time.GetCurrentTime()
+        return kept
 
     # Endpoints.
 

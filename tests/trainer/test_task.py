@@ -1,6 +1,7 @@
 """The command as a whole: errors that say what to do, and options that do what they say."""
 
 import csv
+import json
 
 import pytest
 
@@ -52,7 +53,9 @@ def test_people_of_a_closed_set_are_learnt_from_paired_folders(capsys, tmp_path)
     assert manifest.read(tmp_path / "job" / "model").labels == ["forged", "genuine"]
 
 
-def test_a_test_dir_is_the_unseen_part_and_a_model_dir_takes_the_artefact(capsys, tmp_path, scans):
+def test_a_test_dir_is_the_unseen_part_and_a_model_dir_takes_the_artefact(capsys, tmp_path, scans, monkeypatch):
+    monkeypatch.setenv("CLOUD_ML_TRIAL_ID", "7")  # and it is a trial of a study
+    monkeypatch.setenv("CLOUD_ML_HP_METRIC_FILE", str(tmp_path / "output.metrics"))
     for _ in samples.write(tmp_path / "unseen", Amount(writers=3, genuine=2, forged=1, text=3), seed=77):
         pass
     board = tmp_path / "board"
@@ -62,10 +65,13 @@ def test_a_test_dir_is_the_unseen_part_and_a_model_dir_takes_the_artefact(capsys
     )  # fmt: skip
     assert status == 0, printed
     assert manifest.read(tmp_path / "published").metrics["images"] == 18
-    assert not (tmp_path / "job" / "model").exists()
+    assert not (tmp_path / "job" / "7" / "model").exists()
     assert list(board.glob("events.out.tfevents.*"))
-    (row,) = csv.DictReader((tmp_path / "job" / "training.csv").read_text().splitlines())
+    (row,) = csv.DictReader((tmp_path / "job" / "7" / "training.csv").read_text().splitlines())
     assert set(row) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
+    told = [json.loads(line) for line in (tmp_path / "output.metrics").read_text().splitlines()]
+    losses = [(one["global_step"], float(one["val_loss"])) for one in told if "val_loss" in one]
+    assert losses == [("1", pytest.approx(float(row["val_loss"])))] * 2, "after the epoch, and for what is exported"
 
 
 def test_a_batch_larger_than_the_data_is_refused_with_the_flag_to_change(capsys, tmp_path, scans):

@@ -1,0 +1,60 @@
+"""Which version a command means: the candidate, the one to return to, those that a candidate is compared with.
+
+Pure: decides by aliases and traffic together, because an interrupted command may have moved one and not yet the other.
+Knows the live state, not the SDK. Next: ``plan.py`` says how to get there.
+"""
+
+from deploy.live import Deployed, Endpoint, Identity, Live, Version
+from deploy.plan import Desired
+from trainer.errors import UserError
+
+
+class NoChoice(UserError):
+    """There is no version that a command could mean; the message says what makes one."""
+
+
+def candidate(live: Live, desired: Desired) -> Identity:
+    """What is to be promoted: the version with the candidate's alias, else the one that serves. Raises ``NoChoice``."""
+    for alias in (desired.candidate_alias, desired.serving_alias):
+        version = live.aliased(alias)
+        if version and version.identity:
+            return version.identity
+    raise NoChoice(f"no version has the alias {desired.candidate_alias!r}; apply, or give --artifact and --image")
+
+
+def rivals(live: Live, identity: Identity, desired: Desired) -> list[Version]:
+    """Whom a candidate is compared with: the version with the serving alias, and whoever else has traffic."""
+    numbers = {one.version for one in live.endpoint.deployed if live.endpoint.share(one.id)} if live.endpoint else set()
+    serving = live.aliased(desired.serving_alias)
+    found = [one for one in live.versions if one is serving or one.number in numbers]
+    return [one for one in found if one.identity != identity]
+
+
+def retreat(live: Live, desired: Desired) -> tuple[Identity, Deployed | None]:
+    """Whom a rollback returns to, and where that answers if it is deployed. Raises ``NoChoice``.
+
+    From a canary to the version that serves, else to the one before. An interrupted rollback is gone on with: what it
+    leaves, traffic that was moved already or a canary that is still there, says which of the two it was.
+    """
+    endpoint = live.endpoint
+    if endpoint is None:
+        raise NoChoice("there is no endpoint to roll back; apply makes it")
+    serving, before = live.aliased(desired.serving_alias), live.aliased(desired.before_alias)
+    if serving and serving.identity:
+        going_back = before and before.identity and _share(endpoint, before.identity) == 100 and before != serving
+        if not going_back and (_share(endpoint, serving.identity) < 100 or _is_challenged(live, desired, endpoint)):
+            return serving.identity, next(iter(endpoint.of(serving.identity)), None)
+    if before is None or before.identity is None:
+        raise NoChoice(f"there is no version to roll back to: none has the alias {desired.before_alias!r}")
+    return before.identity, next(iter(endpoint.of(before.identity)), None)
+
+
+def _is_challenged(live: Live, desired: Desired, endpoint: Endpoint) -> bool:
+    """Whether somebody has the candidate's name, or who serves is at the endpoint twice: on another machine, too."""
+    serving, candidate = live.aliased(desired.serving_alias), live.aliased(desired.candidate_alias)
+    twice = serving and serving.identity and len(endpoint.of(serving.identity)) > 1
+    return bool(twice or (candidate and candidate is not serving))
+
+
+def _share(endpoint: Endpoint, identity: Identity) -> int:
+    return sum(endpoint.share(one.id) for one in endpoint.of(identity))
