@@ -6,7 +6,7 @@ PORT ?= 8080
 DEMO := runs/demo
 DEMO_FLAGS ?=
 
-.PHONY: demo test test-image serve bench bench-serving bench-verification lint lock clean
+.PHONY: demo test test-docs test-image serve bench bench-serving bench-verification lint lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answer a JSON request
@@ -23,6 +23,9 @@ demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answe
 
 test: $(VENV)/installed-dev  ## run the tests
 	$(BIN)/python -m pytest
+
+test-docs: $(VENV)/installed-dev  ## run every command of the README and the docs
+	$(BIN)/python -m pytest -m pages tests/test_docs.py
 
 test-image: $(VENV)/installed-dev  ## build and run the prediction container; asks registries
 	$(BIN)/python -m pytest -n 0 -m image tests/test_image.py

@@ -1,4 +1,7 @@
-"""Every shell command of the README and the docs works as written; those for Google Cloud, against loopback."""
+"""Every shell command of the README and the docs works as written; those for Google Cloud, against loopback.
+
+Commands are run by ``make test-docs``: each page in a shell of its own, as somebody who reads it would.
+"""
 
 import os
 import re
@@ -48,7 +51,7 @@ def cloud(tmp_path):
             yield vertex
 
 
-@pytest.mark.slow
+@pytest.mark.pages
 @pytest.mark.parametrize("page", pages_with_commands(), ids=lambda page: page.name)
 def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path, cloud, request):
     with socket.socket() as free:

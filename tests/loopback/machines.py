@@ -21,7 +21,7 @@ import httpx
 from google.protobuf import json_format
 
 from tests.conftest import ROOT, serving
-from tests.loopback.world import Refused
+from tests.loopback.resources import Refused
 from trainer import storage
 
 TRAINER = ["python", "-m", "trainer.task"]  # the entry point of our training image

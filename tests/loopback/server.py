@@ -15,7 +15,8 @@ from typing import Any
 from google.protobuf import json_format
 
 from tests.loopback import routes
-from tests.loopback.world import Refused, World
+from tests.loopback.resources import Refused
+from tests.loopback.world import World
 
 ERRORS = {
     "fails": (500, "INTERNAL", "Internal error encountered."),

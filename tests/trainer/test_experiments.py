@@ -55,6 +55,13 @@ def test_a_run_that_goes_on_is_the_same_run_and_without_a_tensorboard_there_are_
     assert len(runs) == 1
 
 
+@pytest.mark.parametrize(("failed", "state"), [(False, "COMPLETE"), (True, "FAILED")])
+def test_how_a_run_ended_is_told(cloud, failed, state):
+    tracker = experiments.Tracker(f"{WHERE}/hands/run-1", "", "ignored")
+    tracker.close(failed)
+    assert context(cloud)["_state"] == state
+
+
 @pytest.mark.parametrize("kind", ["forbidden", "fails"])
 def test_a_service_that_refuses_costs_the_run_one_line(cloud, capsys, kind):
     cloud.fail("CreateContext", kind, times=9)
