@@ -26,7 +26,7 @@ from deploy.steps import (
     Store,
     Traffic,
     Undeploy,
-)  # fmt: skip
+)
 from deploy.vertex import CloudError, Vertex, proto
 
 PREDICT, HEALTH, PORT = "/predict", "/health", 8080

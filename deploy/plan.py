@@ -23,7 +23,7 @@ from deploy.steps import (
     Store,
     Traffic,
     Undeploy,
-)  # fmt: skip
+)
 from trainer.errors import UserError
 
 

@@ -86,7 +86,7 @@ class Vertex:
         return self._predictions[host]
 
     def read(self, call: Callable[..., Any], request: Any, once: bool = False) -> Any:
-        """A call that changes nothing: tried again while that makes sense, or ``once``; None where nothing is found.
+        """A call that changes nothing: tried again while that makes sense, or ``once``; None where there is nothing.
 
         Raises ``CloudError``.
         """
@@ -95,7 +95,7 @@ class Vertex:
         with _in_our_words():
             try:
                 return call(request, timeout=READ, retry=again)
-            except exceptions.NotFound:
+            except (exceptions.NotFound, exceptions.MethodNotImplemented):
                 return None
 
     def listed(self, call: Callable[..., Any], request: dict[str, Any]) -> list[Any]:

@@ -122,11 +122,12 @@ def _fit(
     def build():
         return model.build(wanted.model, prepared.imaging, prepared.records.labels)
 
-    watchers = _watchers(place, tracker)
+    watchers = _watchers(place, tracker, role)
     fitted = fit(
         problem, build, prepared.records, wanted.training, place.checkpoints, place.log, watchers, role.strategy
     )
-    tuning.report(fitted.history[fitted.best_epoch - 1], wanted.training.epochs)  # of the weights that are exported
+    if role.primary:
+        tuning.report(fitted.history[fitted.best_epoch - 1], wanted.training.epochs)  # of the weights that are exported
     if problem.finish is None:
         return fitted
     vectors, _ = dataset.answers(
@@ -215,13 +216,14 @@ def _tracker(wanted: Config, place: run.Run) -> Iterator[experiments.Tracker | N
     tracker.close()
 
 
-def _watchers(place: run.Run, tracker: experiments.Tracker | None) -> list:
+def _watchers(place: run.Run, tracker: experiments.Tracker | None, role: workers.Role) -> list:
     """Numbers of each epoch to whoever asked, and copies on Cloud Storage where the run has its place there."""
     import keras
 
     def tell(epoch: int, row: dict[str, float]) -> None:
         place.save()
-        tuning.report(row, epoch + 1)
+        if role.primary:
+            tuning.report(row, epoch + 1)
         if tracker:
             tracker.epoch(epoch + 1, row)
 
