@@ -64,8 +64,12 @@ class Role:
         """Wait until every worker has come here."""
         import tensorflow as tf
 
-        one = self.strategy.run(lambda: tf.ones(()))
-        self.strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None).numpy()
+        @tf.function(autograph=False)
+        def count():
+            ones = self.strategy.run(lambda: tf.ones(()))
+            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, ones, axis=None)
+
+        count().numpy()
 
 
 def join(environment: Mapping[str, str] = os.environ) -> Role:
@@ -82,6 +86,7 @@ def join(environment: Mapping[str, str] = os.environ) -> Role:
         f"one of {workers} workers, {'the primary' if primary else 'not the primary'}: waiting for the others",
         flush=True,
     )
+    tf.get_logger().setLevel("ERROR")  # it warns of each gathering of answers, which is once an epoch
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     return Role(primary, workers, strategy)
 
