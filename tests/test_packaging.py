@@ -88,6 +88,30 @@ def test_the_serving_image_holds_what_the_server_imports(artifact, tmp_path):
     run("-c", f"import predictor.app, predictor.__main__, trainer; {here}", cwd=tmp_path, env={"PATH": ""})
 
 
+def let_through(name):
+    """What an ignore file that begins with everything lets through."""
+    lines = (ROOT / name).read_text().splitlines()
+    return {line.strip("!/") for line in lines if line.startswith("!")}
+
+
+def test_docker_gets_what_images_are_made_of_and_no_data_that_lies_beside_it():
+    wanted = {"setup.py", "requirements.txt", "trainer"}  # of gcloud's own packaging
+    for file in ("Dockerfile.serve", "deploy/jobs/Dockerfile"):
+        for line in (ROOT / file).read_text().splitlines():
+            if line.startswith("COPY") and "--from" not in line:
+                wanted |= {source.split("/")[0] for source in line.split()[1:-1]}
+    assert let_through(".dockerignore") == wanted
+
+
+def test_cloud_build_gets_every_file_of_the_project_and_no_data_that_lies_beside_it():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not a checkout")
+    there = {line.split("/")[0] for line in tracked.stdout.splitlines()}
+    allowed = let_through(".gcloudignore")
+    assert {name for name in there if name not in allowed and not name.startswith("requirements")} == set()
+
+
 def test_no_registry_or_machine_path_is_named_in_a_tracked_file():
     pattern = "pypi" + r"\.org|deb\.deb" + "ian|" + "/ro" + "ot/|/wo" + "rk/"
     found = subprocess.run(["git", "grep", "-nE", pattern], cwd=ROOT, capture_output=True, text=True)
