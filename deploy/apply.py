@@ -10,7 +10,7 @@ from typing import Protocol
 from deploy.live import Live
 from deploy.plan import Desired, Plan, diff
 from deploy.smoke import SmokeFailed
-from deploy.steps import CreateEndpoint, DeleteEndpoint, Deploy, Smoke, Step, Traffic, Undeploy
+from deploy.steps import Alias, CreateEndpoint, DeleteEndpoint, Deploy, Smoke, Step, Traffic, Undeploy
 from trainer.errors import UserError
 
 
@@ -50,7 +50,7 @@ def run(desired: Desired, shown: Plan, platform: Platform, tell: Callable[[str],
             platform.do(step)
         except (UserError, OSError) as error:
             if not _was_done(desired, step, error, platform):
-                cleaned = _clean(start, done, step, platform, tell)
+                cleaned = _clean(desired, start, done, step, platform, tell)
                 hint = "\nit keeps its share; 'rollback' takes that away" if isinstance(step, Smoke) else ""
                 raise Stopped(f"stopped at step {number} of {len(steps)}, {step}: {error}{cleaned}{hint}") from error
             tell(f"     the reply was lost, but it is done ({error})")
@@ -68,11 +68,13 @@ def _was_done(desired: Desired, step: Step, error: Exception, platform: Platform
         return False
 
 
-def _clean(start: Live, done: list[Step], failed: Step, platform: Platform, tell: Callable[[str], None]) -> str:
+def _clean(
+    desired: Desired, start: Live, done: list[Step], failed: Step, platform: Platform, tell: Callable[[str], None]
+) -> str:  # fmt: skip
     """Undo what a failed step left half done; how that went, for the message."""
     try:
         live = platform.read()
-        undo = _undo(start, live, done, failed)
+        undo = _undo(desired, start, live, done, failed)
         for step in undo:
             tell(f"     cleaning up: {step}")
             platform.do(step)
@@ -81,23 +83,38 @@ def _clean(start: Live, done: list[Step], failed: Step, platform: Platform, tell
     return "".join(f"\ncleaned up: {step}" for step in undo)
 
 
-def _undo(start: Live, live: Live, done: list[Step], failed: Step) -> list[Step]:
+def _undo(desired: Desired, start: Live, live: Live, done: list[Step], failed: Step) -> list[Step]:
     endpoint = live.endpoint
     if endpoint is None:
         return []
-    if isinstance(failed, Smoke):
-        before = dict(start.endpoint.traffic) if start.endpoint else {}
-        there = {one.id for one in endpoint.deployed}
-        back = before and before != endpoint.traffic and set(before) <= there
-        return [Traffic(before)] if back else []
     steps: list[Step] = []
+    traffic = dict(endpoint.traffic)
+    if isinstance(failed, Smoke) and (back := _traffic_before(desired, start, live, failed)) not in ({}, traffic):
+        steps.append(Traffic(back))
+        traffic = back
     left = {one.id for one in endpoint.deployed}
     old = {one.id for one in start.endpoint.deployed} if start.endpoint else set()
     for step in (*done, failed):  # what was deployed by this run and has no traffic bills for nothing
-        if isinstance(step, Deploy) and step.id in left - old and not endpoint.share(step.id):
+        if isinstance(step, Deploy) and step.id in left - old and not traffic.get(step.id):
             steps.append(Undeploy(step.id))
             left.remove(step.id)
+            if Alias(desired.candidate_alias, step.identity) in done:
+                steps.append(Alias(desired.candidate_alias, None))
     made = isinstance(failed, CreateEndpoint) or any(isinstance(step, CreateEndpoint) for step in done)
     if made and not left:
         steps.append(DeleteEndpoint())
     return steps
+
+
+def _traffic_before(desired: Desired, start: Live, live: Live, failed: Smoke) -> dict[str, int]:
+    """Where traffic goes when what it went to does not answer rightly; nothing if there is nowhere.
+
+    To what it was when this run began; a run that was cut off at the end of its way goes back to who serves.
+    """
+    assert live.endpoint is not None  # noqa: S101 - it was asked
+    there = {one.id for one in live.endpoint.deployed}
+    before = dict(start.endpoint.traffic) if start.endpoint else {}
+    serving = live.aliased(desired.serving_alias)
+    if before.get(failed.id) == 100 and serving and serving.identity not in (None, failed.identity):
+        before = {one.id: 100 for one in live.endpoint.deployed if one.version == serving.number}
+    return before if before and set(before) <= there and sum(before.values()) == 100 else {}

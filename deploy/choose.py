@@ -5,7 +5,8 @@ Knows the live state, not the SDK. Next: ``plan.py`` says how to get there.
 """
 
 from deploy.live import Deployed, Endpoint, Identity, Live, Version
-from deploy.plan import Desired
+from deploy.plan import Desired, Plan
+from deploy.steps import Alias
 from trainer.errors import UserError
 
 
@@ -14,11 +15,20 @@ class NoChoice(UserError):
 
 
 def candidate(live: Live, desired: Desired) -> Identity:
-    """What is to be promoted: the version with the candidate's alias, else the one that serves. Raises ``NoChoice``."""
-    for alias in (desired.candidate_alias, desired.serving_alias):
-        version = live.aliased(alias)
-        if version and version.identity:
-            return version.identity
+    """What is to be promoted: the version with the candidate's alias, else the one that serves, alone.
+
+    Raises ``NoChoice``.
+    """
+    named, serving = live.aliased(desired.candidate_alias), live.aliased(desired.serving_alias)
+    if named and named.identity:
+        return named.identity
+    if serving and serving.identity:
+        if rivals(live, serving.identity, desired):
+            raise NoChoice(
+                f"somebody has traffic beside the version that serves, and no version has the alias "
+                f"{desired.candidate_alias!r}; give --artifact and --image of what is to be promoted"
+            )
+        return serving.identity
     raise NoChoice(f"no version has the alias {desired.candidate_alias!r}; apply, or give --artifact and --image")
 
 
@@ -28,6 +38,15 @@ def rivals(live: Live, identity: Identity, desired: Desired) -> list[Version]:
     serving = live.aliased(desired.serving_alias)
     found = [one for one in live.versions if one is serving or one.number in numbers]
     return [one for one in found if one.identity != identity]
+
+
+def takes_over(live: Live, made: Plan, desired: Desired) -> bool:
+    """Whether a plan gives a version all traffic, or the name for that, in place of others."""
+    before, after = live.endpoint, made.end.endpoint
+    has = [one for one in before.deployed if before.share(one.id)] if before else []
+    whole = after and desired.identity and _share(after, desired.identity) == 100
+    named = Alias(desired.serving_alias, desired.identity) in made.steps
+    return bool(named or (whole and any(one.identity != desired.identity for one in has)))
 
 
 def retreat(live: Live, desired: Desired) -> tuple[Identity, Deployed | None]:

@@ -14,7 +14,6 @@ from deploy.live import Endpoint, Identity, Live
 from deploy.perform import Platform
 from deploy.plan import Desired, Plan, diff
 from deploy.spec import Environment, as_label
-from deploy.steps import Alias
 from deploy.vertex import CloudError, Vertex
 from trainer import config
 from trainer.errors import UserError
@@ -54,13 +53,12 @@ def apply_(vertex: Vertex, environment: Environment, file: str | None, at_once: 
     desired = wished(environment, given.identity)
     platform = Platform(vertex, environment, given)
     live = platform.read()
+    made = diff(desired, live)
     if at_once:
-        made = diff(desired, live)
         show(environment, made)
-    else:
-        made = saved.read(saved.place(environment.name, file), environment, desired)
     _check_takeover(platform, desired, made, live)
-    return _carry_out(environment, desired, made, platform)
+    shown = made if at_once else saved.read(saved.place(environment.name, file), environment, desired)
+    return _carry_out(environment, desired, shown, platform)
 
 
 def promote(vertex: Vertex, environment: Environment) -> int:
@@ -254,9 +252,8 @@ def _candidate(platform: Platform, live: Live) -> Identity:
 
 
 def _check_takeover(platform: Platform, desired: Desired, made: Plan, live: Live) -> None:
-    """Where steps give a version all traffic in place of others, they have to pass the gate. Raises ``Refused``."""
-    takes_over = Alias(desired.serving_alias, desired.identity) in made.steps
-    if platform.environment.model.gated and takes_over and desired.identity:
+    """Where a version takes over from others, it has to pass the gate. Raises ``Refused``."""
+    if desired.identity and platform.environment.model.gated and choose.takes_over(live, made, desired):
         _check_gate(platform, desired.identity, live)
 
 

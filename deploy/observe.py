@@ -54,10 +54,17 @@ def _version(vertex: Vertex, model: str, found: Any, wanted: Identity | None, de
     if not (deployed or identity == wanted or aliases - {"default"}):
         return Version(found.version_id, identity, aliases)
     evaluations = vertex.listed(vertex.models.list_model_evaluations, {"parent": f"{model}@{found.version_id}"})
-    told = [(str(one.create_time), (plain(one.metadata) or {}).get("errors")) for one in evaluations]
+    told = [(str(one.create_time), _errors(plain(one.metadata))) for one in evaluations]
     ours = [(when, errors) for when, errors in told if errors]  # others may have imported theirs
     newest: dict[str, float] = max(ours, key=lambda one: one[0])[1] if ours else {}
     return Version(found.version_id, identity, aliases, bool(newest), newest)
+
+
+def _errors(metadata: Any) -> dict[str, float]:
+    """The error rates of an evaluation of ours; empty for anybody else's."""
+    errors = metadata.get("errors") if isinstance(metadata, dict) else None
+    rates = errors if isinstance(errors, dict) else {}
+    return rates if all(isinstance(rate, int | float) for rate in rates.values()) else {}
 
 
 def _endpoint(found: Any, model: str, versions: list[Version]) -> Endpoint | None:

@@ -92,8 +92,9 @@ def diff(desired: Desired, live: Live) -> Plan:
     """The steps from what there is to what is wanted. Raises ``Impossible``."""
     draft = _Draft(live)
     if desired.identity is None:
-        _remove(draft)
+        _remove(draft, desired)
     else:
+        _check_way_back(desired, live)
         if not desired.retreat:
             _register(draft, desired.identity)
             _endpoint(draft, desired)
@@ -104,6 +105,12 @@ def diff(desired: Desired, live: Live) -> Plan:
         _tidy(draft, desired, id)
         _unname(draft, desired)
     return Plan(tuple(draft.steps), tuple(draft.unneeded), draft.live)
+
+
+def _check_way_back(desired: Desired, live: Live) -> None:
+    """A rollback makes nothing: where it leads has to be there. Raises ``Impossible``."""
+    if desired.retreat and (live.endpoint is None or live.version(desired.identity) is None):
+        raise Impossible("the endpoint, or the version to return to, is not there any more; look with 'status'")
 
 
 def _register(draft: _Draft, identity: Identity) -> None:
@@ -151,7 +158,7 @@ def _challenge(draft: _Draft, desired: Desired, identity: Identity, id: str) -> 
 def _shift(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None:
     """Traffic through the shares; a version that has more already is not set back."""
     assert draft.live.endpoint is not None  # noqa: S101
-    before = draft.live.endpoint.traffic
+    before, copies = draft.live.endpoint.traffic, len(draft.live.endpoint.of(identity))
     for share in desired.shares:
         endpoint = draft.live.endpoint
         has = endpoint.share(id)
@@ -161,7 +168,8 @@ def _shift(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None
         draft.unless(has >= share, Traffic(split), f"it has {has} % already")
     version = draft.live.version(identity)
     named = version and _alias_for(draft, desired, identity, id) in version.aliases
-    if desired.smoke and (draft.live.endpoint.traffic != before or not named):
+    moves = draft.live.endpoint.share(id) == 100 and copies > 1  # from another machine, which is about to go
+    if desired.smoke and (draft.live.endpoint.traffic != before or not named or moves):
         draft.do(Smoke(id, identity))
 
 
@@ -202,9 +210,19 @@ def _unname(draft: _Draft, desired: Desired) -> None:
     for alias in (desired.candidate_alias, desired.before_alias):
         has = draft.live.aliased(alias)
         serves = draft.live.aliased(desired.serving_alias)
-        left = has and (has is serves or (desired.retreat and alias == desired.candidate_alias))
-        if left and (alias == desired.candidate_alias or desired.retreat):
+        if not has:
+            continue
+        if alias == desired.candidate_alias:
+            left = has is serves or desired.retreat or not _answers(draft, has)
+        else:
+            left = has is serves and desired.retreat
+        if left:
             draft.do(Alias(alias, None))
+
+
+def _answers(draft: _Draft, version: Version) -> bool:
+    endpoint = draft.live.endpoint
+    return bool(endpoint and version.identity and endpoint.of(version.identity))
 
 
 def _tidy(draft: _Draft, desired: Desired, id: str) -> None:
@@ -214,14 +232,7 @@ def _tidy(draft: _Draft, desired: Desired, id: str) -> None:
     before = draft.live.aliased(desired.before_alias)
     kept: Deployed | None = None
     whole = endpoint.share(id) == 100  # else whoever has the rest is who to return to
-    if (
-        desired.keep
-        and not desired.retreat
-        and whole
-        and before
-        and before.identity
-        and before.identity != desired.identity
-    ):
+    if desired.keep and whole and before and before.identity and before.identity != desired.identity:
         kept = next(iter(endpoint.of(before.identity)), None)
     for one in endpoint.deployed:
         if endpoint.share(one.id):
@@ -232,7 +243,7 @@ def _tidy(draft: _Draft, desired: Desired, id: str) -> None:
             draft.do(Undeploy(one.id))
 
 
-def _remove(draft: _Draft) -> None:
+def _remove(draft: _Draft, desired: Desired) -> None:
     endpoint = draft.live.endpoint
     if endpoint is None:
         draft.unneeded.append("delete the endpoint: there is none")
@@ -240,6 +251,8 @@ def _remove(draft: _Draft) -> None:
     if endpoint.traffic:
         draft.do(Traffic({}))
     draft.do(*(Undeploy(one.id) for one in endpoint.deployed), DeleteEndpoint())
+    if draft.live.aliased(desired.candidate_alias):
+        draft.do(Alias(desired.candidate_alias, None))
 
 
 def blend(traffic: Mapping[str, int], id: str, share: int) -> dict[str, int]:

@@ -8,8 +8,11 @@ import pytest
 from deploy import apply, choose
 from deploy.choose import NoChoice
 from deploy.live import Live
-from deploy.plan import Desired, diff
+from deploy.plan import Desired, Impossible, diff
+from deploy.smoke import SmokeFailed
+from deploy.steps import Alias, Smoke, Traffic, Undeploy
 from tests.deploy import worlds
+from trainer.errors import UserError
 
 A, B, C = worlds.IDENTITIES[0], worlds.IDENTITIES[2], worlds.IDENTITIES[4]
 ON, LARGER = worlds.SERVINGS[0], worlds.SERVINGS[2]
@@ -144,3 +147,101 @@ def test_after_any_commands_a_rollback_run_again_after_a_crash_ends_where_it_wou
             assert serves(diff(again, world.live).end) == wish.identity
             tried += 1
     assert tried > 500
+
+
+class Failing(worlds.Memory):
+    """A platform on which one kind of step fails, undone."""
+
+    def __init__(self, live: Live, kind: type, error: Exception):
+        super().__init__(live)
+        self.kind, self.error = kind, error
+
+    def do(self, step):
+        if isinstance(step, self.kind):
+            raise self.error
+        super().do(step)
+
+
+def stopped(live: Live, wish: Desired, kind: type, error: Exception) -> Live:
+    """After a command that was stopped by a step, and cleaned up."""
+    world = Failing(live, kind, error)
+    with pytest.raises(apply.Stopped):
+        apply.run(wish, diff(wish, live), world, lambda line: None)
+    return world.live
+
+
+def test_a_canary_that_failed_to_start_leaves_no_name_that_misleads_a_rollback():
+    left = stopped(promoted(), Desired(C, ON, shares=(10,)), Traffic, UserError("quota"))
+    assert left.aliased("challenger") is None
+    assert serves(diff(way_back(left), left).end) == A
+
+
+def test_a_canary_that_was_passed_over_loses_its_name():
+    left = done(done(promoted(), identity=C, shares=(10,)), identity=B)
+    assert left.aliased("challenger") is None
+    assert done(done(promoted(), identity=C, shares=(10,)), identity=None).aliased("challenger") is None
+
+
+def test_a_rollback_that_finds_nothing_to_leave_keeps_whom_to_return_to():
+    crashed = diff(Desired(B, LARGER), promoted())
+    live = promoted()
+    for step in crashed.steps[:-1]:
+        live = step.after(live)
+    end = diff(way_back(live), live).end
+    assert end.aliased("champion-before").identity == A
+    assert any(one.identity == A for one in end.endpoint.deployed)
+
+
+def test_a_failed_smoke_gives_traffic_back_and_leaves_nothing_that_this_run_deployed():
+    canary = done(promoted(), identity=C, shares=(10,))
+    wish = Desired(C, LARGER, shares=(10, 50, 100), smoke=True)
+    left = stopped(canary, wish, Smoke, SmokeFailed("wrong"))
+    assert left.endpoint.traffic == canary.endpoint.traffic
+    assert {one.id for one in left.endpoint.deployed} <= {one.id for one in canary.endpoint.deployed}
+
+
+def test_a_smoke_that_fails_when_a_promotion_is_run_again_gives_traffic_back_to_who_serves():
+    canary = done(promoted(), identity=C, shares=(10,))
+    wish = Desired(C, ON, shares=(10, 50, 100), smoke=True)
+    live = canary
+    for step in diff(wish, canary).steps:
+        live = step.after(live)
+        if live.endpoint.share(diff(wish, canary).end.endpoint.of(C)[0].id) == 100:
+            break
+    assert serves(stopped(live, wish, Smoke, SmokeFailed("wrong"))) == B
+
+
+def test_a_move_to_another_machine_smokes_before_the_old_one_goes_also_when_it_was_cut_off():
+    live = done(done(Live(), identity=A), identity=A, serving=LARGER, shares=(10,))
+    wish = Desired(A, LARGER, shares=(10, 50, 100), smoke=True)
+    steps = diff(wish, live).steps
+    for step in steps[: next(n for n, step in enumerate(steps) if isinstance(step, Undeploy)) - 1]:
+        live = step.after(live)
+    assert [type(step) for step in diff(wish, live).steps][:2] == [Smoke, Undeploy]
+
+
+def test_a_way_back_that_is_gone_is_an_error_and_no_crash():
+    wish, plan = way_back(promoted()), diff(way_back(promoted()), promoted())
+    for live in (Live(), Live(endpoint=promoted().endpoint)):
+        with pytest.raises(Impossible, match="not there any more"):
+            apply.run(wish, plan, worlds.Memory(live), lambda line: None)
+
+
+def test_who_serves_is_not_promoted_in_place_of_a_canary_without_a_name():
+    live = done(promoted(), identity=C, shares=(10,))
+    nameless = Live(live.stored, tuple(v for v in done_without(live, "challenger")), live.endpoint)
+    with pytest.raises(NoChoice, match="somebody has traffic beside the version that serves"):
+        choose.candidate(nameless, Desired(None, ON))
+
+
+def done_without(live: Live, alias: str):
+    return Alias(alias, None).after(live).versions
+
+
+def test_taking_over_is_seen_by_traffic_as_well_as_by_name():
+    live = promoted()
+    half_back = diff(way_back(live), live).steps[0].after(live)  # A has the traffic, B the name
+    wish = Desired(B, ON)
+    assert choose.takes_over(half_back, diff(wish, half_back), wish)
+    canary = Desired(C, ON, shares=(10,))
+    assert not choose.takes_over(live, diff(canary, live), canary)

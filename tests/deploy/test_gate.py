@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from deploy import card, cost, gate
+from deploy import card, cost, gate, observe
 from deploy.live import Deployed, Endpoint, Identity, Serving
 from trainer.artifact import manifest
 
@@ -95,6 +95,11 @@ def test_the_evaluation_holds_curves_and_error_rates(classifier, verifier):
     assert told["metadata"]["errors"] == gate.errors(verifier)
     (*_, of) = verifier.metrics["references"].values()
     assert told["metrics"]["auRoc"] == of["auc_skilled"]
+
+
+@pytest.mark.parametrize("metadata", ["text", 3, [1], {"errors": "none"}, {"errors": {"error": "x"}}, {}, None])
+def test_an_evaluation_of_somebody_else_is_not_taken_for_ours(metadata):
+    assert observe._errors(metadata) == {}
 
 
 def endpoint(machine, least=1, most=1):
