@@ -5,16 +5,11 @@ Replicas only; requests, logs, storage and discounts are not in it. Knows what i
 
 import dataclasses
 import functools
-import sys
 from pathlib import Path
 from typing import Any
 
 from deploy.live import Endpoint
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from trainer import toml
 
 TABLE = Path(__file__).parent / "prices.toml"
 HOURS = 730  # of a month
@@ -38,7 +33,7 @@ class Cost:
 @functools.cache
 def prices() -> dict[str, Any]:
     """The table: ``date``, ``source``, and by region the dollars of an hour of each machine type."""
-    return tomllib.loads(TABLE.read_text())
+    return toml.loads(TABLE.read_text())
 
 
 def monthly(endpoint: Endpoint | None, region: str) -> Cost:

@@ -6,19 +6,14 @@ it. Next: ``plan.py`` says how to get there, ``jobs.py`` makes training jobs of 
 
 import dataclasses
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from deploy.live import DIGITS, Serving
+from trainer import toml
 from trainer.flags import BadSetting, between, option, parsed
 from trainer.plugins import nearest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 FOLDER = Path(__file__).parent / "environments"
 MANAGED = {"managed-by": "countersign"}
@@ -170,7 +165,7 @@ def load(name: str, given: Mapping[str, Any], use: str) -> Environment:
     """
     path = find(name)
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = toml.loads(path.read_text())
     except (ValueError, OSError) as error:
         raise BadSetting(f"{str(path)!r} is not TOML: {error}") from None
     unknown = [name for name in tables if name not in (*SECTIONS, "labels")]

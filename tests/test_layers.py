@@ -12,7 +12,7 @@ SOURCES = sorted(path for room in ("trainer", "predictor", "deploy") for path in
 SHARED_WITH_PREDICTOR = ("trainer.imaging", "trainer.artifact", "trainer.storage", "trainer.flags")
 SHARED_WITH_DEPLOY = (
     "trainer.artifact.manifest", "trainer.artifact.recorded", "trainer.storage", "trainer.flags", "trainer.plugins",
-    "trainer.errors", "trainer.imaging", "trainer.config",
+    "trainer.errors", "trainer.imaging", "trainer.config", "trainer.toml",
 )  # fmt: skip
 
 

@@ -7,22 +7,16 @@ Knows names, defaults and ranges, not what is done with them. Precedence: flag, 
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from trainer import experiments, plugins, storage
+from trainer import experiments, plugins, storage, toml
 from trainer.artifact import manifest
 from trainer.flags import BadSetting, Parser, between, given, one_of, option, parsed
 from trainer.imaging import INKS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 _whole = lambda low, high: between(low, high, int)  # noqa: E731
@@ -266,7 +260,7 @@ def from_command_line(
 def load(path: Path) -> dict[str, dict[str, Any]]:
     """Read a TOML file of settings, every name and value checked. Raises ``BadSetting``, ``OSError``."""
     try:
-        tables = tomllib.loads(path.read_text(errors="surrogateescape"))
+        tables = toml.loads(path.read_text(errors="surrogateescape"))
     except ValueError as error:
         raise BadSetting(f"{str(path)!r} is not TOML: {error}") from None
     unknown = [name for name in tables if name not in SECTIONS]
