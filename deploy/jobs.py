@@ -96,7 +96,7 @@ class _Log:
     def __init__(self, vertex: Vertex, job: str, tell: Callable[[str], None]):
         self._vertex, self._job, self._tell = vertex, job, tell
         self._since, self._told = "", set[str]()
-        self._readable = True
+        self._readable, self._missed = True, False
 
     def read(self) -> None:
         if not self._readable:
@@ -107,8 +107,12 @@ class _Log:
             self._readable = False
             self._tell(f"its log cannot be read ({error}); it is followed without")
             return
-        except CloudError:
-            return  # the next look may read it
+        except CloudError as error:  # the next look may read it
+            if not self._missed:
+                self._tell(f"its log could not be read just now ({error})")
+            self._missed = True
+            return
+        self._missed = False
         for entry in entries:
             if entry["insertId"] in self._told:
                 continue

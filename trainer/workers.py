@@ -29,10 +29,9 @@ class BadCluster(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Role:
-    """Who this machine is among how many. ``strategy`` is None where it is alone."""
+    """Who this machine is. ``strategy`` is None where it is alone."""
 
     primary: bool = True
-    workers: int = 1
     strategy: Any = None
 
     @contextlib.contextmanager
@@ -88,7 +87,7 @@ def join(environment: Mapping[str, str] = os.environ) -> Role:
     )
     tf.get_logger().setLevel("ERROR")  # it warns of each gathering of answers, which is once an epoch
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    return Role(primary, workers, strategy)
+    return Role(primary, strategy)
 
 
 def role(environment: Mapping[str, str]) -> tuple[bool, int]:

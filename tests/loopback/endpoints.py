@@ -101,8 +101,12 @@ class Endpoints(Registry):
     def _delete_endpoint(self, request):
         if self._get(request.name).deployed_models:
             raise invalid(f"{request.name} has deployed models.")
-        del self.resources[request.name]
-        return self._operation(request.name, empty)
+
+        def work():
+            del self.resources[request.name]
+            return empty()
+
+        return self._operation(request.name, work)
 
     def _predict(self, request):
         endpoint = self._get(request.endpoint)

@@ -83,15 +83,23 @@ class Registry(Resources):
         version = self._version(request.name)
         if "default" in version.version_aliases or self._deployments(version):
             raise invalid(f"{request.name} is the default version, or deployed.")
-        self.models[version.name][int(version.version_id) - 1] = None
-        return self._operation(version.name, empty)
+
+        def work():
+            self.models[version.name][int(version.version_id) - 1] = None
+            return empty()
+
+        return self._operation(version.name, work)
 
     def _delete_model(self, request):
         for version in self.models.get(request.name, []):
             if version and self._deployments(version):
                 raise invalid(f"{request.name} is deployed.")
-        self.models.pop(request.name, None)
-        return self._operation(request.name, empty)
+
+        def work():
+            self.models.pop(request.name, None)
+            return empty()
+
+        return self._operation(request.name, work)
 
     def _import_model_evaluation(self, request):
         self._version(request.parent)
