@@ -72,7 +72,7 @@ def _served(client: socket.socket, body: bytes) -> float:
 
 def _bare(model: Model, image: bytes) -> float:
     began = time.perf_counter()
-    model.vector(model.see(image))
+    model.vector(model.see(image).image)
     return time.perf_counter() - began
 
 

@@ -130,7 +130,7 @@ def _limit(artefact: Path, seconds: float) -> float:
     def work(_) -> int:
         done = 0
         while time.perf_counter() < until:
-            model.vector(model.see(files[done % PEOPLE]))
+            model.vector(model.see(files[done % PEOPLE]).image)
             done += 1
         return done
 

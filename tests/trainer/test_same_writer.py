@@ -1,10 +1,12 @@
 """A verifier from images to answers through the commands people use: train, go on, judge, enrol, explain."""
 
+import collections
 import csv
 import dataclasses
 import io
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image
 
 from predictor import offline
 from tests.conftest import HANDS_RUN
-from trainer import enrol, evaluate, initial, plugins, samples, task
+from trainer import enrol, evaluate, imaging, initial, plugins, samples, task
 from trainer.artifact import enrolled, explain, manifest
 from trainer.artifact.model import Look, Model
 
@@ -298,6 +300,17 @@ def test_what_the_gate_calls_text_is_said_so_instead_of_scored(gated, scans, han
     by_reference = model.decide(model.look(name), [model.look(name), model.look(word)])
     assert by_reference["because"][0]["image"] == "reference 1"
     assert model.decide(model.look(name), [model.look(name)])["decision"] == "accept"
+
+
+def test_with_a_gate_an_image_is_decoded_and_inked_once(gated, hands_data):
+    model, data = Model(gated), min((hands_data / "001").iterdir()).read_bytes()
+    calls = collections.Counter()
+    sys.setprofile(lambda frame, event, _: calls.update([frame.f_code] if event == "call" else []))
+    try:
+        model.look(data)
+    finally:
+        sys.setprofile(None)
+    assert calls[imaging.decode.__code__] == calls[imaging.find_ink.__code__] == 1
 
 
 def test_a_damaged_gate_is_noticed(gated, tmp_path):

@@ -264,6 +264,7 @@ WARNED = {
     "cut_off": lambda: stroke()[70:, 70:400],
     "blank": lambda: np.pad(stroke(2)[60:120, 110:170], ((600, 600), (700, 700)), constant_values=250),
     "too_much_ink": lambda: stroke(30)[55:185, 55:425],
+    "looks_like_a_page": lambda: np.vstack([cv2.resize(stroke(), (480, 40), interpolation=cv2.INTER_AREA)] * 12),
 }
 
 

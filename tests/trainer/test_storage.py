@@ -284,8 +284,9 @@ def test_a_run_publishes_to_cloud_storage_and_a_server_serves_from_there(bucket,
     assert place in capsys.readouterr().out
     published = storage.fetch(place, tmp_path / "published")
     manifest.verify(manifest.read(published), published)
-    with serving(AIP_STORAGE_URI=place):
-        pass  # ready means: fetched, checked, golden answers reproduced
+    (tmp_path / "tmp").mkdir()
+    with serving(AIP_STORAGE_URI=place, TMPDIR=str(tmp_path / "tmp")):  # ready means: fetched, checked, proven
+        assert list((tmp_path / "tmp").iterdir()) == [], "what was fetched is not left behind"
 
 
 def metrics(folder):

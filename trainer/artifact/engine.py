@@ -4,6 +4,7 @@ Both are a function ``uint8 [N, H, W, 1] -> float32 [N, D]`` with the result of 
 images one by one. An engine belongs to one thread. Knows no decisions. Next: ``model.py``.
 """
 
+import queue
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,3 +86,36 @@ def _check(images: np.ndarray, shape: tuple[int, int, int]) -> None:
         raise ValueError(
             f"images are {images.dtype} {list(images.shape)}; the model takes uint8 [N, {shape[0]}, {shape[1]}, 1]"
         )
+
+
+class Pool:
+    """Engines of one model for any number of threads: a call borrows one, and one is made when all are out.
+
+    Each one that is made passes ``check`` before it answers. ``Pool`` is an ``Engine`` itself.
+    """
+
+    def __init__(self, make: Maker):
+        self._make = make
+        self._free: queue.LifoQueue[Engine] = queue.LifoQueue()  # the one used last is the one in the cache
+        self.check: Callable[[Engine], None] = lambda engine: None
+
+    def fill(self, count: int) -> None:
+        """Have this many engines ready; raises what ``check`` raises."""
+        for _ in range(count - self._free.qsize()):
+            self._free.put(self._checked())
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """``uint8 [N, H, W, 1] -> float32 [N, D]``."""
+        try:
+            engine = self._free.get_nowait()
+        except queue.Empty:
+            engine = self._checked()
+        try:
+            return engine(images)
+        finally:
+            self._free.put(engine)
+
+    def _checked(self) -> Engine:
+        engine = self._make()
+        self.check(engine)
+        return engine

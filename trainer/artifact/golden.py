@@ -4,6 +4,7 @@ Closes the gap between the machine that exported and the one that answers: anoth
 differently, a broken download, the wrong twin. All images are generated; no person's signature is stored.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,33 +35,48 @@ def write(folder: Path, images: dict[str, bytes], imaging: Imaging, engines: Map
     recorded.write(answers, folder)
 
 
-def replay(folder: Path, imaging: Imaging, engine: Engine, precision: str) -> int:
-    """Answer every golden image again; returns how many. Raises ``GoldenMismatch`` at the first that differs."""
-    answers = recorded.read(folder)
+@dataclasses.dataclass(frozen=True)
+class Golden:
+    """One golden image as the engine takes it, ``uint8 [1, H, W, 1]``, and the ``float32 [D]`` that it must give."""
+
+    file: str
+    image: np.ndarray
+    vector: np.ndarray
+    tolerance: float
+
+    def replay(self, engine: Engine) -> None:
+        """Raises ``GoldenMismatch`` when the engine answers something else."""
+        difference = float(np.max(np.abs(engine(self.image)[0] - self.vector)))
+        if not difference <= self.tolerance:
+            raise GoldenMismatch(
+                f"golden image {self.file!r} is answered {difference:.2g} away from what was recorded; "
+                f"{self.tolerance:.2g} is accepted"
+            )
+
+
+def read(folder: Path, imaging: Imaging, precision: str) -> list[Golden]:
+    """The golden images of an artefact, made canonical here.
+
+    Raises ``GoldenMismatch`` when this machine makes other canonical images of them, ``BadArtifact`` when they are
+    damaged.
+    """
     try:
-        for answer in answers:
-            _replay_one(folder / FOLDER, answer, imaging, engine, precision)
+        return [_read_one(folder / FOLDER, answer, imaging, precision) for answer in recorded.read(folder)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, BadArtifact):
             raise
         raise recorded.unreadable(error) from None
-    return len(answers)
 
 
-def _replay_one(place: Path, answer: Answer, imaging: Imaging, engine: Engine, precision: str) -> None:
+def _read_one(place: Path, answer: Answer, imaging: Imaging, precision: str) -> Golden:
     canonical = canonicalise((place / answer.file).read_bytes(), imaging).image
     if _hash(canonical) != answer.canonical_sha256:
         raise GoldenMismatch(
             f"golden image {answer.file!r} gives another canonical image here than where the model was exported: "
             "Pillow, OpenCV or NumPy differ; compare with 'versions' in the manifest"
         )
-    expected, tolerance = np.asarray(answer.vectors[precision], np.float32), TOLERANCE[precision]
-    difference = float(np.max(np.abs(engine(canonical[None])[0] - expected)))
-    if not difference <= tolerance:
-        raise GoldenMismatch(
-            f"golden image {answer.file!r} is answered {difference:.2g} away from what was recorded; "
-            f"{tolerance:.2g} is accepted"
-        )
+    vector = np.asarray(answer.vectors[precision], np.float32)
+    return Golden(answer.file, canonical[None], vector, TOLERANCE[precision])
 
 
 def _hash(canonical: np.ndarray) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 
 from trainer.artifact import decision, golden, manifest
 from trainer.artifact.decision import BadQuestion, Parameters
-from trainer.artifact.engine import Engine, load
-from trainer.imaging import Canonical, Imaging, Limits, Page, Quality, canonicalise
+from trainer.artifact.engine import Engine, Pool, load
+from trainer.imaging import Canonical, Imaging, Ink, Limits, Page, Quality, canonicalise, draw, read_ink
 
 GATE = "gate"  # folder of the artefact that says whether an image is a signature at all
 NO_PAGE = Page(np.empty((0, 0), np.uint8))  # the decoded file may be 12 MB, and a request may hold hundreds
@@ -43,12 +43,13 @@ class Look:
 
 
 class Model:
-    """An opened artefact. Threads may share it: each gets an engine of its own over the same weights.
+    """An opened artefact that any number of threads may share.
 
-    One more engine, of ``cores`` threads, is for whoever is ``alone``: one image at a time on an idle machine.
+    Engines are made as threads compute at the same time; ``prove`` has ``threads`` of them ready. One more, which
+    computes on as many cores, is for an image that is ``alone`` on an idle machine.
     """
 
-    def __init__(self, folder: Path, engine: str = "litert", limits: Limits = Limits(), cores: int = 1):
+    def __init__(self, folder: Path, engine: str = "litert", limits: Limits = Limits(), threads: int = 1):
         """Raises ``BadArtifact`` when the folder is not a complete artefact."""
         self.folder = folder
         self.manifest = manifest.read(folder)
@@ -58,40 +59,34 @@ class Model:
         self.quality = _quality(self.manifest)
         self.decision = decision.from_manifest(self.manifest.decision)
         self.limits = limits
-        self._make_engine = load(self.manifest, folder, engine)
-        self._local = threading.local()
-        self._wide = (threading.Lock(), self._make_engine(cores)) if cores > 1 else None
-        self._gate = Model(folder / self.manifest.gate, engine, limits) if self.manifest.gate else None
+        self._threads = threads
+        make = load(self.manifest, folder, engine)
+        self.engine = Pool(make)
+        self._wide = (threading.Lock(), make(threads)) if threads > 1 else None
+        self._gate = Model(folder / self.manifest.gate, engine, limits, threads) if self.manifest.gate else None
 
     def see(self, data: bytes) -> Canonical:
         """One image file to canonical ink. Raises ``ImageError``."""
         return canonicalise(data, self.imaging, self.limits, self.quality)
 
-    @property
-    def engine(self) -> Engine:
-        """This thread's engine."""
-        if not hasattr(self._local, "engine"):
-            self._local.engine = self._make_engine()
-        return self._local.engine
-
-    def vector(self, canonical: Canonical, alone: bool = False) -> np.ndarray:
-        """``float32 [D]`` of one canonical image; ``alone`` on the machine, it is computed on all cores."""
-        images = canonical.image[None]
+    def vector(self, image: np.ndarray, alone: bool = False) -> np.ndarray:
+        """``uint8 [H, W, 1] -> float32 [D]``; ``alone`` on the machine, it is computed on all cores."""
         if alone and self._wide and self._wide[0].acquire(blocking=False):
             try:
-                return self._wide[1](images)[0]
+                return self._wide[1](image[None])[0]
             finally:
                 self._wide[0].release()
-        return self.engine(images)[0]
+        return self.engine(image[None])[0]
 
     def look(self, data: bytes, alone: bool = False) -> Look:
-        """One image file to everything that a decision needs. Raises ``ImageError``."""
+        """One image file to everything that a decision needs; decoded and inked once. Raises ``ImageError``."""
         began = time.perf_counter()
-        canonical = dataclasses.replace(self.see(data), page=NO_PAGE)
+        page, ink = read_ink(data, self.imaging, self.limits)
+        canonical = Canonical(draw(ink, self.imaging), self.quality.warnings(ink, page), NO_PAGE)
         seen = time.perf_counter()
-        no_signature = self._no_signature(data, canonical)
+        no_signature = self._no_signature(ink, canonical, alone)
         nothing = np.zeros(self.manifest.vector_size, np.float32)
-        vector = nothing if no_signature else self.vector(canonical, alone)
+        vector = nothing if no_signature else self.vector(canonical.image, alone)
         seconds = {"image": seen - began, "engine": time.perf_counter() - seen}
         return Look(canonical, vector, no_signature, seconds)
 
@@ -139,19 +134,33 @@ class Model:
         return self.decide(self.look(data))
 
     def prove(self) -> int:
-        """Replay the golden answers; returns how many. Raises ``GoldenMismatch``."""
-        proven = self._gate.prove() if self._gate else 0
-        engine = self._wide[1] if self._wide else self.engine  # none that only this thread would ever use
-        return proven + golden.replay(self.folder, self.imaging, engine, self.manifest.precision)
+        """Replay the golden answers on every engine that will answer; returns how many images there are.
 
-    def _no_signature(self, data: bytes, canonical: Canonical) -> dict[str, Any] | None:
+        Also those made later are checked before they answer. Raises ``GoldenMismatch``.
+        """
+        proven = self._gate.prove() if self._gate else 0
+        expected = golden.read(self.folder, self.imaging, self.manifest.precision)
+
+        def check(engine: Engine) -> None:
+            for each in expected:
+                each.replay(engine)
+
+        if self._wide:
+            check(self._wide[1])
+        self.engine.check = check
+        self.engine.fill(self._threads)
+        return proven + len(expected)
+
+    def _no_signature(self, ink: Ink, canonical: Canonical, alone: bool) -> dict[str, Any] | None:
         """Why an image is no signature, if it is none; only models that compare ask."""
         if not self.decision.compares:
             return None
         for warning in canonical.warnings:
             if warning.code in NO_SIGNATURE:
                 return dataclasses.asdict(warning)
-        found = self._gate.answer(data) if self._gate else {"label": "signature"}
+        if self._gate is None:
+            return None
+        found = self._gate.decision.answer(self._gate.vector(draw(ink, self._gate.imaging), alone))
         return None if found["label"] == "signature" else {"code": found["label"], "value": found["score"]}
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "ImageError",
     "ImageTooLarge",
     "Imaging",
+    "Ink",
     "Limits",
     "NoInk",
     "Page",
@@ -36,6 +37,7 @@ __all__ = [
     "canonicalise",
     "decode",
     "draw",
+    "read_ink",
     "score",
 ]
 
@@ -92,13 +94,22 @@ def canonicalise(data: bytes, imaging: Imaging, limits: Limits = Limits(), quali
 
     Pure and deterministic: the same bytes and parameters give the same pixels. Raises ``ImageError``.
     """
+    page, ink = read_ink(data, imaging, limits)
+    return Canonical(draw(ink, imaging), quality.warnings(ink, page), page)
+
+
+def read_ink(data: bytes, imaging: Imaging, limits: Limits = Limits()) -> tuple[Page, Ink]:
+    """One image file to its page and the writing on it, at the resolution that this canvas needs.
+
+    ``draw`` brings the ink onto any canvas. Raises ``ImageError``.
+    """
     side = working_side(imaging.height, imaging.width)
     page = decode(data, limits, side)
     ink = find_ink(page.grey, side)
     if page.shrink > 1 and max(ink.mask.shape) < CLOSE_UP * side:  # small writing on a large photograph: all its pixels
         page = decode(data, limits)
         ink = find_ink(page.grey, side)
-    return Canonical(draw(ink, imaging), quality.warnings(ink, page), page)
+    return page, ink
 
 
 def draw(ink: Ink, imaging: Imaging) -> np.ndarray:

@@ -24,11 +24,19 @@ class Quality:
     cut_off: float = 0.002  # at most: share of the image's outermost pixels that is ink
     blank: float = 0.0005  # at least: share of the page that is ink; below it may be a dot of dirt
     too_much_ink: float = 0.35  # at most: share of the page that is ink; above it may be a photograph
+    # At most: strokes that a column of the writing crosses, on average. Of 4,070 signatures and words of eleven public
+    # sets none has more than 6, of 210 letters and receipts 84 % have more than 7.
+    looks_like_a_page: float = 7
 
     def warnings(self, ink: Ink, page: Page) -> "tuple[Warning_, ...]":
         """Everything doubtful about the writing that was found on a page, most telling first."""
         at_least = {"blank": ink.share, "low_resolution": ink.longest * page.shrink, "low_contrast": ink.typical}
-        at_most = {"too_much_ink": ink.share, "blurred": edge_width(ink), "cut_off": ink.at_border}
+        at_most = {
+            "looks_like_a_page": strokes_across(ink),
+            "too_much_ink": ink.share,
+            "blurred": edge_width(ink),
+            "cut_off": ink.at_border,
+        }
         limits = dataclasses.asdict(self)
         missed = [(code, value) for code, value in at_least.items() if value < limits[code]]
         missed += [(code, value) for code, value in at_most.items() if value > limits[code]]
@@ -44,6 +52,12 @@ class Warning_:
     code: str
     value: float
     limit: float
+
+
+def strokes_across(ink: Ink) -> float:
+    """How many separate strokes a column of the writing crosses, on average; lines of text add up, also askew."""
+    begins = np.count_nonzero(ink.mask[1:] > ink.mask[:-1]) + np.count_nonzero(ink.mask[0])
+    return float(begins / ink.mask.shape[1])
 
 
 def edge_width(ink: Ink) -> float:
