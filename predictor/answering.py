@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from predictor import wire
-from predictor.errors import BadInstance, BadRequest
+from predictor.errors import BadInstance, BadRequest, Unanswerable
 from predictor.lanes import Lanes
 from predictor.service import Image, Question, Service
 from predictor.telemetry import Record
@@ -26,38 +26,45 @@ async def answers(
     answer is ``{"error": {...}}`` and the others are answered.
     """
     images = service.images(asked)
+    with lanes.reserve(len(images) + sum(map(_is_explained, asked.instances))) as room:
+        alone = len(images) == 1 and lanes.taken == room.left
 
-    def look(image: Image) -> Look | ImageError:
-        try:
-            seen = service.look(image, alone=lanes.taken == 1)
-        except BadInstance as error:
-            if not asked.by_row:
-                raise
-            return error.error
-        for stage, seconds in seen.seconds.items():
-            record.took(stage, seconds)
-        return seen
+        def look(image: Image) -> Look | ImageError:
+            try:
+                seen = service.look(image, alone)
+            except BadInstance as error:
+                if not asked.by_row:
+                    raise
+                return error.error
+            for stage, seconds in seen.seconds.items():
+                record.took(stage, seconds)
+            return seen
 
-    found = await lanes.run_all(look, images, deadline, lambda seconds: record.took("wait", seconds))
-    looks = {image.data: look for image, look in zip(images, found, strict=True)}
-    rows, explained = [], []
-    for position, instance in enumerate(asked.instances):
-        row, question = _row(service, asked, position, looks)
-        rows.append(row)
-        if question and isinstance(instance, wire.Instance) and instance.explain and "distance" in row:
-            explained.append((row, question))
-    explanations = await lanes.run_all(service.explain, [question for _, question in explained], deadline)
+        found = await lanes.run_all(look, images, deadline, room, lambda seconds: record.took("wait", seconds))
+        looks = {image.data: look for image, look in zip(images, found, strict=True)}
+        rows, explained = [], []
+        for position, instance in enumerate(asked.instances):
+            row, question = _row(service, asked, position, looks)
+            rows.append(row)
+            if question and _is_explained(instance) and "distance" in row:
+                explained.append((row, question))
+        explanations = await lanes.run_all(service.explain, [question for _, question in explained], deadline, room)
     for (row, _), explanation in zip(explained, explanations, strict=True):
         row["explanation"] = explanation
     record.counted(instances=len(rows), images=len(images), errors=sum("error" in row for row in rows))
     return rows
 
 
+def _is_explained(instance: wire.Instance | BadRequest) -> bool:
+    """Whether an answer may need an explanation, which is work of its own: it has something to be compared with."""
+    return isinstance(instance, wire.Instance) and instance.explain and bool(instance.references or instance.embeddings)
+
+
 def _row(service: Service, asked: wire.Request, position: int, looks: Looks) -> tuple[dict[str, Any], Question | None]:
     try:
         question = service.question(asked, position, looks)
         return service.decide(position, question), question
-    except (BadRequest, BadInstance) as error:
+    except (BadRequest, BadInstance, Unanswerable) as error:
         if not asked.by_row:
             raise
         return wire.describe(error.code, str(error), error.instance), None

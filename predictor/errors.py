@@ -20,6 +20,12 @@ class BadRequest(PredictorError):
     code = "bad_request"
 
 
+class Unanswerable(PredictorError):
+    """The contract allows the request; the model that is served cannot answer it."""
+
+    code = "unanswerable"
+
+
 class TooLarge(PredictorError):
     """More bytes or instances than the limits admit."""
 
@@ -50,6 +56,12 @@ class NotReady(PredictorError):
     """The model is still loading, or the server is shutting down."""
 
     code = "not_ready"
+
+
+class NoModel(NotReady):
+    """A development server that was started without a model has not trained one yet."""
+
+    code = "no_model"
 
 
 class Busy(PredictorError):

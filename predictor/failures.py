@@ -21,6 +21,7 @@ from predictor.errors import (
     Running,
     TooLarge,
     TooSlow,
+    Unanswerable,
     UnsupportedMediaType,
 )
 from predictor.telemetry import log
@@ -28,6 +29,7 @@ from trainer.imaging import ImageError, ImageTooLarge, NoInk, UnreadableImage
 
 STATUS: dict[type[Exception], int] = {
     BadRequest: 400,
+    Unanswerable: 400,
     UnreadableImage: 400,
     ImageError: 400,
     OtherSite: 403,

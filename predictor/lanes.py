@@ -5,11 +5,19 @@ Knows no model and no HTTP. One thread for each vCPU does whole items; decoders 
 
 import asyncio
 import concurrent.futures
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from predictor.errors import Busy, Expired, TooLarge
+
+
+class Room:
+    """Room for a number of items, taken when a request is admitted; what it does not use is given back at its end."""
+
+    def __init__(self, count: int):
+        self.left = count
 
 
 class Lanes:
@@ -26,14 +34,36 @@ class Lanes:
         """Items being worked on or waiting."""
         return self._taken
 
+    @contextlib.contextmanager
+    def reserve(self, count: int) -> Iterator[Room]:
+        """Room for all the work that a request may need, so that none of it is refused once some is done.
+
+        Raises ``Busy`` at once when there is none now, ``TooLarge`` when there never will be.
+        """
+        if count > self._room:
+            raise TooLarge(
+                f"{count} images and explanations in one request; this server takes at most {self._room} at a time"
+            )
+        if self._taken + count > self._room:
+            raise Busy(
+                f"{self._taken} images are being worked on or waiting, at most {self._room} may; try again shortly"
+            )
+        room = Room(count)
+        self._taken += count
+        try:
+            yield room
+        finally:
+            self._taken -= room.left
+
     async def run_all(
         self,
         work: Callable[[Any], Any],
         items: list[Any],
         deadline: float,
+        room: Room,
         waited: Callable[[float], None] = lambda seconds: None,
     ) -> list[Any]:
-        """Do all items or none: raises ``Busy`` at once when they do not find room, ``TooLarge`` when they never will.
+        """Do all items, for which ``room`` was reserved.
 
         ``deadline`` is a time of the clock; what is not done by then raises ``Expired``. The first error wins
         and gives up what has not begun; so does cancelling the caller. ``waited`` is told, on the item's thread, how
@@ -41,13 +71,9 @@ class Lanes:
         """
         if not items:
             return []
-        if len(items) > self._room:
-            raise TooLarge(f"{len(items)} images in one request; this server takes at most {self._room} at a time")
-        if self._taken + len(items) > self._room:
-            raise Busy(
-                f"{self._taken} images are being worked on or waiting, at most {self._room} may; try again shortly"
-            )
-        self._taken += len(items)
+        if len(items) > room.left:
+            raise ValueError(f"{len(items)} items, but room is reserved for {room.left}")
+        room.left -= len(items)
         loop, submitted = asyncio.get_running_loop(), self._clock()
         cells, begun = [[work, item] for item in items], []
         future: Any = None

@@ -1,61 +1,64 @@
 """The contract as an OpenAPI 3.0 document, for ``GET /openapi.json``; tests hold the server to it.
 
-Written by hand from ``wire.py``: a route's form stands here once, and nowhere in code that runs on a request.
+Requests are described by the types of ``schema.py`` that validate them; routes and refusals stand here.
 """
 
 from typing import Any
 
+import msgspec
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from predictor.bodies import IMAGES, REFERENCES
 from predictor.failures import answered
+from predictor.schema import REFERENCE, TYPES, TrainRequest
 from predictor.settings import Settings
 
-B64 = {"type": "string", "format": "byte", "description": "an encoded image: PNG, JPEG, TIFF, BMP, GIF or WebP"}
-ENCODED = {"type": "object", "required": ["b64"], "properties": {"b64": B64}, "additionalProperties": False}
-VECTOR = {"type": "array", "items": {"type": "number"}, "minItems": 1, "description": "an embedding answered before"}
-IMAGE = {
-    "oneOf": [
-        B64,
-        ENCODED,
-        {
-            "type": "object",
-            "required": ["image"],
-            "additionalProperties": False,
-            "properties": {
-                "image": {"$ref": "#/components/schemas/Encoded"},
-                "references": {"type": "array", "items": {"$ref": "#/components/schemas/Encoded"}},
-                "reference_embeddings": {"type": "array", "items": VECTOR},
-                "explain": {"type": "boolean"},
-            },
-        },
-        {
-            "type": "object",
-            "required": ["image_bytes"],
-            "additionalProperties": False,
-            "properties": {"image_bytes": {"$ref": "#/components/schemas/Encoded"}},
-        },
-    ]
-}
-PARAMETERS = {
-    "far": {"type": "number", "description": "decide by this stored false acceptance rate"},
-    "return_embedding": {"type": "boolean"},
-    "return_ink": {"type": "boolean", "description": "answer what the model saw as well, a PNG"},
-    "explain": {"type": "boolean", "description": "answer a picture of what speaks against the image as well"},
-    "encoder": {"type": "string", "description": "what made the embeddings, as it was answered with them"},
-    "on_error": {"type": "string", "enum": ["fail", "row"], "description": "what one bad instance costs"},
-}
 FILE = {"type": "string", "format": "binary"}
-FORM = {
-    "type": "object",
-    "required": ["image"],
-    "properties": {
-        "image": {"type": "array", "items": FILE, "minItems": 1},
-        "references": {"type": "array", "items": FILE},
-        **PARAMETERS,
-    },
-}
+TEXT = {"type": "string", "maxLength": 1000}
+FILES = {"type": "array", "items": FILE, "minItems": 1}
+
+
+def _schemas() -> dict[str, Any]:
+    """The types that validate requests, as OpenAPI 3.0 writes them."""
+    _, generated = msgspec.json.schema_components(TYPES, ref_template=REFERENCE)
+    found = _openapi_3_0(generated)
+    fields = {name: _text_field(field) for name, field in found["Parameters"]["properties"].items()}
+    found["PredictForm"] = {
+        "type": "object",
+        "anyOf": [{"required": [name]} for name in IMAGES],
+        "additionalProperties": False,
+        "properties": {**dict.fromkeys((*IMAGES, *REFERENCES), FILES), **fields},
+    }
+    return found
+
+
+def _openapi_3_0(schema: Any) -> Any:
+    """JSON Schema 2020-12 as OpenAPI 3.0 writes it: ``nullable`` for the type ``null``, no empty ``required``."""
+    if isinstance(schema, list):
+        return [_openapi_3_0(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _openapi_3_0(value) for key, value in schema.items() if (key, value) != ("required", [])}
+    if {"type": "null"} not in schema.get("anyOf", ()):
+        return found
+    others = [kind for kind in found.pop("anyOf") if kind != {"type": "null"}]
+    if len(others) == 1 and "$ref" not in others[0]:
+        return {**found, **others[0], "nullable": True}
+    return {**found, "anyOf": others, "nullable": True}
+
+
+def _settings() -> dict[str, Any]:
+    """The settings of a training by name."""
+    return _openapi_3_0(msgspec.json.schema(TrainRequest))
+
+
+def _text_field(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter as a field of a form, which is never null."""
+    return {key: value for key, value in schema.items() if key not in ("nullable", "default")}
+
+
 ERROR = {
     "type": "object",
     "required": ["error"],
@@ -80,6 +83,7 @@ REFUSALS = {
     "413": "more bytes, images or pixels than the limit that is named",
     "415": "a Content-Type that is not read",
     "422": "an image holds no ink",
+    "431": "the request's headers are too large or too many",
     "429": "everything that may wait is waiting; see Retry-After",
     "503": "loading, shutting down, or not done within the deadline; see Retry-After",
     "500": "a fault of the server's, with an id that its log has too",
@@ -102,7 +106,7 @@ def document(settings: Settings) -> dict[str, Any]:
         "openapi": "3.0.3",
         "info": {"title": "Countersign", "version": "1", "description": "Handwritten-signature recognition."},
         "paths": paths,
-        "components": {"schemas": {"Image": IMAGE, "Encoded": ENCODED, "Error": ERROR}},
+        "components": {"schemas": {**_schemas(), "Error": ERROR}},
     }
 
 
@@ -112,14 +116,6 @@ async def answer(settings: Settings, _: Request) -> Response:
 
 
 def _predict() -> dict[str, Any]:
-    body = {
-        "type": "object",
-        "required": ["instances"],
-        "properties": {
-            "instances": {"type": "array", "items": {"$ref": "#/components/schemas/Image"}},
-            "parameters": {"type": "object", "additionalProperties": False, "properties": PARAMETERS},
-        },
-    }
     predictions = {
         "type": "object",
         "required": ["predictions"],
@@ -132,8 +128,8 @@ def _predict() -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": body},
-                "multipart/form-data": {"schema": FORM},
+                "application/json": {"schema": {"$ref": "#/components/schemas/PredictRequest"}},
+                "multipart/form-data": {"schema": {"$ref": "#/components/schemas/PredictForm"}},
                 "image/*": {"schema": FILE},
             },
         },
@@ -142,18 +138,15 @@ def _predict() -> dict[str, Any]:
 
 
 def _train() -> dict[str, Any]:
-    wanted = {
-        "type": "object",
-        "required": ["problem"],
-        "properties": {"problem": {"type": "string"}, "train_dir": {"type": "string"}, "epochs": {"type": "integer"}},
-    }
+    form = {"type": "object", "required": ["file"], "properties": {"file": FILE}, "additionalProperties": TEXT}
+    content = {"application/json": {"schema": _settings()}, "multipart/form-data": {"schema": form}}
     state = {"type": "object", "required": ["state"]}
     return {
         "get": _get("how training goes; a stream of events for Accept: text/event-stream", "403"),
         "post": {
             "operationId": "train",
-            "summary": "train with these settings of trainer.task, then serve the new model",
-            "requestBody": {"required": True, "content": {"application/json": {"schema": wanted}}},
+            "summary": "train with these settings of trainer.task, on the zip if one is sent; then serve the model",
+            "requestBody": {"required": True, "content": content},
             "responses": {"202": _json("begun", state), **_refusals("400", "403", "409", "413", "415")},
         },
         "delete": {

@@ -14,7 +14,7 @@ import numpy as np
 import pybase64
 
 from predictor import wire
-from predictor.errors import BadInstance, BadRequest, NotReady
+from predictor.errors import BadInstance, BadRequest, NoModel, NotReady, Unanswerable
 from predictor.settings import Settings
 from trainer import storage
 from trainer.artifact import explain
@@ -60,11 +60,16 @@ class Service:
         Without ``source``, the one that the settings name; another one only in development. Raises ``BadArtifact`` or
         ``StorageError``; then the service goes on with what it had, or never becomes ready.
         """
-        limits = Limits(self._settings.max_image_bytes, self._settings.max_image_pixels)
         path = source or self._settings.model
-        # A folder of its own: a second server on this machine must not change this one's model.
-        own = Path(tempfile.mkdtemp(prefix="countersign-")) / "model" if storage.is_remote(path) else None
-        folder = storage.fetch(path, own, shown=False)
+        if storage.is_remote(path):
+            # A folder of its own: a second server on this machine must not change this one's model. An opened model
+            # reads its files no more.
+            with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
+                return self._open(storage.fetch(path, Path(folder) / "model", shown=False))
+        return self._open(storage.fetch(path, shown=False))
+
+    def _open(self, folder: Path) -> dict[str, Any]:
+        limits = Limits(self._settings.max_image_bytes, self._settings.max_image_pixels)
         model = Model(folder, self._settings.engine, limits, self._settings.threads)
         proven = model.prove()
         self._model = model  # from here on health says yes
@@ -93,6 +98,8 @@ class Service:
     @property
     def opened(self) -> Model:
         """The model, also for work that was accepted before closing. Raises ``NotReady``."""
+        if self._model is None and not self._settings.model:
+            raise NoModel("no model yet: train one")
         if self._model is None:
             raise NotReady(f"the model is being loaded, for {time.monotonic() - self._began:.1f} s now")
         return self._model
@@ -147,9 +154,8 @@ class Service:
             if isinstance(look, ImageError):
                 raise BadInstance(look, position, image.called)
             seen.append(look)
-        stored = () if instance.embeddings is None else instance.embeddings
         parameters = Parameters(asked.far, asked.return_embedding, asked.encoder)
-        return Question(seen[0], [*seen[1:], *stored], parameters, asked.return_ink)
+        return Question(seen[0], [*seen[1:], *instance.embeddings], parameters, asked.return_ink)
 
     def look(self, image: Image, alone: bool = False) -> Look:
         """One image to what a decision needs: the work of a request. Raises ``BadInstance``."""
@@ -159,11 +165,11 @@ class Service:
             raise BadInstance(error, image.instance, image.called) from None
 
     def decide(self, position: int, asked: Question) -> dict[str, Any]:
-        """What was seen of an instance's images to its answer; takes no time. Raises ``BadRequest``."""
+        """What was seen of an instance's images to its answer; takes no time. Raises ``Unanswerable``."""
         try:
             answer = self.opened.decide(asked.look, asked.references, asked.parameters)
         except BadQuestion as error:
-            raise BadRequest(f"instance {position}: {error}", position) from None
+            raise Unanswerable(f"instance {position}: {error}", position) from None
         if asked.return_ink:
             answer["ink"] = {"b64": pybase64.b64encode(as_png(asked.look.canonical.image)).decode()}
         return answer

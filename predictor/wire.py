@@ -1,35 +1,36 @@
-"""The JSON contract of Vertex AI: bodies to questions, answers to bodies.
+"""Bodies to questions and answers to bodies: base64, byte order marks, limits of count.
 
-Knows the form of a request, not images and not HTTP. Every error names the instance and never quotes what was sent.
+Knows neither images nor HTTP. Every error names the instance and never quotes what was sent. Next: ``schema.py``, which
+validates the JSON.
 """
 
+import array
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 import pybase64
+from msgspec import UNSET
 
+from predictor import schema
 from predictor.errors import BadRequest, TooLarge
-from trainer.flags import nearest
 
-FORMS = '"BASE64", {"b64": "BASE64"}, {"image": {"b64": "BASE64"}} or {"image_bytes": {"b64": "BASE64"}}'
-WRAPPERS = ("image", "image_bytes")
-REFERENCES, EMBEDDINGS = "references", "reference_embeddings"
-KEYS = (*WRAPPERS, "b64", REFERENCES, EMBEDDINGS, "explain")
-PARAMETERS = ("far", "return_embedding", "return_ink", "explain", "encoder", "on_error")
-ON_ERROR = ("fail", "row")
+BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # mark: what is decoded
+DATA_URL = re.compile(rb"data:[\w.+/-]*(?:;[\w=.-]+)*;base64,", re.IGNORECASE)
+STANDARD_ALPHABET, WHITE_SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\r\n"
 
 
 @dataclasses.dataclass(frozen=True)
 class Instance:
-    """One question: an encoded image and what it is compared with, encoded images and vectors ``float32 [n, D]``."""
+    """One question: an encoded image and what it is compared with, encoded images and vectors ``float32 [D]``."""
 
     image: bytes
     references: tuple[bytes, ...] = ()
-    embeddings: np.ndarray | None = None
+    embeddings: tuple[np.ndarray, ...] = ()
     explain: bool = False
 
 
@@ -53,59 +54,38 @@ def parse(body: bytes | bytearray, max_instances: int) -> Request:
 
     Raises ``BadRequest`` or ``TooLarge``.
     """
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(
-            f'the body is not JSON (line {error.lineno}, column {error.colno}); it has to be {{"instances": [...]}}'
-        ) from None
-    if not isinstance(content, dict):
-        raise BadRequest(f'the body is {_kind(content)}; it has to be an object {{"instances": [...]}}')
-    instances = content.get("instances")
-    if not isinstance(instances, list):
-        found = "is missing" if "instances" not in content else f"is {_kind(instances)}"
-        raise BadRequest(f'"instances" {found}; it has to be an array of images: {FORMS}')
-    if len(instances) > max_instances:  # before anything else looks at them
-        raise TooLarge(f"the request has {len(instances)} instances; at most {max_instances} are accepted")
-    counted = len(instances) + sum(len(_list(of, name)) for of in instances for name in (REFERENCES, EMBEDDINGS))
-    if counted > max_instances:
-        raise TooLarge(f"the request has {counted} images and embeddings; at most {max_instances} are accepted")
-    parameters = content.get("parameters")
-    if parameters is not None and not isinstance(parameters, dict):
-        raise BadRequest(f'"parameters" is {_kind(parameters)}; it has to be an object, or absent')
-    parameters = parameters or {}
+    content = schema.request(_utf8(body))
+    if len(content.instances) > max_instances:  # before anything else looks at them
+        raise TooLarge(f"the request has {len(content.instances)} instances; at most {max_instances} are accepted")
+    parameters = content.parameters or schema.Parameters()
     asked = with_parameters(parameters)
-    explain = flag(parameters, "explain")
-    asked.instances.extend(_instances(instances, explain, asked.by_row))
+    room = max_instances - len(content.instances)
+    for position, raw in enumerate(content.instances):
+        try:
+            instance = _instance(schema.instance(raw, position), position, parameters.explain)
+        except BadRequest as error:
+            if not asked.by_row:
+                raise
+            # A new one: this one's frames hold the request, and the request would hold it.
+            asked.instances.append(BadRequest(str(error), position))
+            continue
+        room -= len(instance.references) + len(instance.embeddings)
+        if room < 0:
+            raise TooLarge(f"the request has more than the accepted {max_instances} images and embeddings")
+        asked.instances.append(instance)
     return asked
 
 
-def with_parameters(parameters: dict[str, Any]) -> Request:
-    """A request without instances yet, from the contract's ``parameters``. Raises ``BadRequest``."""
-    _check_names(parameters, PARAMETERS, "parameter")
-    encoder, on_error = parameters.get("encoder"), parameters.get("on_error", ON_ERROR[0])
-    if encoder is not None and not isinstance(encoder, str):
-        raise BadRequest(f'"encoder" is {_kind(encoder)}; it has to be the string that came with the embeddings')
-    if on_error not in ON_ERROR:
-        raise BadRequest('"on_error" has to be "fail", the whole request for one bad instance, or "row", its own row')
+def with_parameters(parameters: schema.Parameters) -> Request:
+    """A request without instances yet."""
     return Request(
         [],
-        _rate(parameters),
-        flag(parameters, "return_embedding"),
-        flag(parameters, "return_ink"),
-        encoder,
-        on_error == "row",
+        parameters.far,
+        parameters.return_embedding,
+        parameters.return_ink,
+        parameters.encoder,
+        parameters.on_error == "row",
     )
-
-
-def _instances(instances: list, explain: bool, by_row: bool) -> Iterator[Instance | BadRequest]:
-    for position, instance in enumerate(instances):
-        try:
-            yield _instance(instance, position, explain)
-        except BadRequest as error:
-            if not by_row:
-                raise
-            yield error
 
 
 def predictions(answers: list[dict[str, Any]]) -> bytes:
@@ -133,9 +113,9 @@ def request(
     """The body that asks about these images, each compared with the same references, as text."""
     compared: dict[str, Any] = {}
     if references:
-        compared[REFERENCES] = [_encoded(image) for image in references]
+        compared["references"] = [_encoded(image) for image in references]
     if embeddings is not None:
-        compared[EMBEDDINGS] = embeddings.tolist()
+        compared["reference_embeddings"] = embeddings.tolist()
     body: dict[str, Any] = {"instances": [{"image": _encoded(image), **compared} for image in images]}
     return json.dumps({**body, "parameters": parameters} if parameters else body)
 
@@ -144,94 +124,55 @@ def _encoded(image: bytes) -> dict[str, str]:
     return {"b64": pybase64.b64encode(image).decode()}
 
 
+def _utf8(body: bytes | bytearray) -> bytes:
+    """A body without the byte order mark that some editors and shells write before the JSON."""
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if body.startswith(mark):
+            try:
+                return body.decode(encoding).encode() if encoding else bytes(body[len(mark) :])
+            except UnicodeError:
+                raise BadRequest("the body is neither UTF-8 nor UTF-16; it has to be JSON in UTF-8") from None
+    return bytes(body)  # msgspec's parts of a bytearray would keep it from being cleared
+
+
 def _instance(instance: Any, position: int, explain: bool) -> Instance:
-    image = _image(instance, position, f"instance {position}")
-    if not isinstance(instance, dict):
-        return Instance(image, explain=explain)
-    if not set(instance) <= {"b64"}:
-        _check_names(instance, KEYS, f"instance {position}: key", position)
+    if not isinstance(instance, schema.ImageInstance | schema.ImageBytesInstance):
+        return Instance(_image(instance, position, f"instance {position}"), explain=explain)
+    image = instance.image if isinstance(instance, schema.ImageInstance) else instance.image_bytes
     references = tuple(
         _image(reference, position, f"instance {position}, reference {number}")
-        for number, reference in enumerate(_list(instance, REFERENCES, position))
+        for number, reference in enumerate(instance.references or ())
     )
-    explain = flag(instance, "explain", position) if "explain" in instance else explain
-    return Instance(image, references, _embeddings(instance, position), explain)
+    explain = explain if instance.explain is UNSET else instance.explain
+    embeddings = tuple(_vectors(instance.reference_embeddings or ()))
+    return Instance(_image(image, position, f"instance {position}"), references, embeddings, explain)
 
 
-def _image(given: Any, position: int, named: str) -> bytes:
-    text = given
-    if isinstance(text, dict):
-        wrapper = next((name for name in WRAPPERS if name in text), None)
-        text = text[wrapper] if wrapper else text
-        text = text.get("b64") if isinstance(text, dict) else text
-    if not isinstance(text, str):
-        raise BadRequest(f"{named} is {_kind(given)} without base64 text; it has to be {FORMS}", position)
+def _image(encoded: str | schema.Encoded, position: int, named: str) -> bytes:
+    text = encoded if isinstance(encoded, str) else encoded.b64
     try:
-        return pybase64.b64decode(text, validate=True)
+        return decoded(text)
     except ValueError:
         raise BadRequest(f"{named}: {len(text):,} characters that are not base64", position) from None
 
 
-def _embeddings(instance: dict, position: int) -> np.ndarray | None:
-    """Stored vectors as ``float32 [n, D]``; what D has to be, the model knows."""
-    rows = _list(instance, EMBEDDINGS, position)
-    if not rows:
-        return None
-    for number, row in enumerate(rows):
-        numbers = isinstance(row, list) and all(type(value) in (int, float) for value in row)
-        if not numbers or len(row) != len(rows[0]):
-            raise BadRequest(
-                f'instance {position}: "{EMBEDDINGS}"[{number}] has to be an array of numbers as long as the '
-                'others: an "embedding" that this server answered',
-                position,
-            )
-    vectors = np.array(rows, np.float64).astype(np.float32)
-    if not np.isfinite(vectors).all():
-        raise BadRequest(f'instance {position}: "{EMBEDDINGS}" hold a number that is too large', position)
-    return vectors
+def decoded(text: str) -> bytes:
+    """Base64 as people's tools write it: wrapped lines, the URL-safe alphabet, no padding, a ``data:`` URL.
+
+    RFC 4648, sections 3.1, 3.2 and 5; RFC 2397. Raises ``ValueError``.
+    """
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        encoded = text.encode("ascii")
+        if found := DATA_URL.match(encoded):
+            encoded = encoded[found.end() :]
+        encoded = encoded.translate(STANDARD_ALPHABET, WHITE_SPACE)
+        return pybase64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
 
 
-def _list(instance: Any, name: str, position: int | None = None) -> list:
-    found = instance.get(name) if isinstance(instance, dict) else None
-    if found is None:
-        return []
-    if not isinstance(found, list):
-        if position is None:
-            return []  # said when its turn comes
-        raise BadRequest(f'instance {position}: "{name}" is {_kind(found)}; it has to be an array', position)
-    return found
-
-
-def _check_names(given: dict, known: tuple[str, ...], called: str, position: int | None = None) -> None:
-    """A misspelt key would be a question that nobody asked."""
-    for name in given:
-        if name not in known:
-            short = name[:40]  # it may be an image, sent in the wrong place
-            raise BadRequest(f"{called} {short!r} is unknown{nearest(short, list(known))}", position)
-
-
-def flag(values: dict, name: str, position: int | None = None) -> bool:
-    """A boolean that may be absent. Raises ``BadRequest``."""
-    found = values.get(name, False)
-    if not isinstance(found, bool):
-        raise BadRequest(f'"{name}" is {_kind(found)}; it has to be true or false', position)
-    return found
-
-
-def _rate(parameters: dict) -> float | None:
-    found = parameters.get("far")
-    if found is not None and type(found) not in (int, float):
-        raise BadRequest(f'"far" is {_kind(found)}; it has to be a number, such as 0.01')
-    return found
-
-
-def _kind(value: Any) -> str:
-    names = {
-        dict: "an object",
-        list: "an array",
-        str: "a string",
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-    }
-    return names.get(type(value), "null")
+def _vectors(rows: Iterable[list[float]]) -> Iterable[np.ndarray]:
+    """Stored embeddings as ``float32 [D]`` each; the model knows what D and their length have to be."""
+    with np.errstate(over="ignore"):  # becomes infinite, whose length is not 1
+        for row in rows:
+            yield np.array(array.array("d", row), np.float32)  # from a list itself it takes twice as long

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from predictor.errors import Busy, Expired
+from predictor.errors import Busy, Expired, TooLarge
 from predictor.lanes import Lanes
 
 LATER = 1e9
@@ -36,6 +36,12 @@ def lanes(clock):
     made.close()
 
 
+async def run_all(lanes, work, items, deadline):
+    """The items as a request that needs room for nothing else."""
+    with lanes.reserve(len(items)) as room:
+        return await lanes.run_all(work, items, deadline, room)
+
+
 async def settled(lanes):
     """Until every item has been counted out."""
     while lanes.taken:
@@ -52,18 +58,18 @@ def test_results_come_in_the_order_of_the_items(lanes):
             first_may_end.set()
         return item * 10
 
-    assert asyncio.run(lanes.run_all(work, [0, 1], LATER)) == [0, 10]
+    assert asyncio.run(run_all(lanes, work, [0, 1], LATER)) == [0, 10]
 
 
 def test_what_finds_no_room_is_refused_at_once_and_takes_none(lanes):
     gate = threading.Event()
 
     async def scenario():
-        full = asyncio.create_task(lanes.run_all(lambda _: gate.wait(10), [1, 2, 3], LATER))
+        full = asyncio.create_task(run_all(lanes, lambda _: gate.wait(10), [1, 2, 3], LATER))
         await asyncio.sleep(0)
         with pytest.raises(Busy):
-            await lanes.run_all(lambda _: None, [1, 2], LATER)
-        one_more = asyncio.create_task(lanes.run_all(lambda _: "fits", [1], LATER))
+            await run_all(lanes, lambda _: None, [1, 2], LATER)
+        one_more = asyncio.create_task(run_all(lanes, lambda _: "fits", [1], LATER))
         await asyncio.sleep(0)
         gate.set()
         assert await one_more == ["fits"]
@@ -77,8 +83,8 @@ def test_what_waited_past_its_deadline_is_dropped_before_any_work(lanes, clock):
     gate, done = threading.Event(), []
 
     async def scenario():
-        busy = asyncio.create_task(lanes.run_all(lambda _: gate.wait(10), [1, 2], LATER))
-        late = asyncio.create_task(lanes.run_all(done.append, [3], deadline=5.0))
+        busy = asyncio.create_task(run_all(lanes, lambda _: gate.wait(10), [1, 2], LATER))
+        late = asyncio.create_task(run_all(lanes, done.append, [3], deadline=5.0))
         await asyncio.sleep(0)
         clock.now = 6.0
         gate.set()
@@ -95,8 +101,8 @@ def test_a_cancelled_caller_frees_its_place_and_its_work_is_not_begun(lanes):
     gate, done = threading.Event(), []
 
     async def scenario():
-        busy = asyncio.create_task(lanes.run_all(lambda _: gate.wait(10), [1, 2], LATER))
-        gone = asyncio.create_task(lanes.run_all(done.append, [3, 4], LATER))
+        busy = asyncio.create_task(run_all(lanes, lambda _: gate.wait(10), [1, 2], LATER))
+        gone = asyncio.create_task(run_all(lanes, done.append, [3, 4], LATER))
         await asyncio.sleep(0)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -120,7 +126,7 @@ def test_the_first_error_wins_and_everything_is_counted_out(lanes):
 
     async def scenario():
         with pytest.raises(ValueError, match="item 1"):
-            await lanes.run_all(work, [0, 1, 2], LATER)
+            await run_all(lanes, work, [0, 1, 2], LATER)
         await settled(lanes)
 
     asyncio.run(scenario())
@@ -134,10 +140,10 @@ def test_what_is_given_up_keeps_no_image_and_leaves_no_complaint(lanes, caplog):
         pass
 
     async def scenario():
-        busy = asyncio.create_task(lanes.run_all(lambda _: gate.wait(10), [1, 2], LATER))
+        busy = asyncio.create_task(run_all(lanes, lambda _: gate.wait(10), [1, 2], LATER))
         image = Image()
         kept = weakref.ref(image)
-        leaving = asyncio.create_task(lanes.run_all(lambda _: None, [image], LATER))
+        leaving = asyncio.create_task(run_all(lanes, lambda _: None, [image], LATER))
         await asyncio.sleep(0)
         leaving.cancel()
         await asyncio.wait([leaving])
@@ -166,7 +172,7 @@ def test_an_error_keeps_nothing_alive_until_the_collector_comes_by(lanes):
         image = Image()
         kept = weakref.ref(image)
         with contextlib.suppress(Busy):
-            await lanes.run_all(refuse, [image, image], LATER)
+            await run_all(lanes, refuse, [image, image], LATER)
         await settled(lanes)
         del image
         return kept
@@ -177,3 +183,21 @@ def test_an_error_keeps_nothing_alive_until_the_collector_comes_by(lanes):
         assert asyncio.run(scenario())() is None
     finally:
         gc.enable()
+
+
+def test_room_that_was_reserved_is_there_later_and_what_is_not_used_is_given_back(lanes):
+    """Work that begins when other work is done, such as an explanation, is not refused then."""
+
+    async def scenario():
+        with lanes.reserve(3) as room:
+            assert await lanes.run_all(str, [1], LATER, room) == ["1"]
+            with pytest.raises(Busy), lanes.reserve(3):
+                pass
+            assert await lanes.run_all(str, [2], LATER, room) == ["2"]
+            with pytest.raises(ValueError, match="reserved"):
+                await lanes.run_all(str, [3, 4], LATER, room)
+        await settled(lanes)
+        with pytest.raises(TooLarge), lanes.reserve(5):
+            pass
+
+    asyncio.run(scenario())

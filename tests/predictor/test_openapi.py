@@ -1,11 +1,15 @@
 """The OpenAPI document and the server say the same."""
 
 import base64
+import collections
+from collections.abc import Callable
 
 import httpx
 import hypothesis
 import pytest
 import schemathesis
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
 from schemathesis.checks import (
     content_type_conformance,
     not_a_server_error,
@@ -18,6 +22,7 @@ from predictor import openapi
 from predictor.app import create_app
 from predictor.failures import STATUS
 from predictor.settings import Settings
+from tests.conftest import serving
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 40  # tests/bench/attack.py sends 20,000
@@ -43,20 +48,51 @@ def schema(server):
     return schemathesis.openapi.from_url(server + "/openapi.json")
 
 
-def test_the_server_does_what_its_document_says(schema, server):
-    """Generated requests, right and wrong: no 500, no status or body that is not in the document."""
-    seen = set()
+def generated(schema, server, mode: GenerationMode, also: Callable, examples: int = EXAMPLES, path="/predict") -> None:
+    """Send generated requests; each answer has to be in the document, and ``also(response)``."""
 
-    @hypothesis.settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+    @hypothesis.settings(max_examples=examples, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
     @hypothesis.seed(7)
-    @hypothesis.given(case=schema["/predict"]["POST"].as_strategy())
+    @hypothesis.given(case=schema[path]["POST"].as_strategy(generation_mode=mode))
     def run(case):
         response = case.call(base_url=server)
-        seen.add(response.status_code)
         case.validate_response(response, checks=CHECKS)
+        also(case, response)
 
     run()
-    assert seen & {400, 422}, "hardly any generated text is an image"
+
+
+def test_no_request_that_the_document_allows_breaks_the_contract(schema, server, signature):
+    """It may be about another model, or hold no image; ``bad_request`` would say that the document is wrong."""
+    schemathesis.openapi.format("byte", st.sampled_from([base64.b64encode(signature).decode(), "AAAA"]))
+    seen = collections.Counter()
+
+    def accepted(_, response):
+        code = response.json().get("error", {}).get("code", "answered")
+        assert code not in ("bad_request", "unsupported_media_type", "too_large"), response.text
+        seen[code] += 1
+
+    generated(schema, server, GenerationMode.POSITIVE, accepted)
+    assert seen["answered"] > 3, seen
+
+
+def test_every_request_that_the_document_forbids_is_refused(schema, server):
+    def refused(case, response):
+        assert 400 <= response.status_code < 500, response.text
+
+    generated(schema, server, GenerationMode.NEGATIVE, refused)
+
+
+def test_every_training_that_the_document_forbids_is_refused(artifact, tmp_path):
+    """What it allows would begin one."""
+    with serving("--model", str(artifact), "--mode", "dev", COUNTERSIGN_RUNS=str(tmp_path)) as server:
+        schema = schemathesis.openapi.from_url(server + "/openapi.json")
+
+        def refused(case, response):
+            assert 400 <= response.status_code < 500, response.text
+
+        generated(schema, server, GenerationMode.NEGATIVE, refused, path="/train")
+        assert httpx.get(server + "/train").json()["state"] == "idle"
 
 
 def test_answers_are_what_the_document_says(schema, server, signature):
