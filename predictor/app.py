@@ -41,11 +41,15 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app):
-        """The port is open at once; the model is loaded behind it, and ``give_up`` called when that fails."""
+        """The port is open at once; the model is loaded behind it, and ``give_up`` called when that fails.
+
+        A development server may be started without a model: the page then trains one.
+        """
         app.state.drain = self.drain
-        loading = asyncio.create_task(self._load())
+        loading = asyncio.create_task(self._load()) if self.settings.model else None
         yield
-        loading.cancel()
+        if loading:
+            loading.cancel()
         self.lanes.close()
 
     async def drain(self) -> None:
@@ -106,16 +110,17 @@ class Server:
 def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
     """The application. It opens at once and loads its model behind; ``give_up`` is called when that fails."""
     server = Server(settings, give_up)
+    training = server.training
+    developing = development.routes(training, settings.max_upload_bytes) if training else []
     routes: list[BaseRoute] = [
         Route(settings.health_route, server.health),
         Route(settings.predict_route, server.predict, methods=["POST"]),
         Route("/model", server.model),
         Route("/metrics", server.prometheus),
         Route("/openapi.json", functools.partial(openapi.answer, settings)),
-        *page.routes(settings),
+        *page.routes(settings, docs=any(getattr(route, "path", "") == "/docs" for route in developing)),
+        *developing,
     ]
-    if server.training:
-        routes += development.routes(server.training)
     app = Starlette(routes=routes, exception_handlers=failures.HANDLERS, lifespan=server.lifespan)
     app.router.redirect_slashes = False  # a redirect would lose the error's form, and the body
     return app

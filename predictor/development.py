@@ -10,27 +10,32 @@ import importlib.util
 import ipaddress
 import os
 import re
+import shutil
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator
+import zipfile
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from predictor import schema
+from predictor.bodies import FORM, JSON, WholeForm, text_fields
 from predictor.errors import BadRequest, OtherSite, Running, TooLarge, UnsupportedMediaType
 from predictor.failures import answered
 from predictor.service import CANNOT_SERVE, Service
 
-SETTING = re.compile(r"[a-z][a-z_]{0,40}")
 EPOCH = re.compile(r"epoch (\d+)/(\d+)")
 LINES = 200  # of the trainer's output, kept for who looks later
-RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs")) / "page"
+RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))  # where trainer.run looks for the last one
 LONGEST = 10_000  # bytes of a request
 LONGEST_LINE = 1 << 20  # bytes that the trainer says at once
 PATIENCE = 10.0  # seconds that a stopping server waits for the trainer
@@ -48,11 +53,20 @@ class Training:
         self._closed = False
         self.state: dict[str, Any] = {"state": "idle", "problems": _problems()}
 
-    async def start(self, settings: dict[str, Any]) -> None:
-        """Begin with these settings of ``trainer.task``. Raises ``Running``."""
+    def check_idle(self) -> None:
+        """Raises ``Running``."""
         if self.state["state"] in ("running", "cancelling"):
             raise Running("a training is running already; cancel it first")
-        job = RUNS / time.strftime("%Y%m%d-%H%M%S")
+
+    async def start(self, settings: dict[str, Any], upload: Path | None = None) -> None:
+        """Begin with these settings of ``trainer.task``, on an uploaded zip if there is one. Raises ``Running``.
+
+        The upload is deleted when the training ends.
+        """
+        self.check_idle()
+        job = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-page"
+        if upload:
+            settings = {**settings, "train_dir": str(upload)}
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if value not in ("", None)]
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -60,10 +74,12 @@ class Training:
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         except (OSError, ValueError) as error:
+            if upload:
+                upload.unlink()
             raise BadRequest(f"the trainer cannot be started with these settings: {type(error).__name__}") from None
         self._said.clear()
         self._tell(state="running", settings=settings, job_dir=str(job), epoch=0, epochs=0, began=time.time())
-        self._following = asyncio.create_task(self._follow(self._process, job))
+        self._following = asyncio.create_task(self._follow(self._process, job, upload))
 
     async def cancel(self) -> None:
         """Ask the trainer to stop; it keeps its checkpoint. Returns when it has."""
@@ -95,7 +111,7 @@ class Training:
         """The state and the last lines."""
         return {**self.state, "lines": list(self._said)}
 
-    async def _follow(self, process: asyncio.subprocess.Process, job: Path) -> None:
+    async def _follow(self, process: asyncio.subprocess.Process, job: Path, upload: Path | None) -> None:
         try:
             await self._listen(process, job)
         except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on and the next training may begin
@@ -103,6 +119,9 @@ class Training:
             self._tell(state="failed")
             if process.returncode is None:
                 process.kill()
+        finally:
+            if upload:
+                upload.unlink(missing_ok=True)
 
     async def _listen(self, process: asyncio.subprocess.Process, job: Path) -> None:
         if process.stdout:
@@ -132,7 +151,7 @@ class Training:
         self._changed = asyncio.Event()
 
 
-def routes(training: Training) -> list[BaseRoute]:
+def routes(training: Training, max_upload_bytes: int) -> list[BaseRoute]:
     """``/train`` and ``/docs``."""
 
     async def train(request: Request) -> Response:
@@ -144,7 +163,11 @@ def routes(training: Training) -> list[BaseRoute]:
         if request.method == "DELETE":
             await training.cancel()
             return answered(orjson.dumps(training.now()))
-        await training.start(await _settings(request))
+        training.check_idle()
+        if request.headers.get("content-type", "").startswith(FORM):
+            await training.start(*await _upload(request, max_upload_bytes))
+        else:
+            await training.start(await _settings(request))
         return answered(orjson.dumps(training.now()), 202)
 
     return [Route("/train", train, methods=["GET", "POST", "DELETE"]), *_docs()]
@@ -164,24 +187,49 @@ def _check_site(request: Request) -> None:
 
 
 async def _settings(request: Request) -> dict[str, Any]:
-    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        raise UnsupportedMediaType("the Content-Type has to be application/json")
+    if request.headers.get("content-type", "").partition(";")[0] != JSON:
+        raise UnsupportedMediaType(f"the Content-Type has to be {JSON}, or {FORM} with a zip of images")
     body = b""
-    async for chunk in request.stream():
+    async for chunk in _bounded(request, LONGEST):
         body += chunk
-        if len(body) > LONGEST:
-            raise TooLarge(f"the request has more than the accepted {LONGEST:,} bytes")
+    return schema.train(body)
+
+
+async def _upload(request: Request, largest: int) -> tuple[dict[str, Any], Path]:
+    """The settings and the zip of images of a form; the zip is kept on disk. Raises ``BadRequest`` or ``TooLarge``."""
+    parser = WholeForm(request.headers, _bounded(request, largest), max_files=1, max_fields=100, max_part_size=1000)
+    form = await parser.whole()
     try:
-        settings = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise BadRequest("the body is not JSON") from None
-    if not isinstance(settings, dict) or not all(SETTING.fullmatch(name) for name in settings):
-        raise BadRequest('the body has to be an object of settings of trainer.task, such as {"problem": "same_writer"}')
-    if "job_dir" in settings or not all(isinstance(value, str | int | float | None) for value in settings.values()):
-        raise BadRequest("settings are texts and numbers, and the page chooses job_dir itself")
-    if any("\0" in str(value) for value in settings.values()):
-        raise BadRequest("a setting has a null character, which no program can be given")
-    return settings
+        settings = schema.train_fields(text_fields(form))
+        files = [(name, part) for name, part in form.multi_items() if isinstance(part, UploadFile)]
+        if [name for name, _ in files] != ["file"]:
+            raise BadRequest('the form has to hold one zip of images, in a field named "file"')
+        if "train_dir" in settings:
+            raise BadRequest('the form has "train_dir" and a file, which contradict each other')
+        return settings, await asyncio.to_thread(_kept, files[0][1].file)
+    finally:
+        await form.close()
+
+
+def _kept(file: BinaryIO) -> Path:
+    """A copy that the trainer can open, which nobody else can read. Raises ``BadRequest`` for what is no zip."""
+    if not zipfile.is_zipfile(file):
+        raise BadRequest("the uploaded file is no zip; it has to be a zip of images, in a layout of docs/training.md")
+    file.seek(0)
+    handle, name = tempfile.mkstemp(prefix="countersign-", suffix=".zip")
+    with os.fdopen(handle, "wb") as copy:
+        shutil.copyfileobj(file, copy)
+    return Path(name)
+
+
+async def _bounded(request: Request, largest: int) -> AsyncGenerator[bytes, None]:
+    """The body's chunks. Raises ``TooLarge``."""
+    came = 0
+    async for chunk in request.stream():
+        came += len(chunk)
+        if came > largest:
+            raise TooLarge(f"the request has more than the accepted {largest:,} bytes")
+        yield chunk
 
 
 def _problems() -> list[str]:

@@ -47,10 +47,17 @@ def main(arguments: list[str] | None = None) -> int:
         print("python -m predictor.offline: no image below the given folders", file=sys.stderr)
         return 1
     parameters = Parameters(options.far, options.embedding)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    try:
         pictures = [options.explain and options.explain / f"{n:03d}-{path.stem}.png" for n, path in enumerate(files, 1)]
         rows = pool.map(lambda path, picture: _row(model, path, compared, parameters, picture), files, pictures)
         failed = _WRITERS[options.format](rows, model.decision)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as ``| head`` does: the reader has what it wants
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        failed = 0
+    finally:
+        pool.shutdown(cancel_futures=True)
     return 1 if failed else 0
 
 

@@ -23,13 +23,18 @@ HEADERS = {
 }
 
 
-def routes(settings: Settings) -> list[BaseRoute]:
-    """``/`` and the files beside it; the page finds the routes of these settings in its own markup."""
+def routes(settings: Settings, docs: bool) -> list[BaseRoute]:
+    """``/`` and the files beside it; the page finds the routes of these settings in its own markup.
+
+    ``docs`` says whether there is an interactive documentation to link to.
+    """
     found: list[BaseRoute] = []
     for path in sorted(FOLDER.iterdir()):
         content = path.read_text()
         if path.name == "index.html":
-            content = content.replace("{predict}", settings.predict_route).replace("{health}", settings.health_route)
+            values = {"predict": settings.predict_route, "health": settings.health_route, "mode": settings.mode}
+            for name, value in {**values, "docs": "/docs" if docs else ""}.items():
+                content = content.replace(f"{{{name}}}", value)
         found.append(Route("/" if path.name == "index.html" else f"/web/{path.name}", _file(content, path.suffix)))
     return found
 

@@ -4,6 +4,7 @@ Settings decide only whether and when an answer arrives, never which one: that l
 """
 
 import dataclasses
+import ipaddress
 import os
 from collections.abc import Mapping
 
@@ -37,6 +38,13 @@ class Settings:
     predict_route: str = option("/predict", "where predictions are asked", _route, "ROUTE")
     engine: str = option("litert", f"what computes: {', '.join(engine.KINDS)}", one_of(*engine.KINDS), "NAME")
     mode: str = option("prod", "dev adds the training card and the interactive documentation", one_of(*MODES), "NAME")
+    allow_remote_training: bool = option(
+        False,
+        "let mode dev listen on an address that other machines reach: whoever reaches it may train and load models",
+    )
+    max_upload_bytes: int = option(
+        1_000_000_000, "largest zip of images that mode dev takes to train on", between(1000, 100_000_000_000, int)
+    )
     threads: int = option(vcpus(), "images worked on at the same time; one for each vCPU is best", between(1, 256, int))
     waiting: int = option(256, "images that may wait beyond those; more are refused at once", between(0, 100_000, int))
     deadline: float = option(30.0, "seconds a request may take, from its first byte to its answer", between(0.1, 3600))
@@ -73,6 +81,20 @@ def from_command_line(arguments: list[str] | None = None, environment: Mapping[s
         values = {**parsed(Settings, from_platform, "environment"), **given(Settings, options)}
     except ValueError as error:
         flags.error(str(error))
-    if not values.get("model"):
-        flags.error("no model: give --model PATH or set AIP_STORAGE_URI")
-    return Settings(**values)
+    settings = Settings(**values)
+    if not settings.model and settings.mode != "dev":
+        flags.error("no model: give --model PATH or set AIP_STORAGE_URI; with ENV_MODE=dev the page can train one")
+    if settings.mode == "dev" and not settings.allow_remote_training and not _is_loopback(settings.host):
+        flags.error(
+            f"development mode listens on this machine only, not on {settings.host}: whoever reaches it may train and "
+            "load models; --allow-remote-training allows that, or use ENV_MODE=prod"
+        )
+    return settings
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -142,6 +142,7 @@ def serving(*arguments: str, **environment: str):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "predictor", "--port", str(port), *arguments]
+    health = environment.get("AIP_HEALTH_ROUTE", "/health")
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - not a pipe: a full one would stop the server
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT
@@ -150,7 +151,10 @@ def serving(*arguments: str, **environment: str):
     _PROCESSES[address] = process
     try:
         with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as client:
-            while process.poll() is None and client.get(address + "/health").status_code == 503:
+            while (
+                process.poll() is None
+                and client.get(address + health).json().get("error", {}).get("code") == "not_ready"
+            ):
                 pass
         yield address
     finally:

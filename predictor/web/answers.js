@@ -1,11 +1,12 @@
 // Answers to what people see: one in full, or many as a table and as CSV.
 
-import { base64, figure, make, percent, table } from "./make.js";
+import { base64, figure, make, percent, table, thumbnail } from "./make.js";
 
 const WORDS = {
   accept: "Accepted", inconclusive: "Inconclusive", reject: "Rejected", not_a_signature: "Not a signature",
   blank: "next to no ink", too_much_ink: "nearly all of it is dark", blurred: "blurred", low_resolution: "few pixels",
   low_contrast: "little contrast", cut_off: "cut off at the border", first_page: "only the first page was read",
+  looks_like_a_page: "looks like a whole page: crop the signature",
 };
 const inWords = (code) => WORDS[code] ?? code;
 
@@ -62,7 +63,7 @@ function bar(share, label) {
 function warnings(answer) {
   return (answer.warnings ?? []).map((warning) =>
     make("p", { className: "warning" },
-      `${inWords(warning.code)}: ${warning.value.toPrecision(3)}, limit ${warning.limit.toPrecision(3)}`));
+      `${inWords(warning.code)} (${warning.value.toPrecision(3)}, limit ${warning.limit.toPrecision(3)})`));
 }
 
 function perReference(answer) {
@@ -72,11 +73,11 @@ function perReference(answer) {
   return table("By each reference alone", ["reference", "score", "distance", "remarks"], rows, ["score", "distance"]);
 }
 
-/** A row for each file: [name, answer or error]. */
+/** A row for each file: [file, answer or error]. */
 export function many(rows) {
-  const shown = rows.map(([name, answer]) => {
+  const shown = rows.map(([file, answer]) => {
     const { answer: said, score, remarks } = cells(answer);
-    return [name, make("span", { className: said }, inWords(said)), score, remarks];
+    return [thumbnail(file), make("span", { className: said }, inWords(said)), score, remarks];
   });
   return table(`${rows.length} images`, ["file", "answer", "score", "remarks"], shown, ["score"]);
 }
@@ -84,7 +85,7 @@ export function many(rows) {
 /** The same rows as a CSV file; what a spreadsheet would take for a formula is kept as text. */
 export function csv(rows) {
   const quoted = (value) => `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
-  const lines = rows.map(([name, answer]) => {
+  const lines = rows.map(([{ name }, answer]) => {
     const { answer: said, remarks } = cells(answer);
     return [quoted(name), quoted(said), answer.score ?? "", answer.threshold ?? "", answer.distance ?? "", quoted(remarks)].join(",");
   });

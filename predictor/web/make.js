@@ -18,10 +18,18 @@ export function figure(source, caption, description = caption) {
   return make("figure", {}, image, make("figcaption", {}, caption));
 }
 
+/** A small picture of a file beside its name; a format that browsers cannot show is left out. */
+export function thumbnail(file) {
+  const image = make("img", { className: "thumbnail", src: URL.createObjectURL(file), alt: "", loading: "lazy" });
+  image.addEventListener("error", () => image.remove());
+  return make("span", {}, image, file.name);
+}
+
 /** A table of rows of texts; columns named in numeric are aligned as numbers. */
 export function table(caption, columns, rows, numeric = []) {
   const cell = (kind, column) => (value) =>
-    make(kind, { className: numeric.includes(column) ? "number" : "" }, value instanceof Node ? value : String(value ?? ""));
+    make(kind, { className: numeric.includes(column) ? "number" : "", "data-column": column },
+      value instanceof Node ? value : String(value ?? "") || null);
   return make("div", { className: "scroll" }, make("table", {},
     make("caption", { className: "hint" }, caption),
     make("thead", {}, make("tr", {}, columns.map((column) => cell("th", column)(column)))),

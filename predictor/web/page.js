@@ -18,6 +18,7 @@ async function watchHealth() {
     if (!card || card.version !== found.version) await showModel();
   } catch (refused) {
     lamp("waiting", refused.message);
+    if (refused.code === "no_model") find("question").textContent = "Train a model, then ask it about images";
   }
   setTimeout(watchHealth, card ? 10000 : 500);
 }
@@ -28,8 +29,8 @@ function lamp(state, text) {
 }
 
 async function showModel() {
-  const first = !card;
   card = await model();
+  for (const id of ["ask", "loaded"]) find(id).hidden = false;
   find("question").textContent = card.question[0].toUpperCase() + card.question.slice(1);
   for (const id of ["references", "options"]) find(id).hidden = !card.compares;
   const facts = {
@@ -43,10 +44,6 @@ async function showModel() {
   const rates = Object.keys(card.thresholds ?? {}).filter((name) => name !== "eer");
   find("far").replaceChildren(make("option", { value: "" }, "equal error rate"),
     ...rates.map((rate) => make("option", { value: rate }, `${percent(Number(rate))} false acceptances`)));
-  if (first && card.mode === "dev") {
-    find("docs").hidden = false;
-    await openTraining(watchHealthOnce);
-  }
 }
 
 const watchHealthOnce = () => showModel().catch((refused) => lamp("waiting", refused.message));
@@ -131,9 +128,9 @@ async function several(files) {
     while (next < files.length) {
       const at = next++;
       try {
-        rows[at] = [files[at].name, await predict({ image: await encoded(files[at]), ...compared }, { ...parameters(), ...enrolled })];
+        rows[at] = [files[at], await predict({ image: await encoded(files[at]), ...compared }, { ...parameters(), ...enrolled })];
       } catch (refused) {
-        rows[at] = [files[at].name, refused];
+        rows[at] = [files[at], refused];
       }
     }
   };
@@ -179,3 +176,5 @@ function wire() {
 
 wire();
 watchHealth();
+find("docs").hidden = !document.body.dataset.docs;
+if (document.body.dataset.mode === "dev") openTraining(watchHealthOnce);

@@ -9,7 +9,7 @@ const find = (id) => document.getElementById(id);
 export async function open(whenDone) {
   const form = find("train-form");
   const now = await ask("/train");
-  form.elements.problem.append(...now.problems.map((name) => make("option", {}, name)));
+  form.elements.problem.append(...now.problems.map((name) => make("option", { selected: name === "signature_vs_text" }, name)));
   find("train").hidden = false;
   let before = now.state;
   const stream = new EventSource("/train");
@@ -21,11 +21,22 @@ export async function open(whenDone) {
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const settings = Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
-    if (settings.epochs) settings.epochs = Number(settings.epochs);
-    await told(ask("/train", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(settings) }));
+    await told(ask("/train", { method: "POST", ...request(form) }));
   });
   find("cancel").addEventListener("click", () => told(ask("/train", { method: "DELETE" })));
+}
+
+/** The form as a request: with its zip where one was chosen, else as JSON. */
+function request(form) {
+  const filled = [...new FormData(form)].filter(([, value]) => (value instanceof File ? value.size : value !== ""));
+  if (filled.some(([name]) => name === "file")) {
+    const body = new FormData();
+    for (const [name, value] of filled) body.append(name, value);
+    return { body };
+  }
+  const settings = Object.fromEntries(filled);
+  if (settings.epochs) settings.epochs = Number(settings.epochs);
+  return { headers: { "Content-Type": "application/json" }, body: JSON.stringify(settings) };
 }
 
 async function told(asking) {

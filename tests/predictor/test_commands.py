@@ -3,10 +3,15 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
+import cv2
+import numpy as np
 import pytest
 
 from predictor import offline, request, settings
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -33,6 +38,28 @@ def test_offline_searches_folders_and_a_bad_file_costs_only_its_row(artifact, fi
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["error"] for row in rows] == ["", "", "unreadable_image"]
     assert all(row["label"] in ("signature", "text") for row in rows[:2])
+
+
+def test_offline_ends_quietly_when_its_reader_has_enough(artifact, files):
+    """As ``| head`` does."""
+    command = [sys.executable, "-m", "predictor.offline", str(artifact), *[str(files / "0.png")] * 99]
+    started = subprocess.Popen(
+        [*command, "--format", "jsonl"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    started.stdout.close()
+    assert started.stderr.read() == ""
+    started.stderr.close()
+    assert started.wait() == 0
+
+
+def test_a_whole_page_is_answered_with_a_warning(artifact, tmp_path, capsys):
+    page = np.full((1400, 1000), 250, np.uint8)
+    for line in range(100, 1300, 40):
+        cv2.putText(page, "Dear Sir or Madam, we write to you", (60, line), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 20, 2)
+    cv2.imwrite(str(tmp_path / "letter.png"), page)
+    assert offline.main([str(artifact), str(tmp_path), "--format", "jsonl"]) == 0
+    (answer,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert "looks_like_a_page" in [warning["code"] for warning in answer["warnings"]]
 
 
 def test_offline_prints_a_table_for_people(artifact, files, capsys):
@@ -69,6 +96,8 @@ def test_a_missing_file_is_named(capsys):
     ("environment", "says"),
     [
         ({}, "AIP_STORAGE_URI"),
+        ({"ENV_MODE": "prod"}, "ENV_MODE=dev the page can train one"),
+        ({"ENV_MODE": "dev", "PORT": "80"}, "not on 0.0.0.0: whoever reaches it may train and load models"),
         ({"AIP_STORAGE_URI": "x", "AIP_HTTP_PORT": "web"}, "port"),
         ({"AIP_STORAGE_URI": "x", "AIP_HEALTH_ROUTE": "health"}, "begin with '/'"),
     ],
@@ -77,6 +106,16 @@ def test_server_settings_that_cannot_work_are_refused_before_anything_starts(env
     with pytest.raises(SystemExit):
         settings.from_command_line([], environment)
     assert says in capsys.readouterr().err
+
+
+def test_development_needs_no_model_and_another_address_only_when_that_is_said():
+    assert settings.from_command_line([], {"ENV_MODE": "dev"}).model == ""
+    for host in ("127.0.0.1", "::1", "localhost"):
+        assert settings.from_command_line(["--mode", "dev", "--host", host], {}).host == host
+    with pytest.raises(SystemExit):
+        settings.from_command_line(["--mode", "dev", "--host", "10.0.0.5"], {})
+    allowed = settings.from_command_line(["--mode", "dev", "--host", "10.0.0.5", "--allow-remote-training"], {})
+    assert allowed.host == "10.0.0.5"
 
 
 def test_vertex_port_wins_over_cloud_runs_and_opens_the_container():

@@ -33,13 +33,14 @@ def opened(browser):
     """Opens the page of a server; any error in its scripts fails the test."""
     contexts, faults = [], []
 
-    def open(address: str, **options):
+    def open(address: str, ready: bool = True, **options):
         contexts.append(browser.new_context(accept_downloads=True, **options))
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(address + "/")
-        page.wait_for_selector(".lamp.ready")
-        page.wait_for_selector("#model dd")
+        if ready:
+            page.wait_for_selector(".lamp.ready")
+            page.wait_for_selector("#model dd")
         return page
 
     yield open
@@ -125,9 +126,30 @@ def test_text_stands_out_in_light_and_dark(opened, server, scheme):
     assert min(contrasts.values()) >= 4.5, f"WCAG 2.2, 1.4.3: {min(contrasts, key=contrasts.get)}"
 
 
-def test_a_telephone_shows_the_page_without_scrolling_sideways(opened, hands_server):
-    page = opened(hands_server, viewport={"width": 360, "height": 740})
+@pytest.mark.parametrize("kind", ["server", "hands_server"])
+def test_a_telephone_shows_the_whole_page_and_every_column_without_scrolling_sideways(opened, request, kind, images):
+    page = opened(request.getfixturevalue(kind), viewport={"width": 360, "height": 740})
+    page.set_input_files("#choose", images)
+    page.wait_for_selector(f"{ANSWERED} div table")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    cut = "[...document.querySelectorAll('td')].filter(e => e.getBoundingClientRect().right > 360 || "
+    cut += "e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+    assert page.evaluate(cut) == []
+
+
+def test_a_classifier_is_shown_no_settings_of_a_verifier(opened, server, hands_server):
+    for address, visible in ((server, False), (hands_server, True)):
+        page = opened(address)
+        for control in ("#far", "#explain", "#add-references"):
+            assert page.locator(control).evaluate("e => e.checkVisibility()") is visible, control
+
+
+def test_a_table_of_several_images_shows_each(opened, server, images):
+    page = opened(server)
+    page.set_input_files("#choose", images)
+    page.wait_for_selector(f"{ANSWERED} div table")
+    page.wait_for_function("[...document.querySelectorAll('.thumbnail')].every(e => e.naturalWidth > 0)")
+    assert page.locator(".thumbnail").count() == 4, "the text file has none"
 
 
 def test_every_control_has_a_name_and_is_reached_by_the_keyboard(opened, hands_server):
@@ -158,22 +180,27 @@ def test_the_page_loads_nothing_from_elsewhere_and_runs_no_inline_script(opened,
 
 
 @pytest.mark.slow
-def test_a_development_server_trains_shows_how_it_goes_and_serves_the_new_model(opened, artifact, scans, tmp_path):
-    with serving("--model", str(artifact), ENV_MODE="dev", COUNTERSIGN_RUNS=str(tmp_path)) as address:
-        page = opened(address)
-        before = page.request.get(address + "/health").json()["version"]
+def test_a_development_server_without_a_model_trains_one_serves_it_and_predicts(opened, images, scans, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "scans"), "zip", scans)
+    with serving(ENV_MODE="dev", COUNTERSIGN_RUNS=str(tmp_path)) as address:
+        page = opened(address, ready=False)
+        page.wait_for_selector("#health:has-text('no model yet: train one')")
+        assert page.locator("#ask").is_hidden()
         page.select_option("select[name=problem]", "signature_vs_text")
-        page.fill("input[name=train_dir]", str(scans))
+        page.set_input_files("input[name=file]", archive)
         page.fill("input[name=epochs]", "1")
         page.click("#train-form button[type=submit]")
         page.wait_for_selector("#training:has-text('done: version')", timeout=120_000)
-        assert page.request.get(address + "/health").json()["version"] != before
+        page.wait_for_selector(".lamp.ready")
+        page.set_input_files("#choose", images[0])
+        page.wait_for_selector(f"{ANSWERED} div .verdict")
+        page.set_input_files("input[name=file]", [])
         page.fill("input[name=epochs]", "1000")
         page.click("#train-form button[type=submit]")
         page.wait_for_selector("#cancel:enabled")
         page.click("#cancel")
         page.wait_for_selector("#training:has-text('cancelled')", timeout=60_000)
-        page.goto(address + "/docs")
+        page.click("text=Try the contract")
         page.wait_for_selector("text=/predict", timeout=20_000)
 
 
