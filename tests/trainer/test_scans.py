@@ -327,7 +327,7 @@ print(megabytes("VmHWM") - before)
 """
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "I;16", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGBA", "I;16", "WEBP", "RGB with a transparent colour"])
 def test_the_largest_image_admitted_takes_less_memory_than_is_stated(mode):
     side = 4990 if mode == "WEBP" else 7000
     sheet = Image.new("L", (side, side), 250)
@@ -336,6 +336,8 @@ def test_the_largest_image_admitted_takes_less_memory_than_is_stated(mode):
         whole = saved(sheet.convert("RGB"), "WEBP", lossless=True, method=0)
     elif mode == "I;16":
         whole = saved(Image.fromarray(np.asarray(sheet).astype(np.uint16) * 257), "PNG", compress_level=1)
+    elif mode.startswith("RGB "):
+        whole = saved(sheet.convert("RGB"), "PNG", compress_level=1, transparency=(250, 250, 250))
     else:
         whole = saved(sheet.convert(mode), "PNG", compress_level=1)
     told = subprocess.run([sys.executable, "-c", CHILD], input=whole, capture_output=True, check=True).stdout

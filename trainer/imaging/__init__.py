@@ -43,6 +43,7 @@ __all__ = [
 
 # Raise this whenever the same bytes and parameters give another canonical image: it enters the fingerprint,
 # so records made before are refused instead of silently mixed with new ones. tests/golden holds the proof.
+# The correction of a file that was decoded wrongly (too dark, or black) does not count: it would refuse every artefact.
 ALGORITHM = 2
 
 INKS = ("soft-binary", "grey")

@@ -8,7 +8,7 @@ import dataclasses
 import io
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -22,7 +22,9 @@ JPEGS = ("JPEG", "MPO")  # MPO is what some phones write into a .jpg; Pillow ope
 FILE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})  # looked for in folders
 
 ROOMY = 12_000_000  # pixels; larger images are box-reduced before colour is converted, which costs several copies
+DEEP_MODES = ("I;16", "I;16L", "I;16B", "I", "F")  # of more than 8 bits a pixel and channel
 DEPTHS = (1, 255, 1023, 4095, 16383, 65535)  # full scales of deep grey: float, then 8 to 16 bits
+BAND = 2**20  # pixels of a large page that are converted together
 MAX_SIDE = 65_535  # pixels; a strip is no page
 TILE_WIDTH, TILE_HEIGHT = 322, 323  # TIFF 6.0 tags
 ORIENTATION = 274  # of TIFF 6.0 and EXIF: how the camera was held
@@ -116,7 +118,7 @@ def decode(data: bytes, limits: Limits = Limits(), side: int | None = None) -> P
             image.draft("L", (math.ceil(image.width * share), math.ceil(image.height * share)))
         image.load()
         turned = _orientation(image)
-        grey = _grey(_roomy(image))
+        grey = _deep_grey(image) if image.mode in DEEP_MODES else _grey(_roomy(image))
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - see admit(): any decoder error is a damaged file
@@ -141,23 +143,29 @@ def _roomy(image: Image.Image) -> Image.Image:
     factor = math.ceil(math.sqrt(image.width * image.height / ROOMY))
     if factor == 1:
         return image
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
-    elif image.mode == "1":
-        image = image.convert("L")
-    elif image.mode not in ("L", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "I", "F"):
+    if image.mode == "PA" or "transparency" in image.info:
+        mode = "RGBA"  # a mean of colours is never the transparent colour
+    elif image.mode in ("P", "1"):
+        mode = "RGB" if image.mode == "P" else "L"
+    elif image.mode in ("L", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "I", "F"):
+        mode = image.mode
+    else:
         return image
-    return image.reduce(factor)
+    smaller = Image.new(mode, (math.ceil(image.width / factor), math.ceil(image.height / factor)))
+    for top, band in _bands(image, factor):
+        smaller.paste(band.convert(mode).reduce(factor), (0, top // factor))
+    return smaller
+
+
+def _bands(image: Image.Image, step: int = 1) -> Iterator[tuple[int, Image.Image]]:
+    """(first row, rows) of all of an image, a multiple of ``step`` rows at a time: a copy of it all costs memory."""
+    rows = max(1, BAND // (image.width * step)) * step
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 def _grey(image: Image.Image) -> np.ndarray:
-    """Any Pillow mode to ``uint8 [height, width]``."""
-    if image.mode in ("I;16", "I;16L", "I;16B", "I", "F"):
-        levels = np.asarray(image)
-        if levels.size > ROOMY:  # which Pillow does not reduce in this mode
-            factor = math.sqrt(ROOMY / levels.size)
-            levels = cv2.resize(levels.astype(np.uint16), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        return _deep_grey(levels)
+    """Any Pillow mode but ``DEEP_MODES`` to ``uint8 [height, width]``."""
     if image.mode == "LAB":
         return np.asarray(image.getchannel("L"))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
@@ -166,14 +174,24 @@ def _grey(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("L"))
 
 
-def _deep_grey(levels: np.ndarray) -> np.ndarray:
-    """Deep grey (16-bit PNG, 32-bit and float TIFF) to ``uint8``.
+def _deep_grey(image: Image.Image) -> np.ndarray:
+    """Deep grey (16-bit PNG, 32-bit and float TIFF) to ``uint8 [height, width]``.
 
-    The brightest pixel tells the scale: scanners of 10 to 14 bits save their levels in 16.
+    The brightest pixel of the whole page tells the scale: scanners of 10 to 14 bits save their levels in 16.
     """
-    levels = levels.astype(np.float32)
-    known = np.isfinite(levels)
-    top = float(levels.max(initial=0.0, where=known))
+    top = _brightest(image)
     full_scale = next((depth for depth in DEPTHS if top <= depth), DEPTHS[-1])
-    levels = np.clip(np.where(known, levels, top), 0, full_scale)  # what is no number is paper
+    levels = np.asarray(_roomy(image))
+    if levels.size > ROOMY:  # 16 bits, which Pillow does not reduce, or a side that the factor does not divide
+        factor = math.sqrt(ROOMY / levels.size)
+        levels = levels.astype(np.uint16 if levels.dtype.kind == "u" else np.float32)  # what OpenCV resizes
+        levels = cv2.resize(levels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    levels = levels.astype(np.float32)
+    levels = np.clip(np.where(np.isfinite(levels), levels, top), 0, full_scale)  # what is no number is paper
     return (levels * (255.0 / full_scale) + 0.5).astype(np.uint8)
+
+
+def _brightest(image: Image.Image) -> float:
+    """The highest level that is a number, at least 0."""
+    bands = (np.asarray(band) for _, band in _bands(image))
+    return max(float(np.max(band, initial=0, where=np.isfinite(band))) for band in bands)
