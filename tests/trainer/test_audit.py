@@ -183,11 +183,30 @@ def test_features_of_a_page_without_contrast_are_numbers(level):
     assert np.isfinite(leak.features(np.full((40, 60), level, np.uint8))).all()
 
 
-def test_a_verifier_that_finds_skilled_forgeries_easier_than_random_ones_is_suspect():
-    rates = {"1": {"eer_skilled": 9.0, "eer_random": 2.0}, "10": {"eer_skilled": 0.4, "eer_random": 1.9}}
-    (finding,) = verifier.findings({"verification": {"references": rates}})
+def rates(skilled: float, random: float, spread: float) -> dict:
+    """Equal error rates as ``report.json`` has them, each with an interval of so many points to either side."""
+    each = {"eer_skilled": skilled, "eer_random": random}
+    return {**each, **{f"{name}_interval": [rate - spread, rate + spread] for name, rate in each.items()}}
+
+
+def test_a_verifier_is_suspect_where_skilled_forgeries_are_surely_easier_than_random_ones():
+    references = {
+        "1": rates(skilled=9.0, random=2.0, spread=0.1),
+        "5": rates(skilled=1.0, random=1.9, spread=0.5),  # the intervals overlap: chance explains the order
+        "10": rates(skilled=0.4, random=1.9, spread=0.5),
+    }
+    (finding,) = verifier.findings({"verification": {"references": references}})
     assert finding.severity == "untrue"
     assert "10 references" in finding.message
+    assert "-0.1 to 0.9" in finding.message
+    assert "1.4 to 2.4" in finding.message
+
+
+@pytest.mark.parametrize("edge", [1.4, None])
+def test_intervals_that_touch_or_are_not_there_make_no_verifier_suspect(edge):
+    of = rates(skilled=0.4, random=1.9, spread=0.5)
+    of["eer_skilled_interval"] = edge and [0.1, edge]
+    assert verifier.findings({"verification": {"references": {"1": of}}}) == []
     assert verifier.findings({"classification": {}}) == []
 
 
