@@ -1,5 +1,6 @@
 """Cloud Storage with the real client against a real emulator: what is copied is whole, what is missing is named."""
 
+import concurrent.futures
 import contextlib
 import datetime
 import gc
@@ -247,6 +248,63 @@ def test_data_that_lies_above_a_job_does_not_touch_the_jobs_own_files(bucket, fo
     send(folder, "gs://bank-scans/above/data", last="manifest.json")
     storage.fetch("gs://bank-scans/above")
     assert (job.folder / "checkpoint").exists()
+
+
+OUTER, INNER = "gs://bank-scans/nested", "gs://bank-scans/nested/gate"
+
+
+@pytest.fixture
+def nested(bucket, folder):
+    """Data at a prefix, and an artefact at a prefix below it: ``{path: what a fetch of it brings}``."""
+    (folder / "scan.png").write_bytes(b"scan")
+    send(folder, INNER, last="manifest.json")
+    bucket.blob("nested/other.png").upload_from_string(b"other")
+    return {OUTER: {"other.png": b"other", "gate/scan.png": b"scan"}, INNER: contents(folder)}
+
+
+def is_image(name):
+    return name.endswith(".png")
+
+
+def fetched(path):
+    """The folder of the images of the outer prefix, or of all of the inner one."""
+    return storage.fetch(path, wanted=is_image if path == OUTER else lambda name: True)
+
+
+@pytest.mark.parametrize("order", [(OUTER, INNER), (INNER, OUTER)], ids=["outer first", "inner first"])
+def test_fetching_a_prefix_deletes_nothing_that_a_fetch_of_a_nested_one_brought(nested, order):
+    folders = {path: fetched(path) for path in order}
+    assert {path: contents(folder) for path, folder in folders.items()} == nested
+
+
+def test_nested_prefixes_are_fetched_at_the_same_time_by_threads_and_processes(nested, tmp_path):
+    code = f"""
+from trainer import storage
+for _ in range(5):
+    storage.fetch({OUTER!r}, wanted=lambda name: name.endswith(".png"), shown=False)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        paths = [OUTER, INNER] * 12
+        found = list(pool.map(lambda path: (path, contents(fetched(path))), paths))
+    assert process.wait(timeout=60) == 0
+    assert all(held == nested[path] for path, held in found)
+    assert contents(fetched(INNER)) == nested[INNER]
+
+
+def test_fetching_some_of_a_prefix_deletes_nothing_of_the_rest_that_is_still_there(nested):
+    whole = storage.fetch(INNER)
+    assert storage.fetch(INNER, wanted=is_image) == whole
+    assert contents(whole) == nested[INNER]
+
+
+def test_a_job_does_not_touch_what_a_job_below_it_has_not_sent(bucket, folder):
+    inner = Place.of("gs://bank-scans/runs/7")
+    inner.folder.mkdir(parents=True)
+    (inner.folder / "checkpoint").write_text("not sent yet")
+    send(folder, "gs://bank-scans/runs", last="manifest.json")
+    Place.of("gs://bank-scans/runs").pull()
+    assert (inner.folder / "checkpoint").read_text() == "not sent yet"
 
 
 def test_a_second_process_does_not_touch_a_job_that_is_held(bucket, tmp_path):

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import fcntl
 import functools
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -51,8 +52,13 @@ def cache() -> Path:
 
 
 def cached(path: str, kind: str = "data") -> Path:
-    """The place in the cache that belongs to a ``gs://`` path: copies of ``data``, or the work of ``jobs``."""
-    return cache() / kind / path.removeprefix(REMOTE).strip("/")
+    """The place in the cache that belongs to a ``gs://`` path: copies of ``data``, or the work of ``jobs``.
+
+    It has the path's last name, which data is called by. Each path has a folder of its own, also where one path is
+    below another: a fetch deletes from its folder what is no longer at its path.
+    """
+    whole = path.removeprefix(REMOTE).strip("/")
+    return cache() / kind / hashlib.sha256(whole.encode()).hexdigest()[:16] / PurePosixPath(whole).name
 
 
 def fetch(
@@ -73,11 +79,12 @@ def fetch(
             with _alone(into.parent):
                 bucket.bring(objects[0], into)
             return into
-        objects = [found for found in objects if wanted(found.name)]
-        if not objects:
+        chosen = [found for found in objects if wanted(found.name)]
+        if not chosen:
             raise StorageError(f"there is nothing below {path!r}, or nothing of use")
+        keep = {found.relative for found in objects}
         with _alone(into):
-            _bring_all(bucket, objects, into, shown=shown)
+            _bring_all(bucket, chosen, into, lambda name: name in keep, shown)
     return into
 
 
