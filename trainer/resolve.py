@@ -12,8 +12,11 @@ from trainer.errors import UserError
 from trainer.problems import Problem
 
 
-def resolved(wanted: Config, problem: Problem) -> Config:
-    """What was left to the problem, written out: the settings a run records are complete."""
+def resolved(wanted: Config, problem: Problem, replicas: int = 1) -> Config:
+    """What was left to the problem, written out: the settings a run records are complete.
+
+    Raises ``UserError`` for settings that do not fit together, or a batch that ``replicas`` devices cannot share.
+    """
     height, width = problem.canvas
     left = {
         "backbone": problem.backbone,
@@ -29,7 +32,7 @@ def resolved(wanted: Config, problem: Problem) -> Config:
             f"{model.problem} has no loss {training.loss!r}{plugins.nearest(training.loss, known) or ';'} there is: "
             f"{', '.join(known)}"
         )
-    sampling.check_size(problem.losses[training.loss].sampling, training.batch_size)
+    sampling.check_size(problem.losses[training.loss].sampling, training.batch_size, replicas)
     if model.preset and not plugins.load("backbones", model.backbone).presets:
         raise UserError(f"--preset {model.preset!r}: the backbone {model.backbone} has no presets; see --init-from")
     data = wanted.data

@@ -110,11 +110,21 @@ def check(hands: Hands) -> None:
         )
 
 
-def check_size(way: str, size: int) -> None:
-    """Raises ``BadSetting`` for a batch that cannot be filled in this way."""
-    unit = {WRITERS: GENUINE + FORGED, PAIRS: 2}.get(way, 1)
-    if size % unit or (way == WRITERS and size < 2 * unit):
-        raise BadSetting(f"--batch-size {size}: by {way}, a batch is a multiple of {unit} images, {2 * unit} or more")
+def check_size(way: str, size: int, replicas: int = 1) -> None:
+    """Raises ``BadSetting`` for a batch that cannot be filled in this way.
+
+    ``replicas`` are the devices that share a batch. Losses that compare images see the rows of one device, so each
+    device needs whole writers, two at least, or whole pairs.
+    """
+    unit, fewest = {WRITERS: (GENUINE + FORGED, 2), PAIRS: (2, 1)}.get(way, (1, 0))
+    share = unit * replicas
+    if way in WAYS and (size % share or size < fewest * share):
+        enough = max(fewest, -(-size // share)) * share
+        devices = f" for each of {replicas} devices" if replicas > 1 else ""
+        raise BadSetting(
+            f"--batch-size {size}: by {way}, a batch is a multiple of {unit} images{devices}, {fewest * share} or more "
+            f"in all; the next larger one is {enough}"
+        )
 
 
 WAYS: dict[str, Callable[[Hands, int, int, np.random.Generator], Batches]] = {WRITERS: writers, PAIRS: pairs}

@@ -56,11 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def train(wanted: Config) -> run.Run:
-    """One run from start to end, or from where it was interrupted."""
-    role = workers.join()
+def train(wanted: Config, role: workers.Role | None = None) -> run.Run:
+    """One run from start to end, or from where it was interrupted; ``role`` is that of the environment if not given."""
+    role = role or workers.join()
     problem = plugins.load("problems", wanted.model.problem)
-    wanted = resolved(wanted, problem)
+    wanted = resolved(wanted, problem, role.replicas)
     with role.share(wanted) as mine, run.open_run(mine, datetime.datetime.now()) as place:
         return _train_in(place, mine, problem, role)
 

@@ -34,6 +34,15 @@ class Role:
     primary: bool = True
     strategy: Any = None
 
+    @property
+    def replicas(self) -> int:
+        """The devices that share a batch: those of all machines."""
+        import tensorflow as tf
+
+        if self.strategy is not None:
+            return self.strategy.num_replicas_in_sync
+        return max(1, len(tf.config.list_physical_devices("GPU")))
+
     @contextlib.contextmanager
     def share(self, wanted: Config) -> Iterator[Config]:
         """The settings with places that this worker may write to; all see the same state of the run.

@@ -116,6 +116,29 @@ def test_a_batch_that_cannot_be_filled_is_refused(way, size):
         sampling.check_size(way, size)
 
 
+@pytest.mark.parametrize(
+    ("way", "size", "replicas", "enough"),
+    [
+        ("writers", 8, 1, 16),
+        ("writers", 16, 2, 32),  # one writer on each device: nobody to be compared with
+        ("writers", 40, 2, 48),  # a device would get half of a writer
+        ("writers", 128, 3, 144),
+        ("writers", 128, 16, 256),
+        ("pairs", 34, 4, 40),
+        ("pairs", 2, 4, 8),
+    ],
+)
+def test_a_batch_too_small_for_the_devices_is_refused_with_the_size_that_would_do(way, size, replicas, enough):
+    with pytest.raises(BadSetting, match=rf"--batch-size {size}:.* {enough}\b"):
+        sampling.check_size(way, size, replicas)
+    sampling.check_size(way, enough, replicas)
+
+
+@pytest.mark.parametrize(("way", "size", "replicas"), [("writers", 128, 8), ("pairs", 8, 4), ("images", 5, 3)])
+def test_a_batch_that_every_device_can_compare_is_taken(way, size, replicas):
+    sampling.check_size(way, size, replicas)
+
+
 def test_a_writer_with_few_images_repeats_none_before_all_have_come():
     one = hands_of(np.repeat([0, 1], 5), np.ones(10, bool))
     for rows in drawn("writers", one, 16, 10):

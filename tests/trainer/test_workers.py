@@ -1,5 +1,6 @@
 """Several machines train one model: only the primary writes, and the model is that of one machine with two devices."""
 
+import dataclasses
 import json
 import os
 import socket
@@ -11,6 +12,8 @@ import pytest
 from tests.conftest import ROOT, SMALL_RUN
 from trainer import task, workers
 from trainer.artifact import manifest
+from trainer.config import from_command_line as settings_of
+from trainer.flags import BadSetting
 from trainer.workers import BadCluster
 
 
@@ -53,6 +56,25 @@ def together(settings, folder):
         how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": folder, "env": place}
         processes.append(subprocess.Popen(command, **how))
     return [(process.communicate(timeout=200)[0], process.returncode) for process in processes]
+
+
+@dataclasses.dataclass
+class Devices:
+    """A strategy of so many devices, of which training never gets to ask for more."""
+
+    num_replicas_in_sync: int
+
+
+def test_a_batch_with_one_writer_for_each_device_is_refused_before_anything_is_written(tmp_path):
+    flags = ["--problem", "same_writer", "--batch-size", "16", "--job-dir", str(tmp_path / "job")]
+    with pytest.raises(BadSetting, match=r"--batch-size 16: .* 32\b"):
+        task.train(settings_of(flags), workers.Role(strategy=Devices(2)))
+    assert not (tmp_path / "job").exists()
+
+
+def test_one_machine_without_accelerators_is_one_device():
+    assert workers.Role().replicas == 1
+    assert workers.Role(strategy=Devices(6)).replicas == 6
 
 
 def read(path):
