@@ -31,7 +31,8 @@ class Data:
     """What to learn from.
 
     Without --train-dir the generated dataset is used. A folder's layout is detected; LABEL=PATH gives everything below
-    PATH one label. Writers never cross from one part to another.
+    PATH one label. Folders called train, val, test and predict are parts, which are kept; else parts are drawn, and
+    writers never cross from one to another.
     """
 
     train_dir: tuple[str, ...] = option(
@@ -41,6 +42,12 @@ class Data:
     )
     test_dir: tuple[str, ...] = option(
         (), "the separate unseen set; without it a part of the training data is set aside", metavar="[LABEL=]PATH"
+    )
+    layout: str = option(
+        "",
+        f"the layout of every folder, instead of detecting it: {', '.join(plugins.names('corpora'))}",
+        _plugin("corpora"),
+        "NAME",
     )
     validation_fraction: float = option(
         0.3, "share of the training images that choose the best epoch", between(0.05, 0.9)

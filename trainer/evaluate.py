@@ -85,11 +85,12 @@ def main(arguments: list[str] | None = None) -> int:
         "--data", action="append", required=True, metavar="[LABEL=]DATA",
         help="folder, zip, CSV file or gs:// path of labelled images; may be given several times",
     )  # fmt: skip
+    flags.add_argument("--layout", default="", metavar="NAME", help="of every folder, instead of detecting it")
     flags.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the report goes")
     options = flags.parse_args(arguments)
     quiet.import_tensorflow()  # a problem's file names its head; nothing of it is run
     try:
-        _evaluate(Model(storage.fetch(options.model)), options.data, options.out)
+        _evaluate(Model(storage.fetch(options.model)), options.data, options.out, options.layout)
     except (UserError, OSError) as error:
         print(f"python -m trainer.evaluate: {error}", file=sys.stderr)
         return 1
@@ -98,14 +99,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _evaluate(model: Model, data: list[str], out: Path) -> None:
+def _evaluate(model: Model, data: list[str], out: Path, layout: str) -> None:
     """Measure, audit the data, and write the report."""
     from trainer import report
 
     problem = plugins.load("problems", model.manifest.problem)
     model.prove()
     brought = [sources.bring(path) for path in data]
-    readings = corpora.read_all((source.label, source.root, source.name) for source in brought)
+    readings = corpora.read_all(((source.label, source.root, source.name) for source in brought), layout)
     found = [sample for reading in readings for sample in reading.samples]
     samples = [dataclasses.replace(sample, label=problem.label_of(sample.label)) for sample in found]
     for sample in samples:

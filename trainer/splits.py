@@ -1,4 +1,4 @@
-"""Train, validation and test: writers never cross.
+"""Train, validation and test: writers never cross, but where folders of the user say otherwise.
 
 The unit is the group (a writer or document where known, else one image), drawn for each origin and label by itself so
 that every part holds every kind. Deterministic: the same samples and seed give the same parts wherever the files lie.
@@ -36,13 +36,28 @@ def split(
     ``test`` is the share of all images, ``validation`` the share of what remains after it (0.3 = the original's 70/30).
     ``by_writer=False`` splits images one by one, for closed sets in which every person has to be in every part.
     ``twins`` are pairs of sample numbers that are (nearly) one image: whatever they belong to stays together.
+    Samples whose ``part`` is known are in that part, and none is drawn for a part that has such samples.
     """
+    declared = {part: [sample for sample in samples if sample.part == part] for part in ("validation", "test")}
+    validation = 0.0 if declared["validation"] else validation
+    test = 0.0 if declared["test"] else test
+    drawn = _drawn(samples, validation, test, seed, by_writer, twins)
+    parts = {part: [*drawn[part], *declared.get(part, ())] for part in PARTS}
+    _check(parts, needed=[part for part in PARTS if part != "test" or test > 0 or declared["test"]])
+    return {part: sorted(chosen, key=lambda s: (s.origin, s.name)) for part, chosen in parts.items()}
+
+
+def _drawn(
+    samples: list[Sample], validation: float, test: float, seed: int, by_writer: bool, twins: Iterable[tuple[int, int]]
+) -> dict[str, list[Sample]]:  # fmt: skip
+    """The parts of all samples but those of the validation or the test part."""
     strata: dict[str, dict[tuple[str, str], list[Sample]]] = collections.defaultdict(
         lambda: collections.defaultdict(list)
     )
     own = [sample.group if by_writer else (sample.origin, sample.name) for sample in samples]
     for sample, group in zip(samples, _joined(own, twins), strict=True):
-        strata[group[0]][group].append(sample)
+        if sample.part not in ("validation", "test"):
+            strata[group[0]][group].append(sample)
     parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
     for name, groups in _by_labels(strata):
         rng = np.random.default_rng([seed, zlib.crc32(os.fsencode(name))])
@@ -50,8 +65,7 @@ def split(
         shares = {"test": test, "validation": (1 - test) * validation, "train": (1 - test) * (1 - validation)}
         for part, chosen in _deal([groups[i] for i in order], shares).items():
             parts[part] += chosen
-    _check(parts, needed=[part for part in PARTS if part != "test" or test > 0])
-    return {part: sorted(chosen, key=lambda s: (s.origin, s.name)) for part, chosen in parts.items()}
+    return parts
 
 
 def people(samples: list[Sample], twins: Iterable[tuple[int, int]], genuine: str) -> dict[Group, Group]:
@@ -99,6 +113,11 @@ def _check(parts, needed):
     labels = sorted({sample.label for chosen in parts.values() for sample in chosen})
     for part in needed:
         missing = [label for label in labels if not any(sample.label == label for sample in parts[part])]
+        if missing and any(sample.part == part for sample in parts[part]):
+            raise TooFewSamples(
+                f"the folders of the {part} part hold no {' and no '.join(map(repr, missing))} image; add some, or "
+                "take the folders away, so that the part is drawn"
+            )
         if missing:
             held = {label: {s.group for part in parts.values() for s in part if s.label == label} for label in missing}
             raise TooFewSamples(

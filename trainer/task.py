@@ -179,9 +179,12 @@ def _name_refused(refused: list[tuple[str, str]]) -> None:
 
 def _facts(wanted: Config, prepared: Prepared, fitted: "Fitted") -> dict:
     """What the numbers rest on, for manifest and report."""
+    unseen = "test folders in" if any(sample.part for sample in prepared.unseen) else "set aside from"
+    predict = sum(source.get("predict", 0) for source in prepared.records.sources)
     return {
         "train_dir": list(wanted.data.train_dir) or ["generated"],
-        "test_dir": list(wanted.data.test_dir) or ["set aside from train_dir"],
+        "test_dir": list(wanted.data.test_dir) or [f"{unseen} train_dir"],
+        **({"predict_images_left_out": predict} if predict else {}),
         "train_images": prepared.records.counts["train"],
         "validation_images": prepared.records.counts["validation"],
         "test_images": len(prepared.unseen),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer import corpora
+from trainer import corpora, plugins
 from trainer.corpora import OverlappingData, UnknownLayout
 from trainer.corpora import __main__ as command
 
@@ -284,3 +284,147 @@ def test_a_path_may_look_like_markup(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert command.main(["s=one[/x]"]) == 0
     assert "one[/x]" in capsys.readouterr().out.replace("\n", "")
+
+
+SPLIT = ("Train/text/a.png", "Train/stamp/b.png", "VAL/text/a.png", "test/stamp/d.png", "predict/e.png")
+
+
+def parts(root, **options):
+    return {s.name: (s.label, s.part) for s in corpora.read(root, **options).samples}
+
+
+def test_folders_called_train_val_test_and_predict_are_parts_and_no_labels(tmp_path):
+    touch(tmp_path, *SPLIT, "predict/text/f.png")
+    reading = corpora.read(tmp_path)
+    assert parts(tmp_path) == {
+        "Train/text/a.png": ("text", "train"),
+        "Train/stamp/b.png": ("stamp", "train"),
+        "VAL/text/a.png": ("text", "validation"),
+        "test/stamp/d.png": ("stamp", "test"),
+    }
+    assert reading.parts == {"train": 2, "validation": 1, "test": 1}
+    assert reading.predict == 2
+    assert reading.left_out == 0
+
+
+def test_parts_are_known_at_any_level(tmp_path):
+    touch(tmp_path, "text/scans/train/a.png", "stamp/scans/train/b.png", "text/scans/Testing/c.png")
+    assert parts(tmp_path) == {
+        "text/scans/train/a.png": ("text", "train"),
+        "stamp/scans/train/b.png": ("stamp", "train"),
+        "text/scans/Testing/c.png": ("text", "test"),
+    }
+    assert corpora.read(tmp_path).layout == "class_folders"
+
+
+def test_what_lies_beside_the_folders_of_parts_is_to_learn_from(tmp_path):
+    touch(tmp_path, "text/a.png", "stamp/b.png", "test/text/c.png", "test/stamp/d.png")
+    assert {part for name, (_, part) in parts(tmp_path).items() if not name.startswith("test")} == {"train"}
+
+
+def test_a_part_of_few_people_is_read_in_the_layout_of_the_whole(tmp_path):
+    touch(tmp_path, *(f"train/{w:03d}/{n}.png" for w in range(9) for n in range(2)), "test/010/0.png", "test/011/0.png")
+    reading = corpora.read(tmp_path)
+    assert reading.layout == "writer_folders"
+    assert {s.writer for s in reading.samples if s.part == "test"} == {"010", "011"}
+
+
+def test_parts_with_an_index_each_go_by_their_own(tmp_path):
+    touch(tmp_path, "train/a.png", "train/b.png", "test/a.png", "predict/c.png")
+    for part, rows in (("train", "a.png,text\nb.png,stamp\n"), ("test", "a.png,stamp\n")):
+        (tmp_path / part / "manifest.csv").write_text(f"path,label\n{rows}")
+    assert parts(tmp_path) == {
+        "train/a.png": ("text", "train"),
+        "train/b.png": ("stamp", "train"),
+        "test/a.png": ("stamp", "test"),
+    }
+    assert corpora.read(tmp_path).predict == 1
+
+
+def test_an_index_above_the_parts_names_files_of_them(tmp_path):
+    touch(tmp_path, "train/a.png", "test/a.png", "predict/c.png")
+    (tmp_path / "list.csv").write_text("path,label\ntrain/a.png,text\ntest/a.png,stamp\npredict/c.png,stamp\n")
+    expected = {"train/a.png": ("text", "train"), "test/a.png": ("stamp", "test")}
+    assert parts(tmp_path) == parts(tmp_path / "list.csv") == expected
+    assert corpora.read(tmp_path / "list.csv").predict == 1
+
+
+def test_a_label_for_everything_keeps_the_parts(tmp_path):
+    touch(tmp_path, "train/a.png", "test/b.png", "predict/c.png")
+    assert parts(tmp_path, label="text") == {"train/a.png": ("text", "train"), "test/b.png": ("text", "test")}
+
+
+def test_a_folder_of_images_to_predict_alone_holds_nothing_to_learn_from(tmp_path):
+    touch(tmp_path, "predict/a.png")
+    with pytest.raises(UnknownLayout, match="1 to predict"):
+        corpora.read(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["003", "003_forg", "train/003", "test/3"])
+def test_names_of_hand_and_person_are_read_in_folders_of_persons(tmp_path, folder):
+    touch(tmp_path, f"{folder}/00201003.png", f"{folder}/00202003.png", "forg/009/00201009.png")
+    assert {(s.label, s.writer) for s in corpora.read(tmp_path).samples} == {("forged", "003"), ("forged", "009")}
+
+
+def test_forged_names_in_folders_of_persons_are_never_taken_for_genuine(tmp_path):
+    touch(tmp_path, *(f"{w:03d}/021{n:02d}{w:03d}.png" for w in range(1, 10) for n in range(3)))
+    reading = corpora.read(tmp_path)
+    assert (reading.layout, {s.label for s in reading.samples}) == ("kaggle_names", {"forged"})
+
+
+def test_a_stray_file_among_names_that_tell_is_named_instead_of_reading_folders(tmp_path):
+    touch(tmp_path, *(f"{w:03d}/{hand}01{w:03d}.png" for w in range(1, 10) for hand in ("021", f"{w:03d}")))
+    touch(tmp_path, "001/scan.png")
+    with pytest.raises(UnknownLayout, match=r"001/scan\.png.*--layout writer_folders"):
+        corpora.read(tmp_path)
+    assert corpora.read(tmp_path, layout="writer_folders").layout == "writer_folders"
+
+
+def test_a_layout_that_is_named_is_not_detected(tmp_path):
+    touch(tmp_path, *(f"{w:03d}/{n}.png" for w in range(9) for n in range(2)))
+    assert corpora.read(tmp_path).layout == "writer_folders"
+    assert len({s.label for s in corpora.read(tmp_path, layout="class_folders").samples}) == 9
+    touch(tmp_path / "few", "ann/a.png", "bob/b.png")
+    assert {s.writer for s in corpora.read(tmp_path / "few", layout="writer_folders").samples} == {"ann", "bob"}
+    with pytest.raises(UnknownLayout, match="--layout cedar does not fit"):
+        corpora.read(tmp_path / "few", layout="cedar")
+    with pytest.raises(UnknownLayout, match="--layout flat does not fit"):
+        corpora.read(tmp_path / "few", layout="flat")
+    with pytest.raises(plugins.UnknownName, match="class_folders"):
+        corpora.read(tmp_path / "few", layout="class_folder")
+
+
+def test_linked_folders_and_files_are_read_once(tmp_path):
+    pool, data = tmp_path / "pool", tmp_path / "data"
+    touch(pool, "texts/a.png", "stamps/b.png", "single/c.png")
+    touch(data, "test/text/d.png", "test/stamp/e.png")
+    (data / "train").mkdir()
+    (data / "train" / "text").symlink_to(pool / "texts")
+    (data / "train" / "stamp").symlink_to("../../pool/stamps")
+    (data / "train" / "again").symlink_to(pool / "texts")
+    (data / "test" / "stamp" / "f.png").symlink_to(pool / "single" / "c.png")
+    (data / "test" / "stamp" / "same.png").symlink_to("e.png")
+    (data / "test" / "stamp" / "up").symlink_to(data)  # a cycle
+    found = parts(data)
+    assert len(found) == 5
+    assert found["test/stamp/f.png"] == ("stamp", "test")
+    assert found["train/stamp/b.png"] == ("stamp", "train")
+    assert sum(name.endswith("/a.png") for name in found) == 1
+
+
+def test_a_link_to_itself_or_to_the_folder_above_does_not_hang(tmp_path):
+    touch(tmp_path / "data", "x/a.png", "y/b.png")
+    (tmp_path / "data" / "x" / "back").symlink_to(tmp_path / "data" / "x")
+    (tmp_path / "data" / "self").symlink_to(tmp_path / "data" / "self")
+    assert len(corpora.read(tmp_path / "data").samples) == 2
+    (tmp_path / "lone").mkdir()
+    (tmp_path / "lone" / "up").symlink_to(tmp_path / "lone")
+    with pytest.raises(UnknownLayout, match="holds no image"):
+        corpora.read(tmp_path / "lone")
+
+
+def test_the_command_tells_the_parts_and_takes_a_layout(tmp_path, capsys, monkeypatch):
+    touch(tmp_path / "data", *SPLIT)
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["data", "--layout", "class_folders"]) == 0
+    assert "2 train, 1 validation, 1 test, 1 predict" in " ".join(capsys.readouterr().out.split())

@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         "data", nargs="+", metavar="[LABEL=]DATA", help="folder, zip, CSV file or gs:// path to learn from"
     )
     flags.add_argument("--test-dir", action="append", default=[], metavar="DATA", help="what models are tested on")
+    flags.add_argument("--layout", default="", metavar="NAME", help="of every folder, instead of detecting it")
     flags.add_argument("--out", type=Path, metavar="FOLDER", help="where audit.json and audit.html go")
     flags.add_argument("--strict", action="store_true", help="fail when published numbers would be untrue")
     flags.add_argument("--report", type=Path, metavar="FILE", help="report.json of a verifier, to look at as well")
@@ -51,7 +52,7 @@ def _audit(options) -> int:
     if not isinstance(report, dict):
         raise UserError(f"{str(options.report)!r} is no report: it holds no JSON object")
     brought = [sources.bring(path) for path in (*options.data, *options.test_dir)]
-    readings = corpora.read_all((source.label, source.root, source.name) for source in brought)
+    readings = corpora.read_all(((source.label, source.root, source.name) for source in brought), options.layout)
     samples = [sample for reading in readings for sample in reading.samples]
     with tempfile.TemporaryDirectory(prefix="countersign-audit-") as folder:
         look = survey(samples, imaging, Path(folder) / "survey")

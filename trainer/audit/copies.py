@@ -13,7 +13,6 @@ from trainer.audit import duplicates
 from trainer.audit.families import leaders
 from trainer.audit.finding import DOUBTFUL, NOTE, UNTRUE, Finding
 from trainer.corpora import Reading, Sample
-from trainer.corpora._names import PART
 from trainer.progress import Progress
 from trainer.survey import Survey
 
@@ -65,18 +64,8 @@ def _proven(look: Survey, alike: list[tuple[int, int]]) -> list[Pair]:
 def declared_parts(samples: list[Sample], readings: list[Reading], tests: int) -> list[str]:
     """The part that people put each sample into, empty where they did not: by --test-dir, or by folders so called."""
     tested = {reading.origin for reading in readings[len(readings) - tests :]} if tests else set()
-    return [_part(sample, tested) for sample in samples]
-
-
-def _part(sample: Sample, tested: set[str]) -> str:
-    if sample.origin in tested:
-        return "test"
-    if tested:
-        return "train"
-    match = PART.fullmatch(sample.name.split("/")[0]) if "/" in sample.name else None
-    if not match:
-        return ""
-    return {"train": "train", "test": "test", "eval": "test"}.get(match[1].lower(), "validation")
+    rest = "train" if tested or any(sample.part for sample in samples) else ""
+    return ["test" if sample.origin in tested else sample.part or rest for sample in samples]
 
 
 def describe(samples: list[Sample], found: list[Pair], parts: list[str]) -> dict[str, Any]:

@@ -19,11 +19,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Print one row for each path; 1 when one cannot be read."""
     flags = Parser(prog="python -m trainer.corpora", description=__doc__)
     flags.add_argument("paths", nargs="+", metavar="[LABEL=]PATH", help="folder, zip, CSV file or gs:// path")
+    flags.add_argument("--layout", default="", metavar="NAME", help="of every path, instead of detecting it")
     options = flags.parse_args(arguments)
-    table = Table("path", "layout", "images", "labels", "writers", "no writer")
+    table = Table("path", "layout", "images", "labels", "parts", "writers", "no writer")
     try:
         brought = [sources.bring(path) for path in options.paths]
-        readings = corpora.read_all([(source.label, source.root, source.name) for source in brought])
+        readings = corpora.read_all([(source.label, source.root, source.name) for source in brought], options.layout)
     except (UserError, OSError) as error:
         print(f"python -m trainer.corpora: {error}", file=sys.stderr)
         return 1
@@ -32,7 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
         writers = {sample.writer for sample in reading.samples} - {None}
         alone = sum(sample.writer is None for sample in reading.samples)
         told = ", ".join(f"{count} {label}" for label, count in labels.most_common())
-        table.add_row(Text(path), reading.layout, str(len(reading.samples)), Text(told), str(len(writers)), str(alone))
+        parts = {**reading.parts, **({corpora.PREDICT: reading.predict} if reading.predict else {})}
+        held = ", ".join(f"{count} {part}" for part, count in parts.items())
+        counts = (str(len(writers)), str(alone))
+        table.add_row(Text(path), reading.layout, str(len(reading.samples)), Text(told), held, *counts)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     return 0
 

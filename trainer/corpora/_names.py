@@ -21,8 +21,6 @@ LABEL_WORDS = {
     "signatures": "signature",
     "text": "text",
 }
-# Folders into which people have split their data.
-PART = re.compile(r"(train|test|val|valid|validation|dev|eval)(ing)?", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[-_. ]+")
 
 

@@ -71,18 +71,26 @@ def _text(file: Path) -> str:
 
 
 def explain(tree: Tree) -> Explained:
-    """What the one CSV file with the right columns says, where there is one."""
-    candidates = [tree.index] if tree.index else sorted(tree.root.glob("*.csv"))
-    indexes = [found for file in candidates if (found := rows(file))]
+    """What the one CSV file with the right columns says, where there is one; or one in each folder of a part."""
+    if tree.index:
+        if not (named := rows(tree.index)):
+            raise UnknownLayout(
+                f"{str(tree.index)!r} names no image; it needs the columns {' and '.join(NEEDED)}, and rows"
+            )
+        return {PurePosixPath(row.path): (row.label, row.writer) for row in named}
+    return _of(tree.root, PurePosixPath()) or {
+        path: meaning for folder in tree.part_folders for path, meaning in _of(tree.root, folder).items()
+    }
+
+
+def _of(root: Path, folder: PurePosixPath) -> dict[PurePosixPath, tuple[str | None, str | None]]:
+    """What the CSV file in a folder says, by paths below ``root``."""
+    indexes = [named for file in sorted((root / folder).glob("*.csv")) if (named := rows(file))]
     if len(indexes) > 1:
         raise UnknownLayout(
-            f"{str(tree.root)!r} holds {len(indexes)} CSV files with the columns path and label; name one of them"
+            f"{str(root / folder)!r} holds {len(indexes)} CSV files with the columns path and label; name one of them"
         )
-    if tree.index and not indexes:
-        raise UnknownLayout(
-            f"{str(tree.index)!r} names no image; it needs the columns {' and '.join(NEEDED)}, and rows"
-        )
-    return {PurePosixPath(row.path): (row.label, row.writer) for row in indexes[0]} if indexes else {}
+    return {folder / row.path: (row.label, row.writer) for named in indexes for row in named}
 
 
 def index(written: Iterable[tuple[str, str, str]]) -> dict[str, str]:

@@ -19,13 +19,23 @@ _matching = by_pattern(r"(?:(?:NFI-)?(\d{3})\d{2}(\d{3})|(\d{3})(\d{3})_\d+)", _
 
 
 def explain(tree: Tree) -> Explained:
-    """By the names; bare numbers may be dates or counts, so folders must not contradict and some must be genuine."""
+    """By the names; bare numbers may be dates or counts, so folders must not contradict.
+
+    Some must be genuine, or every folder be that of the person or of the hand.
+    """
     found = _matching(tree)
     if all(file.name.upper().startswith("NFI-") for file in found):
         return found
     words = ((LABEL_WORDS.get(part.lower()), label) for file, (label, _) in found.items() for part in file.parts[:-1])
     contradicted = any(word not in (None, label) for word, label in words)
-    return {} if contradicted or all(label == "forged" for label, _ in found.values()) else found
+    dates = all(label == "forged" for label, _ in found.values()) and not all(map(_is_in_own_folder, found))
+    return {} if contradicted or dates else found
+
+
+def _is_in_own_folder(file: PurePosixPath) -> bool:
+    """Whether the folder is called by a number that the name begins or ends with: ``003/00201003`` is no date."""
+    folder = file.parent.name.partition("_")[0]
+    return folder.isdigit() and folder.zfill(3) in (file.stem[:3], file.stem.partition("_")[0][-3:])
 
 
 def place(label: str, writer: str, number: int) -> PurePosixPath:

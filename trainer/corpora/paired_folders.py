@@ -1,7 +1,6 @@
 """``001/`` genuine, ``001_forg/`` forged: one folder for each writer and one for the forgeries of their signature.
 
-The form in which CEDAR, SigComp2011 and SVC2004 are usually passed around, also below ``train/`` and ``test/``: a
-writer of both is one person. Next: ``corpora/__init__.py``.
+The form in which CEDAR, SigComp2011 and SVC2004 are usually passed around. Next: ``corpora/__init__.py``.
 """
 
 from pathlib import PurePosixPath
