@@ -1,11 +1,14 @@
 """Every dataset layout reads back what it places, as a folder and in a zip, is recognised, and explains itself."""
 
+import io
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from trainer import corpora, plugins, samples, sources
+from trainer.imaging import __main__ as imaging_command
 from trainer.samples import Amount
 from trainer.samples import __main__ as command
 
@@ -87,3 +90,33 @@ def test_the_generated_dataset_can_be_written_in_it(layout, tmp_path):
         return
     *_, done = samples.write(tmp_path / "out", amount, seed=1)
     assert done == amount.images() == len(corpora.read(tmp_path / "out").samples)
+
+
+def drawn(corpus, root: Path) -> None:
+    """The placed files as generated images of several formats."""
+    forms = {".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".BMP": "BMP"}
+    page = Image.open(io.BytesIO(samples.image(1, 4, "genuine", 0)[0])).convert("L").resize((160, 80))
+    rows = []
+    for number, (name, (label, writer)) in enumerate(sorted(placed(corpus, root).items())):
+        suffix, form = list(forms.items())[number % len(forms)]
+        (root / name).unlink()
+        named = str(Path(name).with_suffix(suffix))
+        page.save(root / named, form)
+        rows.append((named, label, writer))
+    if corpus.index:
+        for name, text in corpus.index(rows).items():
+            (root / name).write_text(text)
+
+
+def test_a_folder_that_imaging_has_preprocessed_is_read_as_the_original_is(layout, tmp_path, capsys):
+    corpus = plugins.load("corpora", layout)
+    root, seen = (tmp_path / name / (corpus.called or "scans") for name in ("data", "seen"))
+    drawn(corpus, root)
+    assert imaging_command.main([str(root), str(seen), "--height", "16", "--width", "32"]) == 0
+    label = None if corpus.labels != () or corpus.called else "anything"
+    original, found = corpora.read(root, label), corpora.read(seen, label)
+    assert found.layout == original.layout == layout
+    told = [{(s.name.rpartition(".")[0], s.label, s.writer) for s in reading.samples} for reading in (original, found)]
+    assert told[0] == told[1]
+    assert len(found.samples) == len(told[0]) == len(original.samples)
+    assert all(sample.name.endswith(".png") for sample in found.samples)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.trainer.test_imaging import chunk, saved
-from trainer import samples
+from trainer import corpora, samples
 from trainer.imaging import Blank, Imaging, Quality, TooMuchInk, canonicalise, decode, score
 from trainer.imaging import __main__ as command
 
@@ -352,9 +352,9 @@ def test_a_folder_is_shown_as_models_see_it_and_originals_stay(tmp_path, capsys)
     before = {path: path.read_bytes() for path in source.rglob("*.*")}
     assert command.main([str(source), str(out)]) == 1
     assert "bad.png" in capsys.readouterr().err
-    shown = np.asarray(Image.open(io.BytesIO((out / "a.png.png").read_bytes())))
+    shown = np.asarray(Image.open(io.BytesIO((out / "a.png").read_bytes())))
     np.testing.assert_array_equal(shown, 255 - ink(png(PAGES[0])))
-    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == ["a.png.png", "deep/a.jpg.png"]
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == ["a.png", "deep/a.png"]
     assert {path: path.read_bytes() for path in source.rglob("*.*")} == before
 
 
@@ -364,3 +364,27 @@ def test_originals_are_never_written_over(tmp_path):
         with pytest.raises(SystemExit):
             command.main([str(tmp_path), str(out)])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png"]
+
+
+def test_two_images_that_would_become_one_file_are_refused_before_anything_is_written(tmp_path, capsys):
+    (tmp_path / "in" / "001").mkdir(parents=True)
+    for name in ("a.jpg", "a.png", "b.png"):
+        (tmp_path / "in" / "001" / name).write_bytes(png(PAGES[0]))
+    with pytest.raises(SystemExit):
+        command.main([str(tmp_path / "in"), str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert "001/a.jpg" in said
+    assert "001/a.png" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_index_names_the_files_that_were_written_and_leaves_out_the_others(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, data in {"a.jpg": png(PAGES[0]), "b.tif": png(PAGES[1]), "bad.png": b"no image"}.items():
+        (tmp_path / "in" / name).write_bytes(data)
+    rows = "path;label;writer;note\na.jpg;stamp;w1;x\nb.tif;logo;;y\nbad.png;logo;w2;z\n"
+    (tmp_path / "in" / "list.csv").write_text(rows)
+    assert command.main([str(tmp_path / "in"), str(tmp_path / "out")]) == 1
+    found = corpora.read(tmp_path / "out")
+    assert found.layout == "csv_manifest"
+    assert {(s.name, s.label, s.writer) for s in found.samples} == {("a.png", "stamp", "w1"), ("b.png", "logo", None)}

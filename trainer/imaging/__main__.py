@@ -1,14 +1,17 @@
 """``python -m trainer.imaging IN OUT``: see what models see. Every image of a folder as ink on white paper.
 
-Writes PNG files below OUT, which has to be new: originals are never written over. The same step as in training and
-serving; scanning apps call it a scan effect.
+Writes PNG files of the same names below OUT, which has to be new: originals are never written over. Whatever layout IN
+has, OUT has it too, and an index of labels names the new files; only a folder that is itself called by its label has to
+be called so again. The same step as in training and serving; scanning apps call it a scan effect.
 """
 
+import collections
 import concurrent.futures
 import os
 import sys
 from pathlib import Path
 
+from trainer import corpora, plugins
 from trainer.flags import Parser
 from trainer.imaging import FILE_SUFFIXES, INKS, ImageError, Imaging, as_png, canonicalise
 from trainer.progress import Progress
@@ -34,16 +37,22 @@ def main(arguments: list[str] | None = None) -> int:
         flags.error(str(error))
     if not files:
         flags.error(f"{str(source)!r} holds no image that can be read ({', '.join(sorted(FILE_SUFFIXES))})")
+    targets = {file: _target(file, source, out) for file in files}
+    if clash := _first_clash(targets):
+        flags.error(f"{' and '.join(map(repr, map(str, clash)))} would be one file, {clash[0].stem}.png; rename one")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         flags.error(str(error))
-    failed = 0
+    failed: set[Path] = set()
     with Progress("imaging", len(files)) as progress, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for file, told in progress.counted(pool.map(lambda f: (f, _show(f, source, out, imaging)), files)):
-            failed += told is None
-            if told:
+        for file, told in progress.counted(pool.map(lambda f: (f, _show(f, targets[f], imaging)), files)):
+            if told is None:
+                failed.add(file)
+            elif told:
                 print(f"{file}: {told}")
+    if source.is_dir():
+        _write_indexes(source, out, {file: target for file, target in targets.items() if file not in failed})
     return 1 if failed else 0
 
 
@@ -52,13 +61,25 @@ def _files(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise FileNotFoundError(f"no file or folder {str(source)!r}")
-    return sorted(p for p in source.rglob("*") if p.suffix.lower() in FILE_SUFFIXES and p.is_file())
+    return [source / name for name in corpora.image_files(source)]
 
 
-def _show(file: Path, source: Path, out: Path, imaging: Imaging) -> str | None:
+def _target(file: Path, source: Path, out: Path) -> Path:
+    """The PNG of the same folder and stem: layouts read labels and writers from both."""
+    stem = file.stem if file.suffix.lower() in FILE_SUFFIXES else file.name
+    return out / file.relative_to(source if source.is_dir() else source.parent).with_name(f"{stem}.png")
+
+
+def _first_clash(targets: dict[Path, Path]) -> list[Path]:
+    """Originals that would be written to one file; none if there are no such."""
+    originals = collections.defaultdict(list)
+    for file, target in targets.items():
+        originals[target].append(file)
+    return next((files for files in originals.values() if len(files) > 1), [])
+
+
+def _show(file: Path, target: Path, imaging: Imaging) -> str | None:
     """Write one image; returns its warnings, or ``None`` with the reason printed when it cannot be used."""
-    # The suffix stays in the name: a.jpg and a.png are two images.
-    target = out / file.relative_to(source if source.is_dir() else source.parent).with_name(file.name + ".png")
     try:
         seen = canonicalise(file.read_bytes(), imaging)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +88,21 @@ def _show(file: Path, source: Path, out: Path, imaging: Imaging) -> str | None:
         print(f"{file}: {error}", file=sys.stderr)
         return None
     return ", ".join(f"{w.code} ({w.value:.3g}, limit {w.limit:.3g})" for w in seen.warnings)
+
+
+def _write_indexes(source: Path, out: Path, written: dict[Path, Path]) -> None:
+    """Where the layout has an index file, the same for the new files; images that could not be used are not in it."""
+    try:
+        reading = corpora.read(source)
+    except corpora.UnknownLayout:
+        return  # images without labels may be looked at, too
+    corpus = plugins.load("corpora", reading.layout)
+    samples = [sample for sample in reading.samples if sample.path in written]
+    if corpus.index and samples:
+        root = out / samples[0].root.relative_to(source)
+        rows = [(written[s.path].relative_to(root).as_posix(), s.label, s.writer or "") for s in samples]
+        for name, text in corpus.index(rows).items():
+            (root / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
