@@ -22,7 +22,7 @@ class State:
         trained = [variable.value for variable in model.variables]  # dropout's random state among them
         weights = [variable.value for variable in averaged.variables]
         self._epoch = tf.Variable(0, dtype=tf.int64)
-        self._lowest = tf.Variable(float("inf"))
+        self._lowest = tf.Variable(float("inf"), dtype=tf.float64)  # rounded, the same number could count as lower
         self._best_epoch = tf.Variable(0, dtype=tf.int64)
         everything = {"trained": trained, "weights": weights, "optimizer": [v.value for v in optimizer.variables]}
         counters = {"epoch": self._epoch, "lowest": self._lowest, "best_epoch": self._best_epoch}

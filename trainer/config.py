@@ -121,7 +121,11 @@ class Training:
         "passes over the training part; the best on the validation part is kept; the problem knows its default",
         _whole(1, 100_000),
     )
-    patience: int = option(0, "stop after so many epochs without a better one; never if not given", _whole(0, 100_000))
+    patience: int | None = option(
+        None,
+        "stop when validation has not improved for so many epochs; 0 for never; the problem knows its default",
+        _whole(0, 100_000),
+    )
     batch_size: int = option(
         0, "images in one step, over all devices together; the problem knows its default", _whole(1, 65_536)
     )

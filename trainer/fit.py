@@ -1,7 +1,7 @@
 """The one training loop, on tf.distribute: one CPU or GPU, or several GPUs, with the same code.
 
 Keeps the newest state after every epoch, and the best by what the problem watches on the validation part (a loss, an
-equal error rate); the same command continues from the newest.
+equal error rate); stops when that has not improved for ``patience`` epochs; the same command continues from the newest.
 ``keras.Model.fit`` is not used because it fails under multi-worker strategies (keras-team/keras#20585);
 ``keras.callbacks.CallbackList`` keeps the callbacks people know. Knows records and problems, not files of images.
 """
@@ -48,7 +48,7 @@ def fit(
     checkpoints: Path, log: Path, callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
 ) -> Fitted:  # fmt: skip
-    """Train ``build()`` from its newest checkpoint (or from nothing) to the last epoch.
+    """Train ``build()`` from its newest checkpoint (or from nothing) until validation stops improving.
 
     ``log`` is the CSV with one row an epoch; without ``strategy`` the devices of this machine decide. Raises
     ``TooFewImages``.
@@ -74,14 +74,21 @@ def fit(
     watchers.on_train_begin()
     steps = None
     for epoch in range(state.resume(), training.epochs):
-        if training.patience and epoch - state.best_epoch >= training.patience:
-            print(f"no better for {training.patience} epochs: stopping after epoch {epoch}", flush=True)
+        # While the backbone is frozen no epoch counts: what follows may well be better.
+        if training.patience and epoch - max(state.best_epoch, training.frozen_epochs) >= training.patience:
+            best = state.best_epoch
+            print(
+                f"stopped after epoch {epoch}: {problem.watched} has not improved for {epoch - best} epochs; "
+                f"best epoch {best}",
+                flush=True,
+            )
             break
         if steps is None or epoch == training.frozen_epochs:  # compiled anew, for more variables
             trunk(model).trainable = epoch >= training.frozen_epochs
             steps = compiled_steps(strategy, model, averaged, optimizer, problem, loss, training)
         watchers.on_epoch_begin(epoch)
         row = {"epoch": epoch + 1, **_epoch(strategy, steps, problem, averaged, records, training, epoch)}
+        row[problem.watched] = _agreed(strategy, row[problem.watched])
         if not math.isfinite(row["loss"] + row[problem.watched]):
             raise Diverged(
                 f"in epoch {epoch + 1} the loss is {row['loss']}, {problem.watched} {row[problem.watched]}; try a "
@@ -145,6 +152,21 @@ def strategy_here() -> tf.distribute.Strategy:
         if len(tf.config.list_physical_devices("GPU")) > 1
         else tf.distribute.get_strategy()
     )
+
+
+def _agreed(strategy: tf.distribute.Strategy, number: float) -> float:
+    """The mean of a number over all replicas: one value for all workers, which decide by it when to stop.
+
+    Processors of several kinds may compute it with another last bit.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return number
+
+    @tf.function(autograph=False)
+    def mean(value):
+        return strategy.reduce(tf.distribute.ReduceOp.MEAN, strategy.run(lambda: tf.identity(value)), axis=None)
+
+    return float(mean(tf.constant(number, tf.float64)))
 
 
 def compiled_steps(

@@ -127,7 +127,8 @@ def _fit(
         problem, build, prepared.records, wanted.training, place.checkpoints, place.log, watchers, role.strategy
     )
     if role.primary:
-        tuning.report(fitted.history[fitted.best_epoch - 1], wanted.training.epochs)  # of the weights that are exported
+        # Of the weights that are exported, at the last step.
+        tuning.report(fitted.history[fitted.best_epoch - 1], len(fitted.history))
     if problem.finish is None:
         return fitted
     vectors, _ = dataset.answers(
@@ -190,7 +191,7 @@ def _facts(wanted: Config, prepared: Prepared, fitted: "Fitted") -> dict:
         "test_images": len(prepared.unseen),
         "audit": _verdict(prepared.audit),
         "seed": wanted.training.seed,
-        "epochs": wanted.training.epochs,
+        "epochs": len(fitted.history),
         "best_epoch": fitted.best_epoch,
     }
 

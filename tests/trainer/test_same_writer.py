@@ -153,7 +153,7 @@ def test_genuine_signatures_alone_can_be_learnt_from_until_nothing_gets_better(c
     still = ("--epochs", "9", "--patience", "1", "--learning-rate", "1e-8", "--no-augment")
     status, printed = train(capsys, *arguments, *still)
     assert status == 0, printed
-    assert "no better for 1 epochs" in printed
+    assert "val_eer has not improved for 1 epochs" in printed
     assert manifest.read(tmp_path / "job" / "model").decision["against"] == "random"
 
 

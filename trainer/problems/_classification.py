@@ -41,6 +41,7 @@ def classification_problem(**own) -> Problem:
         judge=judge.CLASSIFICATION,
         defaults={
             "epochs": 15,
+            "patience": 4,
             "batch_size": 32,
             "learning_rate": 0.001,
             "warmup": 0.0,

@@ -75,6 +75,7 @@ PROBLEM = Problem(
     min_labels=1,
     defaults={
         "epochs": 150,
+        "patience": 50,  # on small sets the error rises for dozens of epochs before it falls: docs/training.md
         "batch_size": 128,
         "learning_rate": 0.003,
         "warmup": 0.05,
