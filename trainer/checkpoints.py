@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from trainer.errors import UserError
+from trainer.messages import LOG
 
 
 class OtherCheckpoints(UserError):
@@ -40,7 +41,7 @@ class State:
         """Restore the newest state; returns the number of epochs it has seen."""
         if self._newest.restore_or_initialize():
             self.history = [row for row in _read_rows(self._rows) if row["epoch"] <= int(self._epoch)]
-            print(f"continuing after epoch {int(self._epoch)}: a checkpoint was found", flush=True)
+            LOG.info(f"continuing after epoch {int(self._epoch)}: a checkpoint was found")
         return int(self._epoch)
 
     @property

@@ -192,6 +192,7 @@ class Output:
     tensorboard: str = option(
         "", "and curves there: a Vertex TensorBoard, projects/PROJECT/locations/REGION/tensorboards/ID", metavar="NAME"
     )
+    verbose: bool = option(False, "print and log more: the layers, library versions, how long each stage took")
 
 
 SECTIONS = {"data": Data, "model": Model, "training": Training, "output": Output}
@@ -224,6 +225,10 @@ class Config:
         """Everything that decides the numbers, as JSON."""
         tables = dataclasses.asdict(self)
         return json.loads(json.dumps({name: table for name, table in tables.items() if name != "output"}))
+
+    def recorded(self) -> "Config":
+        """Without the job dir and what is printed: ``config.toml`` describes a run, not its place."""
+        return dataclasses.replace(self, output=dataclasses.replace(self.output, job_dir=None, verbose=False))
 
     def learns_the_same_as(self, other: "Config") -> bool:
         """Equal in everything that decides the numbers: all but ``output``."""
@@ -289,10 +294,9 @@ def read(path: Path) -> Config:
 
 
 def write(config: Config, path: Path) -> None:
-    """The settings as TOML, what is not set left out, and the job dir too: the file describes a run, not its place."""
-    output = dataclasses.replace(config.output, job_dir=None)
-    tables = {name: _set_values(getattr(config, name)) for name in SECTIONS if name != "output"}
-    path.write_text(tomli_w.dumps({**tables, "output": _set_values(output)}), errors="surrogateescape")
+    """The recorded settings as TOML, what is not set left out."""
+    tables = {name: _set_values(getattr(config.recorded(), name)) for name in SECTIONS}
+    path.write_text(tomli_w.dumps(tables), errors="surrogateescape")
 
 
 def _set_values(section) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from trainer.messages import LOG
+
 NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/([a-z0-9][a-z0-9-]{0,127})(?:/([a-z0-9][a-z0-9-]{0,127}))?")
 PATIENCE = 60.0  # seconds that the end of a run waits for what was not sent yet
 
@@ -65,7 +67,7 @@ class Tracker:
         self._todo.put(None)
         self._thread.join(PATIENCE)
         if self._thread.is_alive():
-            print(f"Vertex Experiments did not take everything within {PATIENCE:.0f} s; the run is not affected")
+            LOG.warning(f"Vertex Experiments did not take everything within {PATIENCE:.0f} s; the run is not affected")
 
     def _send(self, place: dict[str, str], tensorboard: str | bool, run: str) -> None:
         try:
@@ -73,7 +75,7 @@ class Tracker:
             while step := self._todo.get():
                 step(sdk)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on
-            print(f"not in Vertex Experiments ({type(error).__name__}: {error}); the run is not affected", flush=True)
+            LOG.warning(f"not in Vertex Experiments ({type(error).__name__}: {error}); the run is not affected")
 
 
 def _begun(place: dict[str, str], tensorboard: str | bool, run: str) -> Any:

@@ -83,7 +83,7 @@ def export(
         precision=PRECISIONS[0],
         training={**training, "parameters": model.count_params()},
         metrics={},
-        versions=_versions(),
+        versions=versions(),
         created_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         gate=GATE if gate else "",
     )
@@ -159,7 +159,8 @@ def _golden_images() -> dict[str, bytes]:
     return images
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and the libraries that make an artefact."""
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in VERSIONS}}
 
 

@@ -20,6 +20,7 @@ from trainer import dataset, initial
 from trainer.checkpoints import OtherCheckpoints, State
 from trainer.config import Training
 from trainer.errors import UserError
+from trainer.messages import LOG
 from trainer.model import trunk
 from trainer.problems import Loss, Problem
 from trainer.progress import Progress
@@ -77,10 +78,9 @@ def fit(
         # While the backbone is frozen no epoch counts: what follows may well be better.
         if training.patience and epoch - max(state.best_epoch, training.frozen_epochs) >= training.patience:
             best = state.best_epoch
-            print(
+            LOG.info(
                 f"stopped after epoch {epoch}: {problem.watched} has not improved for {epoch - best} epochs; "
-                f"best epoch {best}",
-                flush=True,
+                f"best epoch {best}"
             )
             break
         if steps is None or epoch == training.frozen_epochs:  # compiled anew, for more variables
@@ -125,7 +125,8 @@ def _learning(build: Callable[[], keras.Model], training: Training) -> keras.Mod
     finally:
         keras.config.set_dtype_policy(usual)
     if training.init_from:
-        print(initial.load(model, training.init_from), flush=True)
+        LOG.info(initial.load(model, training.init_from))
+    model.summary(print_fn=LOG.debug)
     return model
 
 

@@ -20,6 +20,7 @@ from trainer.config import Config
 from trainer.corpora import Sample
 from trainer.errors import UserError
 from trainer.imaging import Imaging
+from trainer.messages import LOG
 from trainer.problems import Problem
 from trainer.readings import Data
 from trainer.resolve import resolved
@@ -104,7 +105,7 @@ def _deal(
     unseen = every[learnt:] if given else drawn
     problem.check(unseen)
     for part, chosen in (*parts.items(), ("test", unseen)):
-        print(f"  {part}: {readings.summary(chosen)}", flush=True)
+        LOG.info(f"  {part}: {readings.summary(chosen)}")
     poor = {
         (sample.origin, sample.name): f"quality {quality:.2f} is below --min-quality {settings.min_quality:g} ({why})"
         for sample, quality, why in zip(every, look.facts.quality.tolist(), look.facts.warnings, strict=True)
@@ -190,7 +191,7 @@ def _write_audit(place: Run, judged: Audit) -> None:
     partial.replace(place.audit)
     for finding in judged.findings:
         if finding.severity != "note":
-            print(f"  {finding.severity}: {finding.message}", flush=True)
+            LOG.info(f"  {finding.severity}: {finding.message}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -200,17 +201,16 @@ def main(arguments: list[str] | None = None) -> int:
     problem = plugins.load("problems", wanted.model.problem)
     wanted = resolved(wanted, problem)
     try:
-        with run.open_run(wanted, datetime.datetime.now()) as place:
+        with run.open_run(wanted, datetime.datetime.now()) as place, place.logged(wanted.output.verbose):
             prepared = prepare(wanted, problem, place)
-            place.save()
+            held = ", ".join(f"{prepared.records.images(part)} {part}" for part in prepared.records.counts)
+            LOG.info(f"records: {prepared.records.folder} ({held}, {len(prepared.records.refused)} left out)")
     except (UserError, OSError) as error:
         print(f"python -m trainer.prepare: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here")
         return 130
-    held = ", ".join(f"{prepared.records.images(part)} {part}" for part in prepared.records.counts)
-    print(f"records: {prepared.records.folder} ({held}, {len(prepared.records.refused)} left out)")
     return 0
 
 

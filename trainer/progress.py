@@ -1,6 +1,6 @@
 """How far a long job is: a bar on a terminal, a line now and then in a log. rich draws the bar.
 
-Knows nothing of what is being counted.
+Knows nothing of what is being counted. A run's log keeps the lines, of a bar the last numbers.
 """
 
 import sys
@@ -9,6 +9,8 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
+
+from trainer.messages import KEPT_ONLY, LOG
 
 EVERY = 5.0  # seconds between two lines where there is no terminal
 
@@ -55,12 +57,13 @@ class Progress:
     def __exit__(self, kind, *_):
         if self._bar:
             self._bar.stop()
-        elif kind is None:
+        if kind is None:
             self._line()
 
     def _line(self):
         self._spoke = time.monotonic()
-        print(f"{self.title}  {self._done}/{self.total}  {self._told()}", flush=True)
+        text = f"{self.title}  {self._done}/{self.total}  {self._told()}"
+        LOG.info(text, extra=KEPT_ONLY if self._bar else None)
 
     def _told(self) -> str:
         seconds = time.monotonic() - self._began

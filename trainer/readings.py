@@ -9,6 +9,7 @@ import shutil
 from trainer import corpora, plugins, samples, sources, storage
 from trainer.config import Config
 from trainer.corpora import Reading, Sample
+from trainer.messages import LOG
 from trainer.problems import Problem
 from trainer.progress import Progress
 from trainer.run import Run
@@ -45,12 +46,12 @@ def read(wanted: Config, problem: Problem, place: Run) -> Data:
     readings = corpora.read_all(folders, wanted.data.layout)
     for reading in readings:
         left_out = f", {reading.left_out} more are not named by its index" if reading.left_out else ""
-        print(f"  {reading.origin}: {reading.layout}, {summary(reading.samples)}{left_out}", flush=True)
+        LOG.info(f"  {reading.origin}: {reading.layout}, {summary(reading.samples)}{left_out}")
         if reading.parts:
             held = ", ".join(f"{count} {part}" for part, count in reading.parts.items())
-            print(f"  {reading.origin}: parts as its folders say: {held}", flush=True)
+            LOG.info(f"  {reading.origin}: parts as its folders say: {held}")
         if reading.predict:
-            print(f"  {reading.origin}: {reading.predict} images to predict are left out", flush=True)
+            LOG.info(f"  {reading.origin}: {reading.predict} images to predict are left out")
     data = Data([*learn, *test], readings, len(test))
     _check_parts(data)
     return data

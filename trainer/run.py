@@ -3,17 +3,20 @@
 Knows paths and completeness, not training. Next: ``task.py``, which fills it.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import fcntl
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from trainer import config, storage
 from trainer.artifact import manifest
 from trainer.config import Config
 from trainer.errors import UserError
+from trainer.messages import kept_in
 from trainer.storage import Place
 
 RUNS = Path("runs")
@@ -47,8 +50,8 @@ class Run:
     def __exit__(self, *_):
         _INSIDE.remove(self.folder)
         os.close(_HELD.pop(self.folder))
-        if self.folder.is_dir() and [entry.name for entry in self.folder.iterdir()] == ["lock"]:  # nothing came of it
-            shutil.rmtree(self.folder)
+        if self.folder.is_dir() and {entry.name for entry in self.folder.iterdir()} <= {"lock", self.messages.name}:
+            shutil.rmtree(self.folder)  # nothing came of it
 
     @property
     def name(self) -> str:
@@ -75,6 +78,10 @@ class Run:
         return self.folder / "training.csv"
 
     @property
+    def messages(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
     def settings(self) -> Path:
         return self.folder / "config.toml"
 
@@ -88,6 +95,24 @@ class Run:
         """Bring the copies on Cloud Storage up to date. Raises ``StorageError``."""
         for mirror in self.mirrors:
             mirror.push(manifest.FILE, "checkpoint")
+
+    @contextlib.contextmanager
+    def logged(self, verbose: bool, primary: bool = True) -> Iterator[None]:
+        """Keep the messages in ``log.txt``, and bring the copies up to date with the last of them, also after an error.
+
+        Of several workers only the primary keeps them. Raises ``StorageError``.
+        """
+        try:
+            with kept_in(self.messages if primary else None, verbose):
+                yield
+        except OSError:  # Cloud Storage itself, or the disk
+            raise
+        except BaseException:
+            if self.settings.is_file():  # else nothing came of it
+                with contextlib.suppress(OSError):
+                    self.save()
+            raise
+        self.save()
 
     def told(self, path: Path) -> str:
         """A path as people know it: on Cloud Storage where it has a copy there."""
@@ -213,7 +238,7 @@ def _unfinished(wanted: Config) -> Run | None:
     for settings in sorted(RUNS.glob(f"*-{wanted.model.problem}/config.toml"), reverse=True):
         run = _places(Place(settings.parent), wanted)
         try:
-            same = config.read(settings) == wanted
+            same = config.read(settings) == wanted.recorded()
         except (ValueError, OSError):
             continue  # written by another version, or damaged: not ours to continue
         if same and not run.is_complete(wanted) and not _is_held(run.folder):

@@ -20,7 +20,10 @@ def _stop(*_):
     exception that is raised while its own code runs."""
     if sys.stdout.isatty():
         os.write(1, b"\x1b[?25h")  # the progress bar has hidden the cursor
-    os.write(1, b"\ninterrupted; the same command continues from the newest checkpoint\n")
+    text = "interrupted; the same command continues from the newest checkpoint"
+    os.write(1, f"\n{text}\n".encode())
+    if "trainer.messages" in sys.modules:
+        sys.modules["trainer.messages"].keep_now(text)
     os._exit(130)
 
 
@@ -33,6 +36,7 @@ from trainer.artifact import manifest
 from trainer.artifact.model import Model
 from trainer.config import Config
 from trainer.errors import UserError
+from trainer.messages import LOG, timed
 from trainer.prepare import Prepared, prepare
 from trainer.problems import Problem
 from trainer.resolve import resolved
@@ -61,28 +65,44 @@ def train(wanted: Config, role: workers.Role | None = None) -> run.Run:
     role = role or workers.join()
     problem = plugins.load("problems", wanted.model.problem)
     wanted = resolved(wanted, problem, role.replicas)
-    with role.share(wanted) as mine, run.open_run(mine, datetime.datetime.now()) as place:
+    verbose, now = wanted.output.verbose, datetime.datetime.now()
+    with role.share(wanted) as mine, run.open_run(mine, now) as place, place.logged(verbose, role.primary):
         return _train_in(place, mine, problem, role)
 
 
 def _train_in(place: run.Run, wanted: Config, problem: Problem, role: workers.Role) -> run.Run:
     if place.is_complete(wanted):
         place.save()  # the run may have ended between its last two steps
-        print(f"{place.model} is complete already; choose another --job-dir to train again\n")
-        print(problem.judge.table(manifest.read(place.model).metrics))
+        LOG.info(f"{place.model} is complete already; choose another --job-dir to train again\n")
+        LOG.info(problem.judge.table(manifest.read(place.model).metrics))
         return place
-    print(f"{wanted.model.problem}: {problem.question}\nrun: {place.folder}", flush=True)
+    LOG.info(f"{wanted.model.problem}: {problem.question}\nrun: {place.folder}")
+    _describe_machine()
     gate = _gate(wanted.model.gate)
-    prepared = prepare(wanted, problem, place)
+    with timed("prepare"):
+        prepared = prepare(wanted, problem, place)
     place.save()
     _name_refused(prepared.records.refused)
     with _tracker(wanted, place) as tracker:
-        fitted = _fit(wanted, problem, place, prepared, role, tracker)
+        with timed("train"):
+            fitted = _fit(wanted, problem, place, prepared, role, tracker)
         if role.primary:
             numbers = _publish(wanted, problem, place, prepared, gate, fitted)
             if tracker:
                 tracker.numbers(numbers)
     return place
+
+
+def _describe_machine() -> None:
+    """For --verbose: versions and devices."""
+    import tensorflow as tf
+
+    from trainer import export
+
+    LOG.debug(", ".join(f"{name} {version}" for name, version in export.versions().items()))
+    LOG.debug(
+        f"devices: {', '.join(device.name for device in tf.config.list_physical_devices())}; {os.cpu_count()} cores"
+    )
 
 
 def _publish(
@@ -92,13 +112,14 @@ def _publish(
     from trainer import export
     from trainer.evaluate import evaluate
 
-    print(f"best epoch: {fitted.best_epoch}; exporting", flush=True)
+    LOG.info(f"best epoch: {fitted.best_epoch}; exporting")
     data = _facts(wanted, prepared, fitted)
     partial = place.model.with_name(place.model.name + ".partial")
-    _export(
-        wanted, problem, prepared, fitted, {"run": place.name, "settings": wanted.learning(), **data}, partial, gate
-    )
-    measured = evaluate(Model(partial), prepared.unseen)
+    facts = {"run": place.name, "settings": wanted.learning(), **data}
+    with timed("export"):
+        _export(wanted, problem, prepared, fitted, facts, partial, gate)
+    with timed("evaluate"):
+        measured = evaluate(Model(partial), prepared.unseen)
     _name_refused(measured.refused)
     told = {"problem": wanted.model.problem, "question": problem.question, "data": data, "history": fitted.history}
     told["audit"] = prepared.audit
@@ -106,8 +127,8 @@ def _publish(
     public = {name: value for name, value in measured.metrics.items() if name not in problem.judge.private}
     export.publish(partial, public, place.model)
     place.save()
-    print(f"\n{problem.judge.table(measured.metrics)}\n")
-    print(f"artefact: {place.told(place.model)}\nreport: {place.told(place.report / 'report.md')}")
+    LOG.info(f"\n{problem.judge.table(measured.metrics)}\n")
+    LOG.info(f"artefact: {place.told(place.model)}\nreport: {place.told(place.report / 'report.md')}")
     return {name: value for name, value in public.items() if isinstance(value, int | float) or name == "errors"}
 
 
@@ -156,7 +177,7 @@ def _export(
     about = (chosen.problem, chosen.backbone, labels, prepared.imaging, facts)
     written = export.export(fitted.model, *about, folder, decide, chosen.serve, gate)
     if written.precision != chosen.serve:
-        print(f"answers with {written.precision}: {chosen.serve} errs more on the validation part, see the manifest")
+        LOG.info(f"answers with {written.precision}: {chosen.serve} errs more on the validation part, see the manifest")
 
 
 def _gate(given: str) -> Path | None:
@@ -173,9 +194,9 @@ def _gate(given: str) -> Path | None:
 def _name_refused(refused: list[tuple[str, str]]) -> None:
     """Say which images were left out, and why."""
     for path, reason in refused[:10]:
-        print(f"  left out: {path}: {reason}")
+        LOG.info(f"  left out: {path}: {reason}")
     if len(refused) > 10:
-        print(f"  left out: {len(refused) - 10} more, named in the report")
+        LOG.info(f"  left out: {len(refused) - 10} more, named in the report")
 
 
 def _facts(wanted: Config, prepared: Prepared, fitted: "Fitted") -> dict:

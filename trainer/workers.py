@@ -18,6 +18,7 @@ from typing import Any
 from trainer import storage
 from trainer.config import Config
 from trainer.errors import UserError
+from trainer.messages import LOG
 from trainer.storage import Place
 
 PRIMARY = ("chief", "master")
@@ -90,10 +91,7 @@ def join(environment: Mapping[str, str] = os.environ) -> Role:
         return Role()
     import tensorflow as tf
 
-    print(
-        f"one of {workers} workers, {'the primary' if primary else 'not the primary'}: waiting for the others",
-        flush=True,
-    )
+    LOG.info(f"one of {workers} workers, {'the primary' if primary else 'not the primary'}: waiting for the others")
     tf.get_logger().setLevel("ERROR")  # it warns of each gathering of answers, which is once an epoch
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     return Role(primary, strategy)

@@ -94,7 +94,7 @@ def test_a_finished_run_holds_everything_and_is_not_trained_again(run_dir, scans
         assert (run_dir / name).is_file()
     for name in ("report.json", "report.md", "confusion.png", "roc.png", "training.png"):
         assert (run_dir / "report" / name).is_file()
-    for name in ("config.toml", "training.csv", "checkpoints", "records/manifest.json"):
+    for name in ("config.toml", "log.txt", "training.csv", "checkpoints", "records/manifest.json"):
         assert (run_dir / name).exists()
     assert not list(run_dir.rglob("*.partial"))
     before = (run_dir / "model" / "manifest.json").stat().st_mtime_ns

@@ -368,6 +368,8 @@ def test_zip_and_prefix_give_the_numbers_of_the_folder_and_a_job_goes_on(bucket,
     assert records.read(found / "records").sources[0]["path"] == "gs://bank-scans/data/scans.zip"
     manifest.verify(manifest.read(found / "model"), found / "model")
     assert (found / "checkpoints" / "newest" / "checkpoint").is_file()
+    log = (found / "log.txt").read_text()
+    assert log.index("records: ") < log.index("epoch 1/3") < log.index("artefact: gs://"), "of both, to the last line"
     other, beside = tmp_path / "from-prefix", "gs://bank-scans/jobs/b"
     places = ["--job-dir", str(other), "--checkpoint-dir", f"{beside}/saved", "--tensorboard-dir", f"{beside}/curves"]
     assert task.main(["--train-dir", "gs://bank-scans/data/scans", *places, *SMALL_RUN]) == 0

@@ -61,12 +61,16 @@ def test_a_test_dir_is_the_unseen_part_and_a_model_dir_takes_the_artefact(capsys
     board = tmp_path / "board"
     status, printed = run(
         capsys, "--train-dir", scans, "--test-dir", tmp_path / "unseen", "--job-dir", tmp_path / "job",
-        "--model-dir", tmp_path / "published", "--tensorboard-dir", board, "--no-augment",
+        "--model-dir", tmp_path / "published", "--tensorboard-dir", board, "--no-augment", "--verbose",
     )  # fmt: skip
     assert status == 0, printed
     assert manifest.read(tmp_path / "published").metrics["images"] == 18
     assert not (tmp_path / "job" / "7" / "model").exists()
     assert list(board.glob("events.out.tfevents.*"))
+    kept = (tmp_path / "job" / "7" / "log.txt").read_text()
+    for more in ("conv1 (Conv2D)", "tensorflow 2.", "prepare took", "train took", "export took", "evaluate took"):
+        assert more in printed
+        assert more in kept
     (row,) = csv.DictReader((tmp_path / "job" / "7" / "training.csv").read_text().splitlines())
     assert set(row) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
     told = [json.loads(line) for line in (tmp_path / "output.metrics").read_text().splitlines()]
