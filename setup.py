@@ -33,7 +33,11 @@ SERVING = [
     "prometheus-client>=0.21",
     "swagger-ui-bundle>=1.1",  # the interactive documentation of a development server, offline; not in the container
 ]
-HUB = ["keras-hub>=0.19"]  # ResNet backbones and their ImageNet presets; nothing else needs it
+HUB = [  # ResNet backbones and their ImageNet weights; nothing else needs it
+    "keras-hub>=0.19",
+    "safetensors>=0.4",  # weights of timm, the only ones of a ResNet-34
+    "huggingface-hub>=0.26",  # where those are
+]
 DEPLOYING = [
     "google-cloud-aiplatform>=1.165,<3",
     "PyYAML>=6.0",  # jobs as gcloud takes them

@@ -98,7 +98,9 @@ class Model:
         0, "numbers in the vector of a problem that compares vectors; the backbone knows its default", _whole(2, 4096)
     )
     preset: str = option(
-        "", "weights a ResNet starts from: a Keras Hub folder, or a name such as resnet_18_imagenet", metavar="PRESET"
+        "",
+        "weights a ResNet starts from: a folder of Keras Hub or timm, or a name, see docs/training.md",
+        metavar="PRESET",
     )
     serve: str = option(
         manifest.PRECISIONS[0],

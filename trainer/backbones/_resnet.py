@@ -46,12 +46,15 @@ def _features(ink, chosen, blocks: list[int]):
 
 def _from_preset(preset: str, shape: tuple[int, int, int], blocks: list[int]) -> keras.Model:
     """A network with its weights: the name of a preset (brought from the network) or a local folder."""
+    hub = _hub()
     try:
-        network = _hub().ResNetBackbone.from_preset(preset, image_shape=shape, name="resnet")
+        network = hub.ResNetBackbone.from_preset(preset, image_shape=shape, name="resnet")
+    except ImportError as error:
+        raise NoPreset(f"--preset {preset!r} needs pip install 'countersign[hub]': {error}") from None
     except Exception as error:  # noqa: BLE001 - Keras Hub and what it downloads with raise their own kinds
         raise NoPreset(
             f"--preset {preset!r} cannot be loaded ({type(error).__name__}: {error}); it has to be a folder that Keras "
-            "Hub wrote, or a name such as resnet_18_imagenet on a machine with network"
+            "Hub or timm wrote, or on a machine with network a name: resnet_18_imagenet, hf://timm/resnet34.a1_in1k"
         ) from None
     if network.stackwise_num_blocks != blocks or network.block_type != "basic_block":
         raise NoPreset(

@@ -1,4 +1,4 @@
-"""ResNet-34 (He et al. 2015), from Keras Hub: 21 million parameters."""
+"""ResNet-34 (He et al. 2015), from Keras Hub: 21 million parameters, ImageNet weights of timm with --preset."""
 
 from trainer.backbones._resnet import resnet
 
