@@ -4,11 +4,12 @@ Flags only; ``commands.py`` does what they say.
 """
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from deploy import commands, jobs, spec
+from deploy import commands, jobs, saved, spec
 from deploy.spec import Environment
 from deploy.vertex import POLL, Connection, Vertex
 from trainer.errors import UserError
@@ -20,7 +21,7 @@ Put a model on Vertex AI: train it there, register, deploy, promote, roll back, 
 
   python -m deploy train    --env staging --dry-run   the job that would be submitted
   python -m deploy plan     --env staging --artifact gs://... --image ...@sha256:...
-  python -m deploy apply    --env staging --artifact gs://... --image ...@sha256:...
+  python -m deploy apply    --env staging             the plan that was shown, artefact and image included
   python -m deploy smoke    --env staging             golden images through the endpoint
   python -m deploy gate     --env production          may the candidate be promoted?
   python -m deploy promote  --env production          10 %, 50 %, 100 %, each after smoke
@@ -65,8 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
     _, sections, use = COMMANDS[command]
     options = _parser(command).parse_args(arguments[1:])
     try:
-        changes = {name: value for section in sections for name, value in given(section, options).items()}
-        environment = spec.load(options.env, changes, use)
+        options.flags = {name: value for section in sections for name, value in given(section, options).items()}
+        options.shown = _shown(options) if command == "apply" else None
+        from_plan = options.shown.flags if options.shown else {}
+        environment = spec.load(options.env, {**from_plan, **options.flags}, use)
         return _run(command, _vertex(environment, options), environment, options)
     except (UserError, OSError) as error:
         print(f"python -m deploy {command}: {error}", file=sys.stderr)
@@ -81,11 +84,11 @@ def _parser(command: str) -> Parser:
     flags = Parser(prog=f"python -m deploy {command}", description=does[0].upper() + does[1:] + ".")
     flags.add_argument("--env", required=True, metavar="ENV", help="a file of deploy/environments, or a path to one")
     flags.add_argument(
-        "--api-endpoint", default=os.environ.get("COUNTERSIGN_API_ENDPOINT", ""), metavar="URL",
+        "--api-endpoint", default="", metavar="URL",
         help="another address of the API, such as a loopback one (or COUNTERSIGN_API_ENDPOINT)",
     )  # fmt: skip
     flags.add_argument(
-        "--anonymous", action="store_true", default=os.environ.get("COUNTERSIGN_ANONYMOUS", "") not in ("", "0"),
+        "--anonymous", action="store_true",
         help="no credentials, for such an address (or COUNTERSIGN_ANONYMOUS=1)",
     )  # fmt: skip
     flags.add_argument(
@@ -140,14 +143,34 @@ def _batch_flags(flags: Parser) -> None:
 
 
 def _vertex(environment: Environment, options: Any) -> Vertex:
-    if options.anonymous and not options.api_endpoint:
+    address = options.api_endpoint or os.environ.get("COUNTERSIGN_API_ENDPOINT", "")
+    anonymous = options.anonymous or os.environ.get("COUNTERSIGN_ANONYMOUS", "") not in ("", "0")
+    if anonymous and not address:
         raise UserError("--anonymous is for another address of the API; give --api-endpoint URL, too")
-    if options.api_endpoint and not options.api_endpoint.startswith(("http://", "https://")):
-        raise UserError(f"--api-endpoint {options.api_endpoint!r} is no http:// or https:// address")
-    if options.api_endpoint.startswith("http://") and not options.anonymous:
+    if address and not address.startswith(("http://", "https://")):
+        raise UserError(f"--api-endpoint {address!r} is no http:// or https:// address")
+    if address.startswith("http://") and not anonymous:
         raise UserError("credentials are not sent in the clear: --api-endpoint http://... goes with --anonymous")
     place = environment.place
-    return Vertex(Connection(place.project, place.region, options.api_endpoint, options.anonymous, options.every))
+    return Vertex(Connection(place.project, place.region, address, anonymous, options.every))
+
+
+def _plan_file(options: Any, file: str | None) -> Path:
+    return saved.place(spec.find(options.env).stem, file)
+
+
+def _shown(options: Any) -> saved.Saved | None:
+    """The plan that ``apply`` carries out; None where it makes one itself."""
+    return None if options.yes else saved.read(_plan_file(options, options.plan), options.env)
+
+
+def _apply_command(options: Any) -> str:
+    """The command that carries out a plan, for a shell: settings come from the plan, so only its place is named."""
+    words = ["python", "-m", "deploy", "apply", "--env", options.env]
+    words += ["--plan", options.out] if options.out else []
+    words += ["--api-endpoint", options.api_endpoint] if options.api_endpoint else []
+    words += ["--anonymous"] if options.anonymous else []
+    return shlex.join(words)
 
 
 def _run(command: str, vertex: Vertex, environment: Environment, options: Any) -> int:
@@ -155,9 +178,10 @@ def _run(command: str, vertex: Vertex, environment: Environment, options: Any) -
         case "train":
             return commands.train(vertex, environment, options)
         case "plan":
-            return commands.plan(vertex, environment, options.out)
+            file = _plan_file(options, options.out)
+            return commands.plan(vertex, environment, file, options.flags, _apply_command(options))
         case "apply":
-            return commands.apply_(vertex, environment, options.plan, options.yes)
+            return commands.apply_(vertex, environment, options.shown)
         case "teardown":
             return commands.teardown(vertex, environment, options.confirm)
         case "predict":

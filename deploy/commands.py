@@ -6,6 +6,7 @@ Knows all pieces and no flags' spelling. Next: ``plan.py`` for what steps there 
 import dataclasses
 import datetime
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,33 +33,36 @@ def wished(environment: Environment, identity: Identity | None, **changes: Any) 
     return dataclasses.replace(desired, **changes)
 
 
-def plan(vertex: Vertex, environment: Environment, file: str | None) -> int:
-    """Show the steps to what the environment declares, and keep them. Raises ``Refused``."""
+def plan(vertex: Vertex, environment: Environment, path: Path, flags: Mapping[str, Any], then: str) -> int:
+    """Show the steps to what the environment declares, and keep them in ``path``. Raises ``Refused``.
+
+    ``flags`` are the settings that the command line set, ``then`` is the command that carries the plan out.
+    """
     given = release.given(environment)
     platform, desired = Platform(vertex, environment, given), wished(environment, given.identity)
     live = platform.read()
     made = diff(desired, live)
     _check_takeover(platform, desired, made, live)
-    path = saved.place(environment.name, file)
-    saved.write(path, environment, desired, made)
+    saved.write(path, environment, flags, given.identity, made)
     show(environment, made)
     if made.steps:
-        print(f"saved: {path}; carry it out with: python -m deploy apply --env {environment.name}")
+        print(f"saved: {path}; carry it out with:\n  {then}")
     return 0
 
 
-def apply_(vertex: Vertex, environment: Environment, file: str | None, at_once: bool) -> int:
-    """Carry out the plan that was shown; ``at_once`` makes one, shows it and carries it out. Raises ``Refused``."""
+def apply_(vertex: Vertex, environment: Environment, shown: saved.Saved | None) -> int:
+    """Carry out the plan that was shown; without one, make it, show it and carry it out. Raises ``Refused``."""
     given = release.given(environment)
+    if shown:
+        shown.check(environment, given.identity)
     desired = wished(environment, given.identity)
     platform = Platform(vertex, environment, given)
     live = platform.read()
     made = diff(desired, live)
-    if at_once:
+    if not shown:
         show(environment, made)
     _check_takeover(platform, desired, made, live)
-    shown = made if at_once else saved.read(saved.place(environment.name, file), environment, desired)
-    return _carry_out(environment, desired, shown, platform)
+    return _carry_out(environment, desired, shown.plan if shown else made, platform)
 
 
 def promote(vertex: Vertex, environment: Environment) -> int:

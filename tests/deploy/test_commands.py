@@ -2,11 +2,17 @@
 
 import contextlib
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from deploy import __main__ as deploy
-from deploy import spec
+from deploy import release, spec
+from tests.conftest import ROOT
 from tests.deploy.conftest import IMAGE
 from trainer import storage
 
@@ -36,18 +42,92 @@ def shares(cloud):
     return sorted(cloud.world.resources[ENDPOINT].traffic_split.values())
 
 
-def test_apply_wants_a_plan_that_was_shown_and_is_of_the_same_wish(command, cloud, artifact):
-    assert "run 'python -m deploy plan --env production' first" in command("apply", *of(artifact), status=1)
-    command("plan", *of(artifact))
-    assert "made for another wish" in command("apply", *of(artifact, SECOND), status=1)
-    assert "6 steps done" in command("apply", *of(artifact))
+def test_apply_carries_out_the_plan_that_was_shown_without_being_given_anything_again(command, cloud, artifact):
+    assert "run 'python -m deploy plan --env production' first" in command("apply", status=1)
+    assert "carry it out with:\n  python -m deploy apply --env production\n" in command("plan", *of(artifact))
+    assert "6 steps done" in command("apply")
     assert "nothing has changed" in command("apply", *of(artifact)), "the same plan again: all of it was done before"
+
+
+def test_an_apply_that_differs_from_the_plan_names_each_difference(command, cloud, artifact, bucket):
+    command("plan", *of(artifact), "--machine=n1-standard-2")
+    said = command("apply", *of(artifact, SECOND), "--machine=n1-standard-8", status=1)
+    assert f"[model] image: '{IMAGE}' in the plan, '{SECOND}' now" in said
+    assert "[endpoint] machine: 'n1-standard-2' in the plan, 'n1-standard-8' now" in said
+    assert said.count(" in the plan, ") == 2, "and nothing else"
+    assert "run 'python -m deploy plan --env production' again" in said
+
+
+def test_an_artefact_whose_contents_changed_after_the_plan_is_refused(command, cloud, artifact, another, tmp_path):
+    folder = another("served")
+    command("plan", *of(folder))
+    shutil.rmtree(folder)
+    shutil.copytree(artifact, folder)
+    release.opened.cache_clear()
+    assert "contents of the artefact: sha256:" in command("apply", status=1)
+
+
+def test_an_environment_file_that_changed_after_the_plan_is_named_key_by_key(
+    capsys, cloud, artifact, tmp_path, bucket, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "bank.toml"
+    text = f"""
+[place]
+project = "my-project"
+[model]
+store = "{bucket}/artifacts"
+[endpoint]
+endpoint_id = "countersign"
+machine = "n1-standard-2"
+[training]
+output = "{bucket}/jobs"
+"""
+    file.write_text(text)
+    assert deploy.main(["plan", "--env=bank.toml", "--every=0.01", "--min-replicas=1", *of(artifact)]) == 0
+    assert "python -m deploy apply --env bank.toml" in capsys.readouterr().out
+    file.write_text(text.replace("n1-standard-2", "n1-standard-4") + '[labels]\nteam = "a"\n')
+    assert deploy.main(["apply", "--env=bank.toml", "--every=0.01"]) == 1
+    said = capsys.readouterr().err
+    assert "[endpoint] machine: 'n1-standard-2' in the plan, 'n1-standard-4' now" in said
+    assert "[labels] team: None in the plan, 'a' now" in said
+    assert said.count(" in the plan, ") == 2
+    file.write_text(text.replace("/jobs", "/other"))
+    assert deploy.main(["apply", "--env=bank.toml", "--every=0.01"]) == 0, "[training] is no part of a plan"
+
+
+def test_the_command_that_plan_prints_works_as_printed_in_a_fresh_shell(
+    command, cloud, artifact, tmp_path, monkeypatch
+):
+    """The address is given by flags, the artefact by a path relative to this folder; the shell has neither."""
+    for name in ("COUNTERSIGN_API_ENDPOINT", "COUNTERSIGN_ANONYMOUS"):
+        monkeypatch.delenv(name)
+    (tmp_path / "model").symlink_to(artifact)
+    said = command(
+        "plan", *of("model"), "--machine=n1-standard-2", "--api-endpoint", cloud.url, "--anonymous",
+        "--out=my plans/first.json",
+    )  # fmt: skip
+    (line,) = [line.strip() for line in said.splitlines() if "python -m deploy apply" in line]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    how = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 60}
+    done = subprocess.run(["sh", "-c", line], **how)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 steps done" in done.stdout
+    (deployed,) = cloud.world.resources[ENDPOINT].deployed_models
+    assert deployed.dedicated_resources.machine_spec.machine_type == "n1-standard-2"
+    assert "anonymous" not in (tmp_path / "my plans" / "first.json").read_text()
 
 
 def test_a_plan_is_data_that_others_can_read_and_a_damaged_one_is_an_error(command, cloud, artifact, tmp_path):
     command("plan", *of(artifact), f"--out={tmp_path / 'plan.json'}")
     kept = json.loads((tmp_path / "plan.json").read_text())
     assert [step["step"] for step in kept["steps"]][:2] == ["Store", "Register"]
+    assert "environment: 'production' in the plan, 'staging' now" in command(
+        "apply", "--env=staging", f"--plan={tmp_path / 'plan.json'}", status=1
+    )
+    (tmp_path / "plan.json").write_text('{"format": "countersign-plan/1"}')
+    assert "has the format 'countersign-plan/1'" in command("apply", f"--plan={tmp_path / 'plan.json'}", status=1)
     (tmp_path / "plan.json").write_text("{")
     assert "is no plan" in command("apply", *of(artifact), f"--plan={tmp_path / 'plan.json'}", status=1)
 
@@ -92,7 +172,7 @@ def test_a_version_that_serves_without_its_name_is_compared_with_all_the_same(co
 def test_a_plan_for_one_place_is_not_carried_out_at_another(command, cloud, artifact):
     command("plan", *of(artifact))
     said = command("apply", *of(artifact), "--endpoint-id=elsewhere", status=1)
-    assert "made for another wish: place" in said
+    assert "[endpoint] endpoint_id: 'countersign' in the plan, 'elsewhere' now" in said
 
 
 def test_credentials_do_not_go_in_the_clear(command, monkeypatch):
