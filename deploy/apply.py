@@ -10,7 +10,7 @@ from typing import Protocol
 from deploy.live import Live
 from deploy.plan import Desired, Plan, diff
 from deploy.smoke import SmokeFailed
-from deploy.steps import Alias, CreateEndpoint, DeleteEndpoint, Deploy, Smoke, Step, Traffic, Undeploy
+from deploy.steps import Alias, CreateEndpoint, DeleteEndpoint, Deploy, Smoke, Step, Traffic, Undeploy, titled
 from trainer.errors import UserError
 
 
@@ -74,7 +74,7 @@ def _clean(
     """Undo what a failed step left half done; how that went, for the message."""
     try:
         live = platform.read()
-        undo = _undo(desired, start, live, done, failed)
+        undo = [titled(step, live) for step in _undo(desired, start, live, done, failed)]
         for step in undo:
             tell(f"     cleaning up: {step}")
             platform.do(step)
@@ -115,6 +115,9 @@ def _traffic_before(desired: Desired, start: Live, live: Live, failed: Smoke) ->
     there = {one.id for one in live.endpoint.deployed}
     before = dict(start.endpoint.traffic) if start.endpoint else {}
     serving = live.aliased(desired.serving_alias)
-    if before.get(failed.id) == 100 and serving and serving.identity not in (None, failed.identity):
-        before = {one.id: 100 for one in live.endpoint.deployed if one.version == serving.number}
+    alone = start.endpoint is not None and start.endpoint.serves(failed.id)
+    if alone and serving and serving.identity not in (None, failed.identity):
+        foreign = {one.id: live.endpoint.share(one.id) for one in live.endpoint.foreign if live.endpoint.share(one.id)}
+        own = live.endpoint.own_traffic
+        before = foreign | {one.id: own for one in live.endpoint.deployed if one.version == serving.number}
     return before if before and set(before) <= there and sum(before.values()) == 100 else {}

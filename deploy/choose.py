@@ -33,8 +33,8 @@ def candidate(live: Live, desired: Desired) -> Identity:
 
 
 def rivals(live: Live, identity: Identity, desired: Desired) -> list[Version]:
-    """Whom a candidate is compared with: the version with the serving alias, and whoever else has traffic."""
-    numbers = {one.version for one in live.endpoint.deployed if live.endpoint.share(one.id)} if live.endpoint else set()
+    """Whom a candidate is compared with: the version with the serving alias, and whoever else has traffic to lose."""
+    numbers = {one.version for one in _competing(live.endpoint, desired)}
     serving = live.aliased(desired.serving_alias)
     found = [one for one in live.versions if one is serving or one.number in numbers]
     return [one for one in found if one.identity != identity]
@@ -43,10 +43,9 @@ def rivals(live: Live, identity: Identity, desired: Desired) -> list[Version]:
 def takes_over(live: Live, made: Plan, desired: Desired) -> bool:
     """Whether a plan gives a version all traffic, or the name for that, in place of others."""
     before, after = live.endpoint, made.end.endpoint
-    has = [one for one in before.deployed if before.share(one.id)] if before else []
-    whole = after and desired.identity and _share(after, desired.identity) == 100
+    whole = after and desired.identity and _serves(after, desired.identity)
     named = Alias(desired.serving_alias, desired.identity) in made.steps
-    return bool(named or (whole and any(one.identity != desired.identity for one in has)))
+    return bool(named or (whole and any(one.identity != desired.identity for one in _competing(before, desired))))
 
 
 def retreat(live: Live, desired: Desired) -> tuple[Identity, Deployed | None]:
@@ -60,8 +59,8 @@ def retreat(live: Live, desired: Desired) -> tuple[Identity, Deployed | None]:
         raise NoChoice("there is no endpoint to roll back; apply makes it")
     serving, before = live.aliased(desired.serving_alias), live.aliased(desired.before_alias)
     if serving and serving.identity:
-        going_back = before and before.identity and _share(endpoint, before.identity) == 100 and before != serving
-        if not going_back and (_share(endpoint, serving.identity) < 100 or _is_challenged(live, desired, endpoint)):
+        going_back = before and before.identity and _serves(endpoint, before.identity) and before != serving
+        if not going_back and (not _serves(endpoint, serving.identity) or _is_challenged(live, desired, endpoint)):
             return serving.identity, next(iter(endpoint.of(serving.identity)), None)
     if before is None or before.identity is None:
         raise NoChoice(f"there is no version to roll back to: none has the alias {desired.before_alias!r}")
@@ -75,5 +74,12 @@ def _is_challenged(live: Live, desired: Desired, endpoint: Endpoint) -> bool:
     return bool(twice or (candidate and candidate is not serving))
 
 
-def _share(endpoint: Endpoint, identity: Identity) -> int:
-    return sum(endpoint.share(one.id) for one in endpoint.of(identity))
+def _competing(endpoint: Endpoint | None, desired: Desired) -> list[Deployed]:
+    """What has traffic and may lose it: foreign deployments only where they may be removed."""
+    with_traffic = [one for one in endpoint.deployed if endpoint.share(one.id)] if endpoint else []
+    return [one for one in with_traffic if one.identity or desired.remove_foreign]
+
+
+def _serves(endpoint: Endpoint, identity: Identity) -> bool:
+    """Whether an identity has all requests that foreign deployments leave."""
+    return 0 < sum(endpoint.share(one.id) for one in endpoint.of(identity)) == endpoint.own_traffic

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy import apply, asking, batch, choose, cost, gate, jobs, release, saved, shrink, smoke
+from deploy import apply, asking, batch, choose, cost, jobs, release, saved, shrink, smoke, takeover
 from deploy.live import Endpoint, Identity, Live
 from deploy.perform import Platform
 from deploy.plan import Desired, Plan, diff
@@ -28,6 +28,7 @@ def wished(environment: Environment, identity: Identity | None, **changes: Any) 
     desired = Desired(
         identity, environment.serving, environment.endpoint.dedicated, environment.labelled(),
         (environment.endpoint.traffic,), keep=environment.endpoint.keep_previous,
+        remove_foreign=environment.endpoint.remove_foreign,
         serving_alias=environment.model.serving_alias, candidate_alias=environment.model.candidate_alias,
     )  # fmt: skip
     return dataclasses.replace(desired, **changes)
@@ -42,7 +43,7 @@ def plan(vertex: Vertex, environment: Environment, path: Path, flags: Mapping[st
     platform, desired = Platform(vertex, environment, given), wished(environment, given.identity)
     live = platform.read()
     made = diff(desired, live)
-    _check_takeover(platform, desired, made, live)
+    takeover.check(platform, desired, made, live)
     saved.write(path, environment, flags, given.identity, made)
     show(environment, made)
     if made.steps:
@@ -61,7 +62,7 @@ def apply_(vertex: Vertex, environment: Environment, shown: saved.Saved | None) 
     made = diff(desired, live)
     if not shown:
         show(environment, made)
-    _check_takeover(platform, desired, made, live)
+    takeover.check(platform, desired, made, live)
     return _carry_out(environment, desired, shown.plan if shown else made, platform)
 
 
@@ -70,7 +71,7 @@ def promote(vertex: Vertex, environment: Environment) -> int:
     platform = _platform(vertex, environment)
     live = platform.read()
     identity = _candidate(platform, live)
-    _check_gate(platform, identity, live)
+    takeover.check_gate(platform, wished(environment, None), identity, live)
     if live.endpoint is None or not live.endpoint.of(identity):
         raise UserError(f"{identity} is not deployed at {environment.endpoint.endpoint_id}; apply comes before promote")
     first = environment.endpoint.traffic
@@ -85,7 +86,8 @@ def check(vertex: Vertex, environment: Environment) -> int:
     """Only the gate: may this artefact be promoted? Raises ``Refused``."""
     platform = _platform(vertex, environment)
     live = platform.read()
-    _check_gate(platform, _candidate(platform, live), live)
+    identity = _candidate(platform, live)
+    takeover.check_gate(platform, wished(environment, None), identity, live)
     return 0
 
 
@@ -138,7 +140,8 @@ def status(vertex: Vertex, environment: Environment) -> int:
     for one in live.versions:
         errors = ", ".join(f"{name} {rate:.2f} %" for name, rate in sorted(one.errors.items()))
         aliases = ", ".join(sorted(one.aliases)) or "no alias"
-        print(f"  version {one.number}: {one.identity or 'not ours'}  {aliases}  {errors}".rstrip())
+        identity = one.identity or "foreign, not registered by this tool"
+        print(f"  version {one.number}: {identity}  {aliases}  {errors}".rstrip())
     if live.endpoint is None:
         print(f"endpoint {environment.endpoint.endpoint_id}: there is none")
         return 0
@@ -148,7 +151,7 @@ def status(vertex: Vertex, environment: Environment) -> int:
     for deployed in endpoint.deployed:
         on, up = deployed.serving, "unknown" if deployed.replicas is None else deployed.replicas
         print(
-            f"  {deployed.id}: version {deployed.version}, {endpoint.share(deployed.id)} % of the traffic, {up} of "
+            f"  {endpoint.title(deployed.id)}: {endpoint.share(deployed.id)} % of the traffic, {up} of "
             f"{on.min_replicas} to {on.max_replicas} x {on.machine} up"
         )
     print(cost.monthly(endpoint, environment.place.region))
@@ -253,26 +256,6 @@ def _platform(vertex: Vertex, environment: Environment) -> Platform:
 def _candidate(platform: Platform, live: Live) -> Identity:
     """What was given, else what the aliases say. Raises ``NoChoice``."""
     return platform.given.identity if platform.given else choose.candidate(live, wished(platform.environment, None))
-
-
-def _check_takeover(platform: Platform, desired: Desired, made: Plan, live: Live) -> None:
-    """Where a version takes over from others, it has to pass the gate. Raises ``Refused``."""
-    if desired.identity and platform.environment.model.gated and choose.takes_over(live, made, desired):
-        _check_gate(platform, desired.identity, live)
-
-
-def _check_gate(platform: Platform, identity: Identity, live: Live) -> None:
-    """Compare with every version that serves. Raises ``Refused``."""
-    candidate = platform.release(identity).manifest
-    rivals = choose.rivals(live, identity, wished(platform.environment, None))
-    measured: list[dict[str, float] | None] = [dict(rival.errors) for rival in rivals]
-    for serving in measured or [None]:
-        gate.check(candidate, serving, platform.environment.model.tolerance)
-    told = ", ".join(f"{name} {rate:.2f} %" for name, rate in gate.errors(candidate).items())
-    print(f"the gate is open: {told}" + "; nobody serves yet" * (not rivals))
-    for rival in rivals:
-        beside = ", ".join(f"{name} {rate:.2f} %" for name, rate in rival.errors.items())
-        print(f"  version {rival.number} serves: {beside or 'no numbers'}")
 
 
 def _fitting(file: Path, room: int) -> bytes:

@@ -22,7 +22,7 @@ class Identity(NamedTuple):
     image: str
 
     def __str__(self):
-        return f"{self.artifact[:12]}/{self.image[:12]}"
+        return f"sha256:{self.artifact[:12]} with image sha256:{self.image[:12]}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,11 @@ class Serving:
 
 @dataclasses.dataclass(frozen=True)
 class Deployed:
-    """One version answering at an endpoint; ``id`` is the endpoint's name for it. ``replicas`` are those available."""
+    """One version answering at an endpoint; ``id`` is the endpoint's name for it. ``replicas`` are those available.
+
+    ``identity`` is None for a foreign deployment, one that was not made by this tool. ``version`` is a number of the
+    environment's model, or ``MODEL@NUMBER`` of another model.
+    """
 
     id: str
     version: str
@@ -86,6 +90,29 @@ class Endpoint:
         found = [one for one in self.deployed if one.identity == identity]
         return sorted(found, key=lambda one: (-self.share(one.id), one.id))
 
+    @property
+    def foreign(self) -> list[Deployed]:
+        """The deployments that were not made by this tool."""
+        return [one for one in self.deployed if one.identity is None]
+
+    @property
+    def own_traffic(self) -> int:
+        """Percent of the requests that foreign deployments leave."""
+        return 100 - sum(self.share(one.id) for one in self.foreign)
+
+    def serves(self, id: str) -> bool:
+        """Whether a deployment has all requests that foreign deployments leave."""
+        return 0 < self.share(id) == self.own_traffic
+
+    def title(self, id: str) -> str:
+        """A deployment for people: ``version 2 (sha256:0123456789ab, id 1234567890)``."""
+        one = next((one for one in self.deployed if one.id == id), None)
+        if one is None:
+            return f"a deployment (id {id})"
+        if one.identity is None:
+            return f"foreign {'model' if '@' in one.version else 'version'} {one.version} (id {id})"
+        return f"version {one.version} (sha256:{one.identity.artifact[:12]}, id {id})"
+
 
 @dataclasses.dataclass(frozen=True)
 class Live:
@@ -103,6 +130,12 @@ class Live:
     def aliased(self, alias: str) -> Version | None:
         """The version that carries an alias."""
         return next((one for one in self.versions if alias in one.aliases), None)
+
+    def title(self, identity: Identity, id: str = "") -> str:
+        """The newest version of an identity for people, with the id of a deployment where one is given."""
+        version = self.version(identity)
+        where = f", id {id}" if id else ""
+        return f"version {version.number if version else 'to come'} (sha256:{identity.artifact[:12]}{where})"
 
 
 def deployed_id(identity: Identity, serving: Serving) -> str:

@@ -18,7 +18,8 @@ def observe(vertex: Vertex, environment: Environment, wanted: Identity | None = 
     """
     model = vertex.name("models", environment.model.model_id)
     endpoint = vertex.read(vertex.endpoints.get_endpoint, {"name": vertex.name("endpoints", _id(environment))})
-    deployed = {one.model_version_id for one in endpoint.deployed_models} if endpoint else set()
+    ours = [one for one in endpoint.deployed_models if _of(one, model)] if endpoint else []
+    deployed = {one.model_version_id for one in ours}
     versions = [
         _version(vertex, model, found, wanted, found.version_id in deployed)
         for found in vertex.listed(vertex.models.list_model_versions, {"name": model})
@@ -71,7 +72,7 @@ def _endpoint(found: Any, model: str, versions: list[Version]) -> Endpoint | Non
     if found is None:
         return None
     ours = {one.number: one.identity for one in versions}
-    deployed = tuple(_deployed(one, ours if _of(one, model) else {}) for one in found.deployed_models)
+    deployed = tuple(_deployed(one, model, ours) for one in found.deployed_models)
     there = {one.id for one in deployed}
     traffic = {id: share for id, share in found.traffic_split.items() if share and id in there}
     return Endpoint(found.dedicated_endpoint_enabled, dict(found.labels), deployed, traffic)
@@ -82,15 +83,17 @@ def _of(deployed: Any, model: str) -> bool:
     return deployed.model.partition("@")[0].rpartition("/")[2] == model.rpartition("/")[2]
 
 
-def _deployed(found: Any, versions: dict[str, Identity | None]) -> Deployed:
+def _deployed(found: Any, model: str, ours: dict[str, Identity | None]) -> Deployed:
     on = found.dedicated_resources
     targets = {spec.metric_name: spec.target for spec in on.autoscaling_metric_specs}
     serving = Serving(
         on.machine_spec.machine_type, on.min_replica_count, on.max_replica_count, targets.get(CPU, 60),
         found.service_account, found.enable_access_logging, not found.disable_container_logging,
     )  # fmt: skip
-    version = found.model_version_id
-    return Deployed(found.id, version, versions.get(version), serving, found.status.available_replica_count)
+    version, identity = found.model_version_id, ours.get(found.model_version_id)
+    if not _of(found, model):
+        version, identity = f"{found.model.partition('@')[0].rpartition('/')[2]}@{version or 'default'}", None
+    return Deployed(found.id, version, identity, serving, found.status.available_replica_count)
 
 
 CPU = "aiplatform.googleapis.com/prediction/online/cpu/utilization"

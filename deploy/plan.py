@@ -8,7 +8,8 @@ SDK. Next: ``apply.py`` carries plans out.
 import dataclasses
 from collections.abc import Mapping
 
-from deploy.live import Deployed, Identity, Live, Serving, Version, deployed_id
+from deploy.live import Deployed, Endpoint, Identity, Live, Serving, Version, deployed_id
+from deploy.shares import blend
 from deploy.steps import (
     Alias,
     CreateEndpoint,
@@ -23,6 +24,7 @@ from deploy.steps import (
     Store,
     Traffic,
     Undeploy,
+    titled,
 )
 from trainer.errors import UserError
 
@@ -39,7 +41,8 @@ class Desired:
     ``smoke`` says so; ``serving_alias`` is of the version that has all of it, ``candidate_alias`` of one that has a
     part, ``before_alias`` of the one that had it before; ``keep`` says whether that one stays deployed, to return to.
     ``retreat``: a rollback, which changes traffic and aliases and as little else as can be, and leaves nobody to return
-    to.
+    to. A foreign deployment, one that this tool did not make, keeps its traffic and stays deployed unless
+    ``remove_foreign``.
     """
 
     identity: Identity | None
@@ -50,6 +53,7 @@ class Desired:
     smoke: bool = False
     keep: bool = True
     retreat: bool = False
+    remove_foreign: bool = False
     serving_alias: str = "champion"
     candidate_alias: str = "challenger"
 
@@ -78,12 +82,12 @@ class _Draft:
 
     def do(self, *steps: Step) -> None:
         for step in steps:
-            self.steps.append(step)
+            self.steps.append(titled(step, self.live))
             self.live = step.after(self.live)
 
     def unless(self, there: object, step: Step, reason: str) -> None:
         if there:
-            self.unneeded.append(f"{step}: {reason}")
+            self.unneeded.append(f"{titled(step, self.live)}: {reason}")
         else:
             self.do(step)
 
@@ -91,6 +95,7 @@ class _Draft:
 def diff(desired: Desired, live: Live) -> Plan:
     """The steps from what there is to what is wanted. Raises ``Impossible``."""
     draft = _Draft(live)
+    _check_foreign(desired, live.endpoint)
     if desired.identity is None:
         _remove(draft, desired)
     else:
@@ -111,6 +116,23 @@ def _check_way_back(desired: Desired, live: Live) -> None:
     """A rollback makes nothing: where it leads has to be there. Raises ``Impossible``."""
     if desired.retreat and (live.endpoint is None or live.version(desired.identity) is None):
         raise Impossible("the endpoint, or the version to return to, is not there any more; look with 'status'")
+
+
+def _check_foreign(desired: Desired, endpoint: Endpoint | None) -> None:
+    """Foreign deployments keep their traffic, and their endpoint, unless they may be removed. Raises ``Impossible``."""
+    if endpoint is None or not endpoint.foreign or desired.remove_foreign:
+        return
+    names = [f"{endpoint.title(one.id)} with {endpoint.share(one.id)} % of the traffic" for one in endpoint.foreign]
+    found = f"this tool did not deploy what is at the endpoint beside it: {', '.join(names)}"
+    if desired.identity is None:
+        raise Impossible(f"{found}. To remove that with the endpoint, give --remove-foreign")
+    left, wanted = endpoint.own_traffic, max(desired.shares)
+    if wanted > left and not (desired.retreat and left):
+        raise Impossible(
+            f"{found}. It keeps its share, so a version of this model can have {left} %, not {wanted} %. To take its "
+            "traffic and undeploy it, give --remove-foreign"
+            + (f"; to leave it, give --traffic {left} or less" if left and len(desired.shares) == 1 else "")
+        )
 
 
 def _register(draft: _Draft, identity: Identity) -> None:
@@ -164,11 +186,15 @@ def _shift(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None
         has = endpoint.share(id)
         if desired.smoke and 0 < has < share:
             draft.do(Smoke(id, identity))
-        split = blend(_served(draft, desired), id, share)
+        foreign = {} if desired.remove_foreign else {one.id: endpoint.share(one.id) for one in endpoint.foreign}
+        room = 100 - sum(foreign.values())
+        share = min(share, room)  # of a rollback; others were refused
+        own = {other: old for other, old in _served(draft, desired).items() if other not in foreign}
+        split = {**{other: old for other, old in foreign.items() if old}, **blend(own, id, share, room)}
         draft.unless(has >= share, Traffic(split), f"it has {has} % already")
     version = draft.live.version(identity)
     named = version and _alias_for(draft, desired, identity, id) in version.aliases
-    moves = draft.live.endpoint.share(id) == 100 and copies > 1  # from another machine, which is about to go
+    moves = draft.live.endpoint.serves(id) and copies > 1  # from another machine, which is about to go
     if desired.smoke and (draft.live.endpoint.traffic != before or not named or moves):
         draft.do(Smoke(id, identity))
 
@@ -190,7 +216,7 @@ def _alias_for(draft: _Draft, desired: Desired, identity: Identity, id: str) -> 
     """The alias that goes with the traffic of ``id``; who serves keeps its own while it moves to another machine."""
     assert draft.live.endpoint is not None  # noqa: S101
     serving = draft.live.aliased(desired.serving_alias)
-    serves = draft.live.endpoint.share(id) == 100 or (serving and serving.identity == identity)
+    serves = draft.live.endpoint.serves(id) or (serving and serving.identity == identity)
     return desired.serving_alias if serves else desired.candidate_alias
 
 
@@ -226,19 +252,23 @@ def _answers(draft: _Draft, version: Version) -> bool:
 
 
 def _tidy(draft: _Draft, desired: Desired, id: str) -> None:
-    """Undeploy what has no traffic, but for what is wanted and what may be returned to."""
+    """Undeploy what has no traffic, but for what is wanted, what may be returned to, and what is foreign."""
     endpoint = draft.live.endpoint
     assert endpoint is not None  # noqa: S101
     before = draft.live.aliased(desired.before_alias)
     kept: Deployed | None = None
-    whole = endpoint.share(id) == 100  # else whoever has the rest is who to return to
+    whole = endpoint.serves(id)  # else whoever has the rest is who to return to
     if desired.keep and whole and before and before.identity and before.identity != desired.identity:
         kept = next(iter(endpoint.of(before.identity)), None)
     for one in endpoint.deployed:
+        if one.identity is None and not desired.remove_foreign:
+            reason = "this tool did not deploy it; --remove-foreign takes its traffic and undeploys it"
+            draft.unneeded.append(f"undeploy {endpoint.title(one.id)}: {reason}")
+            continue
         if endpoint.share(one.id):
             continue
         if one == kept:
-            draft.unneeded.append(f"undeploy {one.id}: it is kept, to roll back to")
+            draft.unneeded.append(f"undeploy {endpoint.title(one.id)}: it is kept, to roll back to")
         elif one.id != id:
             draft.do(Undeploy(one.id))
 
@@ -253,17 +283,3 @@ def _remove(draft: _Draft, desired: Desired) -> None:
     draft.do(*(Undeploy(one.id) for one in endpoint.deployed), DeleteEndpoint())
     if draft.live.aliased(desired.candidate_alias):
         draft.do(Alias(desired.candidate_alias, None))
-
-
-def blend(traffic: Mapping[str, int], id: str, share: int) -> dict[str, int]:
-    """Give ``id`` its share; the others keep theirs of the rest. Sums to 100; nobody with nothing is named."""
-    others = {other: old for other, old in traffic.items() if other != id and old}
-    rest, whole = 100 - share, sum(others.values())
-    if not whole:
-        return {id: 100}
-    exact = {other: old * rest / whole for other, old in others.items()}
-    split = {other: int(value) for other, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda other: (split[other] - exact[other], other))
-    for other in by_remainder[: rest - sum(split.values())]:
-        split[other] += 1
-    return {other: new for other, new in {**split, id: share}.items() if new}

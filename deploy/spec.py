@@ -83,6 +83,9 @@ class Endpoint:
     keep_previous: bool = option(
         True, "leave the version before deployed, and billed, so that a rollback takes seconds"
     )
+    remove_foreign: bool = option(
+        False, "take the traffic of foreign models, which this tool did not deploy at the endpoint, and undeploy them"
+    )
     service_account: str = option("", "as whom the container runs; the project's own if empty", _ACCOUNT, "EMAIL")
     log_container: bool = option(True, "keep what the server prints")
     log_requests: bool = option(False, "keep an access log: latency and size of each request, never its content")

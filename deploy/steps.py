@@ -11,6 +11,11 @@ from typing import Any
 from deploy.live import Deployed, Endpoint, Identity, Live, Serving, Version
 
 
+def _title() -> Any:
+    """A field for what people read: ``titled`` fills it, and it makes no step another one."""
+    return dataclasses.field(default="", compare=False)
+
+
 @dataclasses.dataclass(frozen=True)
 class Store:
     """Copy the artefact to its place in the store, which its sha256 names."""
@@ -18,7 +23,7 @@ class Store:
     identity: Identity
 
     def __str__(self):
-        return f"store artefact {self.identity.artifact[:12]}"
+        return f"store artefact sha256:{self.identity.artifact[:12]}"
 
     def after(self, live: Live) -> Live:
         return dataclasses.replace(live, stored=live.stored | {self.identity.artifact})
@@ -31,7 +36,7 @@ class Register:
     identity: Identity
 
     def __str__(self):
-        return f"register a version of {self.identity}"
+        return f"register artefact {self.identity}"
 
     def after(self, live: Live) -> Live:
         number = str(max((int(one.number) for one in live.versions), default=0) + 1)
@@ -44,9 +49,10 @@ class Evaluate:
     """Import the artefact's published numbers as the version's evaluation."""
 
     identity: Identity
+    version: str = _title()
 
     def __str__(self):
-        return f"import the evaluation of {self.identity}"
+        return f"import the evaluation of {self.version or self.identity}"
 
     def after(self, live: Live) -> Live:
         wanted = live.version(self.identity)
@@ -59,9 +65,12 @@ class Alias:
 
     alias: str
     identity: Identity | None
+    version: str = _title()
 
     def __str__(self):
-        return f"alias {self.alias!r} to {self.identity}" if self.identity else f"take alias {self.alias!r} away"
+        if self.identity:
+            return f"alias {self.alias!r} to {self.version or self.identity}"
+        return f"take alias {self.alias!r} away" + (f" from {self.version}" if self.version else "")
 
     def after(self, live: Live) -> Live:
         wanted = live.version(self.identity)
@@ -107,10 +116,11 @@ class Deploy:
     id: str
     identity: Identity
     serving: Serving
+    version: str = _title()
 
     def __str__(self):
         on = self.serving
-        return f"deploy {self.identity} on {on.min_replicas} to {on.max_replicas} x {on.machine}"
+        return f"deploy {self.version or self.identity} on {on.min_replicas} to {on.max_replicas} x {on.machine}"
 
     def after(self, live: Live) -> Live:
         endpoint, version = live.endpoint, live.version(self.identity)
@@ -129,10 +139,11 @@ class Resize:
 
     id: str
     serving: Serving
+    version: str = _title()
 
     def __str__(self):
-        on = self.serving
-        return f"resize {self.id} to {on.min_replicas} to {on.max_replicas} replicas, CPU target {on.target_cpu} %"
+        on, what = self.serving, self.version or f"a deployment (id {self.id})"
+        return f"resize {what} to {on.min_replicas} to {on.max_replicas} replicas, CPU target {on.target_cpu} %"
 
     def after(self, live: Live) -> Live:
         assert live.endpoint is not None  # noqa: S101
@@ -148,10 +159,12 @@ class Traffic:
     """Divide the requests, in percent; nothing: take none."""
 
     split: Mapping[str, int]
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     def __str__(self):
-        told = ", ".join(f"{share} % to {id}" for id, share in sorted(self.split.items(), key=lambda of: -of[1]))
-        return f"traffic: {told or 'none'}"
+        by_share = sorted(self.split.items(), key=lambda of: -of[1])
+        shares = [f"{share} % to {self.versions.get(id) or f'a deployment (id {id})'}" for id, share in by_share]
+        return f"traffic: {', '.join(shares) or 'none'}"
 
     def after(self, live: Live) -> Live:
         return _with_endpoint(live, traffic=dict(self.split))
@@ -163,9 +176,11 @@ class Smoke:
 
     id: str
     identity: Identity
+    version: str = _title()
 
     def __str__(self):
-        return f"smoke: {self.identity} has to answer its golden images as it did when it was exported"
+        what = self.version or self.identity
+        return f"smoke: {what} has to answer its golden images as it did when it was exported"
 
     def after(self, live: Live) -> Live:
         return live
@@ -176,9 +191,10 @@ class Undeploy:
     """Stop what has no traffic."""
 
     id: str
+    version: str = _title()
 
     def __str__(self):
-        return f"undeploy {self.id}"
+        return f"undeploy {self.version or f'a deployment (id {self.id})'}"
 
     def after(self, live: Live) -> Live:
         assert live.endpoint is not None  # noqa: S101
@@ -202,6 +218,28 @@ Step = (
     | DeleteEndpoint
 )  # fmt: skip
 KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in Step.__args__}
+
+
+def titled(step: Step, live: Live) -> Step:
+    """The step with the versions that it touches as ``live`` names them, for people."""
+    if isinstance(step, Traffic):
+        return dataclasses.replace(step, versions={id: _deployment(live, id) for id in step.split})
+    if isinstance(step, Resize | Undeploy):
+        return dataclasses.replace(step, version=_deployment(live, step.id))
+    if isinstance(step, Deploy | Smoke):
+        return dataclasses.replace(step, version=live.title(step.identity, step.id))
+    if isinstance(step, Evaluate):
+        return dataclasses.replace(step, version=live.title(step.identity))
+    if isinstance(step, Alias):
+        had = live.aliased(step.alias)
+        foreign = f"foreign version {had.number}" if had else ""
+        identity = step.identity or (had.identity if had else None)
+        return dataclasses.replace(step, version=live.title(identity) if identity else foreign)
+    return step
+
+
+def _deployment(live: Live, id: str) -> str:
+    return live.endpoint.title(id) if live.endpoint else ""
 
 
 def describe(step: Step) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What rollback and promotion mean: the same wherever they were interrupted, and never the version that was left."""
 
 import contextlib
+import dataclasses
 import random
 
 import pytest
@@ -9,6 +10,7 @@ from deploy import apply, choose
 from deploy.choose import NoChoice
 from deploy.live import Live
 from deploy.plan import Desired, Impossible, diff
+from deploy.shares import blend
 from deploy.smoke import SmokeFailed
 from deploy.steps import Alias, Smoke, Traffic, Undeploy
 from tests.deploy import worlds
@@ -236,6 +238,31 @@ def test_who_serves_is_not_promoted_in_place_of_a_canary_without_a_name():
 
 def done_without(live: Live, alias: str):
     return Alias(alias, None).after(live).versions
+
+
+def beside_foreign(live: Live) -> Live:
+    """The same with a foreign deployment that has 40 % of the traffic."""
+    at = live.endpoint
+    deployed = (*at.deployed, worlds.Deployed("77", "other@1", None, ON))
+    return dataclasses.replace(
+        live, endpoint=dataclasses.replace(at, deployed=deployed, traffic=blend(at.traffic, "77", 40))
+    )
+
+
+def test_a_rollback_beside_a_foreign_deployment_moves_our_traffic_and_leaves_its_share():
+    live = beside_foreign(done(promoted(), identity=C, shares=(10,)))
+    end = diff(way_back(live), live).end
+    assert {one.identity: end.endpoint.share(one.id) for one in end.endpoint.deployed} == {B: 60, None: 40}
+    end = diff(way_back(end), end).end
+    assert {one.identity: end.endpoint.share(one.id) for one in end.endpoint.deployed} == {A: 60, None: 40}
+    assert end.aliased("champion").identity == A
+
+
+def test_a_foreign_version_of_equal_number_is_no_rival_and_taking_all_but_its_share_is_taking_over():
+    live = beside_foreign(done(Live(), identity=A))
+    assert choose.rivals(live, A, Desired(None, ON)) == [], "its version is 1, too, but of another model"
+    wish = Desired(B, ON, shares=(60,))
+    assert choose.takes_over(live, diff(wish, live), wish)
 
 
 def test_taking_over_is_seen_by_traffic_as_well_as_by_name():

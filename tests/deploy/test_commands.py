@@ -9,14 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.cloud import aiplatform_v1 as api
 
 from deploy import __main__ as deploy
 from deploy import release, spec
+from deploy.shares import blend
 from tests.conftest import ROOT
 from tests.deploy.conftest import IMAGE
 from trainer import storage
 
-ENDPOINT = "projects/my-project/locations/us-central1/endpoints/countersign"
+PARENT = "projects/my-project/locations/us-central1"
+ENDPOINT = f"{PARENT}/endpoints/countersign"
 SECOND = IMAGE.replace("1f", "2f")
 
 
@@ -312,3 +315,62 @@ def test_a_typo_is_answered_with_what_would_be_right(arguments, said, capsys):
 def test_no_arguments_tell_what_there_is(capsys):
     assert deploy.main([]) == 2
     assert "python -m deploy promote" in capsys.readouterr().out
+
+
+@pytest.fixture
+def foreign(cloud):
+    """``foreign(share)``: somebody else's model at the endpoint of production, with a share of the traffic."""
+
+    def deployed(share: int) -> None:
+        other = f"{PARENT}/models/other"
+        with cloud.world.lock:
+            at = cloud.world.resources.setdefault(ENDPOINT, api.Endpoint.pb(api.Endpoint(name=ENDPOINT)))
+            at.dedicated_endpoint_enabled = True
+            one = at.deployed_models.add(id="77", model=other, model_version_id="1")
+            one.dedicated_resources.machine_spec.machine_type = "n1-standard-2"
+            shares = blend(dict(at.traffic_split), "77", share) if share else dict(at.traffic_split)
+            at.traffic_split.clear()
+            at.traffic_split.update(shares)
+
+    return deployed
+
+
+def test_somebody_elses_model_keeps_its_share_and_is_called_foreign(command, cloud, artifact, foreign):
+    command("apply", *of(artifact), "--yes")
+    foreign(40)
+    assert "  foreign model other@1 (id 77): 40 % of the traffic" in command("status")
+    said = command("plan", *of(artifact, SECOND))
+    assert "not needed: undeploy foreign model other@1 (id 77): this tool did not deploy it; --remove-foreign" in said
+    command("apply")
+    assert shares(cloud) == [10, 40, 50]
+    said = command("promote", status=1)
+    assert "foreign model other@1 (id 77) with 40 % of the traffic" in said
+    assert "--remove-foreign" in said
+    assert shares(cloud) == [10, 40, 50], "nothing was changed"
+    command("rollback")
+    assert shares(cloud) == [40, 60]
+
+
+def test_somebody_elses_model_goes_only_where_that_is_asked_for(command, cloud, artifact, foreign):
+    foreign(100)
+    said = command("plan", *of(artifact), status=1)
+    assert "foreign model other@1 (id 77) with 100 % of the traffic" in said
+    assert "can have 0 %, not 10 %" in said
+    assert "undeploy foreign" not in command("plan", *of(artifact), "--remove-foreign"), "it has 90 % still"
+    command("apply")
+    assert shares(cloud) == [10, 90]
+    said = command("apply", *of(artifact), "--traffic=100", "--remove-foreign", "--yes")
+    assert "undeploy foreign model other@1 (id 77)" in said
+    assert shares(cloud) == [100]
+
+
+def test_a_teardown_that_would_take_somebody_elses_model_says_so_first(command, cloud, artifact, foreign):
+    command("apply", *of(artifact), "--yes")
+    foreign(0)
+    said = command("teardown", "--confirm=countersign", status=1)
+    assert "foreign model other@1 (id 77)" in said
+    assert ENDPOINT in cloud.world.resources
+    said = command("teardown", "--remove-foreign", status=1)
+    assert "undeploy foreign model other@1 (id 77)" in said, "shown before it is confirmed"
+    command("teardown", "--confirm=countersign", "--remove-foreign")
+    assert ENDPOINT not in cloud.world.resources

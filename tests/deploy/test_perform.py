@@ -91,7 +91,9 @@ def worldly(artifact, another, environment, cloud):
     def made(seed: int):
         rng = random.Random(seed)
         live, desired = worlds.live(rng, list(known)), worlds.wish(rng, list(known))
-        desired = SimpleNamespace(**{**vars(desired), "smoke": False, "before_alias": desired.before_alias})
+        desired = SimpleNamespace(
+            **{**vars(desired), "smoke": False, "remove_foreign": True, "before_alias": desired.before_alias}
+        )
         for one in known.values():
             if one.identity.artifact in live.stored and one.identity.artifact not in stored:
                 stored.add(one.identity.artifact)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from deploy.live import Deployed, Endpoint, Identity, Live, Serving, Version, deployed_id
-from deploy.plan import Desired
+from deploy.plan import Desired, Impossible, Plan, diff
 from deploy.steps import Step
 
 IDENTITIES = [Identity(a * 32, i * 32) for a in "abc" for i in "12"]
@@ -56,7 +56,23 @@ def wish(rng: random.Random, identities: Sequence[Identity] = IDENTITIES) -> Des
         shares=rng.choice([(100,), (10,), (50,), (10, 50, 100)]),
         smoke=rng.random() < 0.5,
         keep=rng.random() < 0.5,
+        remove_foreign=rng.random() < 0.7,
     )
+
+
+def planned(desired: Desired, live: Live) -> Plan | None:
+    """The plan; None where foreign deployments stand in its way, which may not be removed."""
+    try:
+        return diff(desired, live)
+    except Impossible as error:
+        said = str(error)
+    foreign = {one.id: live.endpoint.share(one.id) for one in live.endpoint.deployed if one.identity is None}
+    assert foreign
+    assert not desired.remove_foreign
+    assert desired.identity is None or max(desired.shares) + sum(foreign.values()) > 100
+    assert "--remove-foreign" in said
+    assert all(f"(id {id}) with {share} % of the traffic" in said for id, share in foreign.items())
+    return None
 
 
 class Memory:
