@@ -64,7 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
     _, sections, use = COMMANDS[command]
-    options = _parser(command).parse_args(arguments[1:])
+    flags = _parser(command)
+    options = flags.parse_args(arguments[1:])
+    if command == "predict" and not options.files:
+        example = f"python -m deploy predict --env {options.env} scan.png"
+        flags.error(f"predict takes one or more image files, and none was given; for example: {example}")
     try:
         options.flags = {name: value for section in sections for name, value in given(section, options).items()}
         options.shown = _shown(options) if command == "apply" else None
@@ -128,7 +132,7 @@ def _teardown_flags(flags: Parser) -> None:
 
 
 def _predict_flags(flags: Parser) -> None:
-    flags.add_argument("files", nargs="+", type=Path, metavar="IMAGE", help="image file")
+    flags.add_argument("files", nargs="*", type=Path, metavar="IMAGE", help="image file")
     flags.add_argument(
         "--reference", action="append", default=[], type=Path, metavar="FILE",
         help="genuine signature that every IMAGE is compared with; may be given several times",

@@ -7,10 +7,12 @@ goes on from there. Knows steps and a platform, not the SDK.
 from collections.abc import Callable
 from typing import Protocol
 
+from deploy import choose
 from deploy.live import Live
 from deploy.plan import Desired, Plan, diff
 from deploy.smoke import SmokeFailed
 from deploy.steps import Alias, CreateEndpoint, DeleteEndpoint, Deploy, Smoke, Step, Traffic, Undeploy, titled
+from deploy.vertex import Unanswered
 from trainer.errors import UserError
 
 
@@ -51,9 +53,11 @@ def run(desired: Desired, shown: Plan, platform: Platform, tell: Callable[[str],
         except (UserError, OSError) as error:
             if not _was_done(desired, step, error, platform):
                 cleaned = _clean(desired, start, done, step, platform, tell)
-                hint = "\nit keeps its share; 'rollback' takes that away" if isinstance(step, Smoke) else ""
+                hint = _share_left(desired, step, platform) if isinstance(step, Smoke) else ""
                 raise Stopped(f"stopped at step {number} of {len(steps)}, {step}: {error}{cleaned}{hint}") from error
-            tell(f"     the reply was lost, but it is done ({error})")
+            lost = "the reply was lost, but it is done"
+            elsewhere = "this call failed, but another operation has done it"
+            tell(f"     {lost if isinstance(error, Unanswered) else elsewhere} ({error})")
         done.append(step)
     return len(done)
 
@@ -81,6 +85,22 @@ def _clean(
     except (UserError, OSError) as error:
         return f"\ncould not clean up ({error}): look with 'status', remove with 'teardown'"
     return "".join(f"\ncleaned up: {step}" for step in undo)
+
+
+def _share_left(desired: Desired, failed: Smoke, platform: Platform) -> str:
+    """What traffic a version has that failed its smoke test, after the cleaning up, for the message."""
+    try:
+        live = platform.read()
+    except (UserError, OSError):
+        return ""
+    name, share = live.title(failed.identity, failed.id), live.endpoint.share(failed.id) if live.endpoint else 0
+    if not share:
+        return f"\n{name} has no traffic now"
+    try:
+        choose.retreat(live, desired)
+    except choose.NoChoice:
+        return f"\n{name} keeps {share} % of the traffic; there is no version to roll back to"
+    return f"\n{name} keeps {share} % of the traffic; 'rollback' takes that away"
 
 
 def _undo(desired: Desired, start: Live, live: Live, done: list[Step], failed: Step) -> list[Step]:

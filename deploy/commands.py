@@ -72,8 +72,7 @@ def promote(vertex: Vertex, environment: Environment) -> int:
     live = platform.read()
     identity = _candidate(platform, live)
     takeover.check_gate(platform, wished(environment, None), identity, live)
-    if live.endpoint is None or not live.endpoint.of(identity):
-        raise UserError(f"{identity} is not deployed at {environment.endpoint.endpoint_id}; apply comes before promote")
+    takeover.check_deployed(environment, identity, live)
     first = environment.endpoint.traffic
     shares = tuple(share for share in CANARY if share > first or share == 100)
     desired = wished(environment, identity, shares=(first, *shares) if first < 100 else (100,), smoke=True)

@@ -181,7 +181,11 @@ def _shift(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None
     """Traffic through the shares; a version that has more already is not set back."""
     assert draft.live.endpoint is not None  # noqa: S101
     before, copies = draft.live.endpoint.traffic, len(draft.live.endpoint.of(identity))
-    for share in desired.shares:
+    takes_all = any(isinstance(step, Deploy) for step in draft.steps) and draft.live.endpoint.share(id) == 100
+    if takes_all:
+        whole = titled(Traffic({id: 100}), draft.live)
+        draft.unneeded.append(f"{whole}: where nothing has traffic, the deployment takes all of it")
+    for share in () if takes_all else desired.shares:
         endpoint = draft.live.endpoint
         has = endpoint.share(id)
         if desired.smoke and 0 < has < share:

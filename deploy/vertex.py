@@ -29,10 +29,15 @@ READ = 60.0  # seconds that a call may take that changes nothing
 PATIENCE = 60.0  # seconds of trying such a call again
 LONGEST = 3600.0  # seconds that an operation may take: a deployment that takes an hour has failed
 POLL = 2.0  # seconds between two looks at an operation
+ACCELERATORS = tuple(api.AcceleratorType.__members__)[1:]  # the first stands for none
 
 
 class CloudError(UserError):
     """Vertex AI refused, failed or did not answer; the message says which and what to do."""
+
+
+class Unanswered(CloudError):
+    """The reply to a call is missing; whether the call was done, only the live state tells."""
 
 
 class NotAllowed(CloudError):
@@ -223,6 +228,13 @@ def _said(error: exceptions.GoogleAPIError) -> str:
     return re.sub(r"^[A-Z]+ https?://\S+: ", "", str(getattr(last, "message", last)))
 
 
+def _remedy(exhausted: str) -> str:
+    """What to do about a quota, by its name: those of machines count CPUs or accelerators, the others requests."""
+    if re.search(r"cpu|gpu|tpu|accelerator|nvidia", exhausted, re.IGNORECASE):
+        return "ask for more, or choose another machine"
+    return "wait a minute and run this again, or ask for more"
+
+
 @contextlib.contextmanager
 def _in_our_words() -> Iterator[None]:
     from requests.exceptions import RequestException
@@ -234,7 +246,7 @@ def _in_our_words() -> Iterator[None]:
     except exceptions.Unauthorized:
         raise CloudError("the credentials were not accepted; run 'gcloud auth application-default login'") from None
     except (exceptions.TooManyRequests, exceptions.ResourceExhausted) as error:
-        raise CloudError(f"a quota is exhausted: {_said(error)}; ask for more, or choose another machine") from None
+        raise CloudError(f"a quota is exhausted: {_said(error)}; {_remedy(_said(error))}") from None
     except exceptions.BadRequest as error:
         raise CloudError(f"Vertex AI does not take this: {_said(error)}") from None
     except (exceptions.RetryError, exceptions.GoogleAPICallError) as error:
@@ -242,4 +254,4 @@ def _in_our_words() -> Iterator[None]:
     except google.auth.exceptions.GoogleAuthError as error:
         raise CloudError(f"the Google credentials do not work: {error}") from None
     except (RequestException, ConnectionError) as error:
-        raise CloudError(f"Vertex AI did not answer: {type(error).__name__}") from None
+        raise Unanswered(f"Vertex AI did not answer: {type(error).__name__}") from None

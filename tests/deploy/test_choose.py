@@ -12,7 +12,8 @@ from deploy.live import Live
 from deploy.plan import Desired, Impossible, diff
 from deploy.shares import blend
 from deploy.smoke import SmokeFailed
-from deploy.steps import Alias, Smoke, Traffic, Undeploy
+from deploy.steps import Alias, Deploy, Smoke, Traffic, Undeploy
+from deploy.vertex import CloudError, Unanswered
 from tests.deploy import worlds
 from trainer.errors import UserError
 
@@ -164,10 +165,10 @@ class Failing(worlds.Memory):
         super().do(step)
 
 
-def stopped(live: Live, wish: Desired, kind: type, error: Exception) -> Live:
-    """After a command that was stopped by a step, and cleaned up."""
+def stopped(live: Live, wish: Desired, kind: type, error: Exception, said: str | None = None) -> Live:
+    """After a command that was stopped by a step, and cleaned up; its message matches ``said`` if that is given."""
     world = Failing(live, kind, error)
-    with pytest.raises(apply.Stopped):
+    with pytest.raises(apply.Stopped, match=said):
         apply.run(wish, diff(wish, live), world, lambda line: None)
     return world.live
 
@@ -176,6 +177,43 @@ def test_a_canary_that_failed_to_start_leaves_no_name_that_misleads_a_rollback()
     left = stopped(promoted(), Desired(C, ON, shares=(10,)), Traffic, UserError("quota"))
     assert left.aliased("challenger") is None
     assert serves(diff(way_back(left), left).end) == A
+
+
+def test_a_failed_smoke_says_what_share_is_left_after_the_clean_up():
+    canary = done(promoted(), identity=C, shares=(10,))
+    wish = Desired(C, ON, shares=(10, 50, 100), smoke=True)
+    kept = r"\nversion 3 \(sha256:\w+, id \d+\) keeps 10 % of the traffic; 'rollback' takes that away"
+    stopped(canary, wish, Smoke, SmokeFailed("wrong"), kept)
+    stopped(promoted(), wish, Smoke, SmokeFailed("wrong"), r"\nversion \S+ \(sha256:\w+, id \d+\) has no traffic now")
+    alone = done(Live(), identity=A, shares=(100,))
+    moved = Desired(A, LARGER, shares=(10, 50, 100), smoke=True)
+    stopped(alone, moved, Smoke, SmokeFailed("wrong"), "has no traffic now")
+    again = Alias("champion", None).after(alone)
+    wish = Desired(A, ON, shares=(100,), smoke=True)
+    stopped(again, wish, Smoke, SmokeFailed("wrong"), "keeps 100 % of the traffic; there is no version to roll")
+
+
+class DoneElsewhere(Failing):
+    """A platform on which one kind of step raises although it is done."""
+
+    def do(self, step):
+        worlds.Memory.do(self, step)
+        if isinstance(step, self.kind):
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Unanswered("Vertex AI did not answer"), "the reply was lost, but it is done"),
+        (CloudError("other operations are running"), "this call failed, but another operation has done it"),
+    ],
+)
+def test_a_step_that_another_operation_did_is_not_called_a_lost_reply(error, said):
+    live, wish, lines = done(Live(), identity=A), Desired(B, ON, shares=(10,)), []
+    apply.run(wish, diff(wish, live), DoneElsewhere(live, Deploy, error), lines.append)
+    (line,) = [line for line in lines if str(error) in line]
+    assert said in line
 
 
 def test_a_canary_that_was_passed_over_loses_its_name():

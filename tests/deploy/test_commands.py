@@ -194,6 +194,51 @@ def test_a_rollback_leaves_a_canary_or_returns_to_the_version_before(command, cl
     assert one.model_version_id == "1", "the canary is gone, the champion has everything"
 
 
+def test_the_gate_says_whether_the_candidate_itself_serves_or_nobody_does(command, cloud, artifact):
+    assert "nobody serves yet" in command("gate", *of(artifact))
+    command("apply", *of(artifact), "--yes")
+    for said in (command("gate", *of(artifact)), command("promote")):
+        assert "nobody serves yet" not in said
+        assert "it is version 1 (sha256:" in said
+        assert "which serves already" in said
+
+
+def test_the_first_plan_does_not_speak_of_traffic_that_anything_has_already(command, cloud, artifact):
+    said = command("plan", *of(artifact))
+    assert "already" not in said
+    assert said.count("where nothing has traffic, the deployment takes all of it") == 1
+
+
+def test_promote_moves_traffic_only_and_names_what_it_would_have_to_change(command, cloud, artifact):
+    command("apply", *of(artifact), "--yes")
+    command("apply", *of(artifact, SECOND), "--yes")
+    calls = len(cloud.world.calls)
+    said = command("promote", "--machine=n1-standard-8", "--min-replicas=3", status=1)
+    assert "version 2 (sha256:" in said
+    assert "machine: 'n1-standard-4' deployed, 'n1-standard-8' declared" in said
+    assert "min_replicas: 2 deployed, 3 declared" in said
+    assert "run apply first" in said
+    assert shares(cloud) == [10, 90]
+    assert not {"DeployModel", "MutateDeployedModel"} & set(cloud.world.calls[calls:])
+
+
+def test_predict_without_files_says_what_to_give(capsys):
+    with pytest.raises(SystemExit) as left:
+        deploy.main(["predict", "--env", "production"])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert "predict takes one or more image files" in said
+    assert "python -m deploy predict --env production scan.png" in said
+
+
+def test_a_quota_of_requests_is_not_answered_with_another_machine(command, cloud, artifact):
+    cloud.fail("UploadModel", "too many requests")
+    said = command("apply", *of(artifact), "--yes", status=1)
+    assert "a quota is exhausted: Quota exceeded for quota metric 'Resource management (CRUD) requests'" in said
+    assert "wait a minute and run this again" in said
+    assert "another machine" not in said
+
+
 def test_status_of_nothing_and_of_something(command, cloud, artifact):
     said = command("status")
     assert "0 versions" in said
@@ -252,7 +297,7 @@ def test_anonymous_needs_another_address(command, monkeypatch):
     ("kind", "said"),
     [
         ("forbidden", "no permission: Permission 'aiplatform.endpoints.deploy' denied"),
-        ("quota", "a quota is exhausted: The following quotas are exceeded"),
+        ("quota", "CustomModelServingCPUsPerProjectPerRegion; ask for more, or choose another machine"),
         ("operation fails", "Model server never became ready"),
     ],
 )

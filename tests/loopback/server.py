@@ -1,8 +1,9 @@
 """HTTP in front of a ``World``, with faults on demand: ``with Loopback() as cloud: cloud.fail("DeployModel", "lost")``.
 
 A fault strikes the next calls of a method, so many times: an error of the API (``fails``, ``forbidden``, ``quota``,
-``unavailable``), an operation that ends with an error (``operation fails``), a connection that breaks before the call
-was done (``dropped``) or after (``lost``), or a server that says nothing until it is ``released`` (``silent``).
+``too many requests``, ``unavailable``), an operation that ends with an error (``operation fails``), a connection that
+breaks before the call was done (``dropped``) or after (``lost``), or a server that says nothing until it is
+``released`` (``silent``).
 """
 
 import contextlib
@@ -25,6 +26,12 @@ ERRORS = {
         429,
         "RESOURCE_EXHAUSTED",
         "The following quotas are exceeded: CustomModelServingCPUsPerProjectPerRegion",
+    ),
+    "too many requests": (
+        429,
+        "RESOURCE_EXHAUSTED",
+        "Quota exceeded for quota metric 'Resource management (CRUD) requests' and limit "
+        "'Resource management (CRUD) requests per minute per region' of service 'aiplatform.googleapis.com'.",
     ),
     "unavailable": (503, "UNAVAILABLE", "The service is currently unavailable."),
 }
