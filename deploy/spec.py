@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.live import DIGITS, Serving
+from deploy.vertex import ACCELERATORS
 from trainer import toml
 from trainer.flags import BadSetting, between, option, parsed
 from trainer.plugins import nearest
@@ -36,6 +37,18 @@ _ALIAS = _matching(r"[a-z][a-zA-Z0-9-]{0,119}[a-z0-9]", "an alias (letters, digi
 _PREFIX = _matching(r"gs://[a-z0-9][\w.-]+(/\S*)?", "a gs:// path")
 _MACHINE = _matching(r"[a-z][a-z0-9]*-[a-z0-9-]+", "a machine type such as n1-standard-2")
 _ACCOUNT = _matching(r"|[^@\s]+@[^@\s]+\.[^@\s]+", "the e-mail address of a service account")
+
+
+def _accelerator(value: Any) -> str:
+    """A name of the API's ``AcceleratorType``, or nothing."""
+    if value in ("", *ACCELERATORS):
+        return value
+    words = set(str(value).upper().replace("-", "_").split("_"))
+    alike = [name for name in ACCELERATORS if words <= set(name.split("_"))]  # "T4" is a part of one
+    hint = f", did you mean {alike[0]!r}?" if alike else nearest(str(value).upper(), list(ACCELERATORS))
+    raise BadSetting(f"{value!r} is not one of {', '.join(ACCELERATORS)}{hint}")
+
+
 _PINNED = _matching(
     r"[\w.:/-]+@sha256:[0-9a-f]{64}",
     "IMAGE@sha256:DIGEST; a tag can be moved, and then what answers is not what was tested",
@@ -97,9 +110,7 @@ class Training:
 
     training_image: str = option("", "image with the trainer, see docs/vertex.md", metavar="IMAGE")
     training_machine: str = option("n1-standard-8", "machine type of a worker", _MACHINE, "TYPE")
-    accelerator: str = option(
-        "", "type of its GPUs, such as NVIDIA_TESLA_T4", _matching(r"|[A-Z0-9_]+", "a type"), "TYPE"
-    )
+    accelerator: str = option("", "type of its GPUs, such as NVIDIA_TESLA_T4", _accelerator, "TYPE")
     accelerators: int = option(0, "GPUs of each worker", _whole(0, 16))
     workers: int = option(1, "machines that train together", _whole(1, 64))
     spot: bool = option(True, "cheaper machines that may be taken away; the job goes on from its checkpoint")

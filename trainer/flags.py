@@ -157,7 +157,9 @@ def _one(field, kind, value):
 
 
 def _number(value, kind):
-    """Vertex hyperparameter tuning sends integers as ``3.0``."""
+    """Vertex hyperparameter tuning sends integers as ``3.0``; a boolean, which is a number to Python, is refused."""
+    if isinstance(value, bool):
+        raise BadSetting(f"{str(value).lower()} is a boolean, not a number")
     try:
         number = float(value)
     except ValueError:

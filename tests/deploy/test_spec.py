@@ -63,6 +63,8 @@ def test_a_wrong_place_names_file_and_key(load, line, said):
         ('machine = "big"', "machine: 'big' is not a machine type"),
         ("min_replicas = 0", "min_replicas: 0 is out of range"),
         ("min_replicas = 3\nmax_replicas = 2", "max_replicas: 2 is less than min_replicas 3"),
+        ("traffic = true", "traffic: true is a boolean, not a number"),
+        ("min_replicas = false", "min_replicas: false is a boolean, not a number"),
         ("traffic = 101", "traffic: 101 is out of range"),
         ("target_cpu = 99.5", "target_cpu: 99.5 is"),
         ('dedicated = "maybe"', "dedicated: 'maybe' is neither true nor false"),
@@ -73,6 +75,21 @@ def test_a_wrong_place_names_file_and_key(load, line, said):
 def test_a_wrong_endpoint_names_file_and_key(load, line, said):
     with pytest.raises(BadSetting, match=rf"bank.toml' \[endpoint\].*{said}"):
         load(GOOD + line)
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest"),
+    [
+        ("T4", "NVIDIA_TESLA_T4"),
+        ("nvidia_l4", "NVIDIA_L4"),
+        ("A100-80GB", "NVIDIA_A100_80GB"),
+        ("NVIDIA_TESLA_T5", "NVIDIA_TESLA_T4"),
+    ],
+)
+def test_an_accelerator_that_the_api_does_not_have_is_answered_with_the_nearest_one(load, given, nearest):
+    with pytest.raises(BadSetting, match=rf"accelerator: '{given}' is not one of .*, did you mean '{nearest}'\?"):
+        load(GOOD, accelerator=given, accelerators=1)
+    assert load(GOOD, accelerator=nearest, accelerators=1).training.accelerator == nearest
 
 
 def test_an_image_by_tag_is_refused_because_a_tag_moves(load):

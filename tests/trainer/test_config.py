@@ -75,6 +75,8 @@ def test_a_flag_wins_over_vertex_and_vertex_over_the_file(tmp_path):
         ("[training]\nepoch = 3\n", "'epochs'"),
         ("[trainin]\nepochs = 3\n", "'training'"),
         ('[training]\nepochs = "x"\n', "not a number"),
+        ("[training]\nepochs = true\n", "epochs: true is a boolean, not a number"),
+        ("[training]\nlearning_rate = true\n", "learning_rate: true is a boolean, not a number"),
         ('[data]\ntrain_dir = "scans"\n', "['scans']"),
         ("[training\n", "run.toml"),
         ("training = 3\n", "a table [training]"),
