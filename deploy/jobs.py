@@ -147,7 +147,11 @@ def _spec(environment: Environment, name: str) -> dict[str, Any]:
     pool["machineSpec"]["machineType"] = wanted.training_machine
     if wanted.accelerators:
         pool["machineSpec"] |= {"acceleratorType": wanted.accelerator, "acceleratorCount": wanted.accelerators}
-    pool["containerSpec"] |= {"imageUri": wanted.training_image, "args": [*wanted.arguments, f"--job-dir={place}"]}
+    if wanted.train_dir and any(one.partition("=")[0] == "--train-dir" for one in wanted.arguments):
+        raise UserError("give --train-dir once: as train_dir (or --train-dir before '--'), or among the arguments")
+    data = [f"--train-dir={one}" for one in wanted.train_dir]
+    arguments = [*wanted.arguments, *data, f"--job-dir={place}"]
+    pool["containerSpec"] |= {"imageUri": wanted.training_image, "args": arguments}
     pool["containerSpec"]["args"] += _tracked(environment, name)
     others = [{**pool, "replicaCount": wanted.workers - 1}] if wanted.workers > 1 else []
     form["workerPoolSpecs"] = [{**pool, "replicaCount": 1}, *others]

@@ -106,7 +106,7 @@ class Endpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How a training job runs; what it learns is said by ``arguments``."""
+    """How a training job runs; ``arguments`` say what it learns, ``train_dir`` from what."""
 
     training_image: str = option("", "image with the trainer, see docs/vertex.md", metavar="IMAGE")
     training_machine: str = option("n1-standard-8", "machine type of a worker", _MACHINE, "TYPE")
@@ -116,6 +116,12 @@ class Training:
     spot: bool = option(True, "cheaper machines that may be taken away; the job goes on from its checkpoint")
     timeout_hours: float = option(24.0, "hours after which the job is stopped", between(0.1, 168))
     training_account: str = option("", "as whom the job runs; the project's own if empty", _ACCOUNT, "EMAIL")
+    train_dir: tuple[str, ...] = option(
+        (), "data that a job learns from: gs:// path or LABEL=PATH; may be given several times", _matching(
+            r"([^=/\s]+=)?(gs://[a-z0-9][\w.-]+(/\S*)?|/gcs/\S+)",
+            "a gs:// path, LABEL=gs://... or /gcs/...; a folder of this machine is not where a job runs",
+        ), "[LABEL=]PATH",
+    )  # fmt: skip
     output: str = option("", "gs:// prefix below which each job has its folder", _PREFIX, "PREFIX")
     data_version: str = option("", "label of the job: which state of the data it learns from", _matching(
         r"[a-z0-9_-]{0,63}", "a label (up to 63 small letters, digits, _ and -)"), "LABEL")  # fmt: skip

@@ -75,6 +75,7 @@ def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path, cloud, 
         **os.environ, **ONLY_SMALL, **NAMES, **cloud.environment, "PYTHONPATH": str(ROOT), "BIN": binaries,
         "VENV": str(here), "PORT": port, "COUNTERSIGN_CACHE": str(tmp_path / "cache"),
     }  # fmt: skip
+    del environment["CLOUDSDK_AI_REGION"]  # pages say how to set it
     environment["PATH"] = binaries + os.pathsep + environment["PATH"]
     stop_servers = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"  # also when a command fails
     script = f"set -eu -o pipefail\nset -m\n{stop_servers}\n" + "\n".join(run).replace("8080", port)

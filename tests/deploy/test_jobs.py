@@ -59,6 +59,34 @@ def test_gpus_workers_account_and_timeout_are_what_the_environment_says(environm
     assert found["serviceAccount"].startswith("trainer@")
 
 
+def test_jobs_by_us_and_by_gcloud_learn_from_one_place_that_the_docs_name_too():
+    place = "gs://my-project-countersign/data"
+    for name in ("staging", "production"):
+        (pool,) = jobs.custom(spec.load(name, {"training_image": TRAINER}, "train"), "one", "")["jobSpec"][
+            "workerPoolSpecs"
+        ]
+        assert config.from_command_line(pool["containerSpec"]["args"], {}).data.train_dir == (place,)
+    for file in ("custom_job.yaml", "hp_tuning.yaml"):
+        form = yaml.safe_load((jobs.FOLDER / file).read_text())
+        (pool,) = form.get("trialJobSpec", form)["workerPoolSpecs"]
+        assert config.from_command_line(pool["containerSpec"]["args"], {}).data.train_dir == (place,)
+    page = (ROOT / "docs" / "vertex.md").read_text()
+    assert f"gcloud storage rsync -r scans {place}\n" in page
+    assert f"--train-dir={place}," in page
+    assert place in (ROOT / "README.md").read_text()
+
+
+def test_the_data_of_a_job_is_a_setting_that_a_flag_replaces(cloud, capsys):
+    shown = yaml.safe_load(run(capsys, "--dry-run", "--train-dir=genuine=gs://bucket/a", "--train-dir=gs://bucket/b"))
+    (pool,) = shown["jobSpec"]["workerPoolSpecs"]
+    given = config.from_command_line(pool["containerSpec"]["args"], {})
+    assert given.data.train_dir == ("genuine=gs://bucket/a", "gs://bucket/b")
+    assert "give --train-dir once" in run(capsys, "--dry-run", "--", "--train-dir=gs://bucket/c", status=1)
+    with pytest.raises(SystemExit):
+        run(capsys, "--dry-run", "--train-dir=scans")
+    assert "'scans' is not a gs:// path" in capsys.readouterr().err
+
+
 def test_an_experiment_is_a_flag_of_the_trainer(environment):
     (pool,) = specified(environment, experiment="hands", tensorboard="projects/p/locations/r/tensorboards/1")[
         "workerPoolSpecs"
@@ -120,15 +148,15 @@ def test_a_typo_in_the_trainers_flags_costs_no_machine(cloud, capsys):
 def test_a_job_that_fails_fails_the_command_with_the_platforms_reason(cloud, capsys):
     class Failing:
         def run(self, world, job, version):
-            world.log(job.name.rpartition("/")[2], "no folder, zip or CSV file '/nowhere'")
+            world.log(job.name.rpartition("/")[2], "no folder, zip or CSV file '/gcs/nowhere'")
             world.job(job.name, "FAILED", "The replica workerpool0-0 exited with a non-zero status of 1.")
 
         def close(self):
             pass
 
     cloud.world.machines = Failing()
-    said = run(capsys, "--", "--train-dir=/nowhere", status=1)
-    assert "no folder, zip or CSV file '/nowhere'" in said, "its log was followed"
+    said = run(capsys, "--train-dir=/gcs/nowhere", status=1)
+    assert "no folder, zip or CSV file '/gcs/nowhere'" in said, "its log was followed"
     assert "exited with a non-zero status of 1" in said
 
 

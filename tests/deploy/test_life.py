@@ -35,10 +35,10 @@ def test_the_whole_life(command, running_cloud, bucket, scans, tmp_path, monkeyp
     cloud = running_cloud
     monkeypatch.chdir(tmp_path)
     storage.Place(scans, f"{bucket}/scans").push()
-    settings = ["--epochs=2", "--batch-size=16", "--image-height=32", "--image-width=64", f"--train-dir={bucket}/scans"]
+    settings = ["--epochs=2", "--batch-size=16", "--image-height=32", "--image-width=64"]
     flags = [f"--arguments={one}" for one in settings]
     said = command("train", "--name=one", f"--output={bucket}/jobs", "--training-image=trainer", "--data-version=v3",
-                   "--commit=abc", *flags)  # fmt: skip
+                   "--commit=abc", f"--train-dir={bucket}/scans", *flags)  # fmt: skip
     assert f"artefact: {bucket}/jobs/one/model" in said
     assert "ROC-AUC" in said, "the log is followed"
     (job,) = [of for name, of in cloud.world.resources.items() if "/customJobs/" in name]
