@@ -37,9 +37,8 @@ def check_deployed(environment: Environment, identity: Identity, live: Live) -> 
     """A promotion moves traffic only: an identity has to be deployed as declared. Raises ``UserError``."""
     deployed = live.endpoint.of(identity) if live.endpoint else []
     if live.endpoint is None or not deployed:
-        raise UserError(
-            f"{live.title(identity)} is not deployed at {environment.endpoint.endpoint_id}; apply comes before promote"
-        )
+        what = live.title(identity) if live.version(identity) else f"artefact {identity}"
+        raise UserError(f"{what} is not deployed at {environment.endpoint.endpoint_id}; apply comes before promote")
     if environment.serving not in [one.serving for one in deployed]:
         there, declared = (dataclasses.asdict(of) for of in (deployed[0].serving, environment.serving))
         changed = [key for key in declared if there[key] != declared[key]]

@@ -296,6 +296,18 @@ def test_a_rollback_beside_a_foreign_deployment_moves_our_traffic_and_leaves_its
     assert end.aliased("champion").identity == A
 
 
+def test_a_smoke_that_fails_after_a_cut_off_leaves_the_share_of_a_foreign_deployment():
+    canary = beside_foreign(done(promoted(), identity=C, shares=(10,)))
+    wish = Desired(C, ON, shares=(10, 60), smoke=True)
+    live = canary
+    for step in diff(wish, canary).steps:
+        live = step.after(live)
+        if live.endpoint.share(live.endpoint.of(C)[0].id) == 60:
+            break
+    end = stopped(live, wish, Smoke, SmokeFailed("wrong")).endpoint
+    assert {one.identity: end.share(one.id) for one in end.deployed} == {B: 60, C: 0, None: 40}
+
+
 def test_a_foreign_version_of_equal_number_is_no_rival_and_taking_all_but_its_share_is_taking_over():
     live = beside_foreign(done(Live(), identity=A))
     assert choose.rivals(live, A, Desired(None, ON)) == [], "its version is 1, too, but of another model"
