@@ -20,10 +20,7 @@ from trainer.imaging import INKS
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 _whole = lambda low, high: between(low, high, int)  # noqa: E731
-
-
-def _plugin(folder):
-    return lambda name: plugins.check(folder, name)
+_plugin = lambda folder: lambda name: plugins.check(folder, name)  # noqa: E731
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,19 +234,6 @@ class Config:
         return self.learning() == other.learning()
 
 
-def parser(prog: str = "python -m trainer.task", description: str = HELP) -> Parser:
-    """The command line of ``trainer.task`` and of ``trainer.prepare``."""
-    flags = Parser(prog=prog, description=description)
-    flags.add_argument(
-        "--config",
-        metavar="FILE",
-        help="TOML file with these settings, as written to config.toml by every run; may be gs://",
-    )
-    for section in SECTIONS.values():
-        flags.add_settings(section)
-    return flags
-
-
 def from_command_line(
     arguments: list[str] | None = None,
     environment: Mapping[str, str] = os.environ,
@@ -257,7 +241,14 @@ def from_command_line(
     description: str = HELP,
 ) -> Config:
     """Flags, environment and file to a ``Config``; exits with a message on anything unknown."""
-    flags = parser(prog, description)
+    flags = Parser(prog=prog, description=description)
+    flags.add_argument(
+        "--config",
+        metavar="FILE",
+        help="TOML file with these settings, as every run writes to config.toml; may be gs://",
+    )
+    for section in SECTIONS.values():
+        flags.add_settings(section)
     options = flags.parse_args(arguments)
     try:
         tables = load(storage.fetch(options.config)) if options.config else {}
