@@ -3,6 +3,7 @@
 Flags only; ``commands.py`` does what they say.
 """
 
+import io
 import os
 import shlex
 import sys
@@ -53,6 +54,8 @@ COMMANDS: dict[str, Command] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe shows progress as it happens, too, and before an error
+        sys.stdout.reconfigure(line_buffering=True)
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")

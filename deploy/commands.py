@@ -189,11 +189,11 @@ def train(vertex: Vertex, environment: Environment, options: Any) -> int:
         else jobs.custom(environment, name, options.commit)
     )
     config.from_command_line(jobs.arguments(described), {}, prog="python -m deploy train: arguments")
-    print(jobs.shown(described), end="", flush=True)
+    print(jobs.shown(described), end="")
     if options.dry_run:
         return 0
     job = jobs.submit(vertex, described)
-    print(f"submitted: {job}", flush=True)
+    print(f"submitted: {job}")
     if not options.follow:
         return 0
     ended = jobs.follow(vertex, job, options.every)
@@ -217,7 +217,7 @@ def batch_(vertex: Vertex, environment: Environment, given: str, output: str, re
         raise UserError(f"no version has the alias {environment.model.serving_alias!r}; apply gives it")
     name = _now(environment, "batch")
     job = batch.submit(vertex, batch.described(environment, vertex, version.number, given, output, name, replicas))
-    print(f"submitted: {job}, by version {version.number}", flush=True)
+    print(f"submitted: {job}, by version {version.number}")
     ended = jobs.follow(vertex, job, every)
     print(batch.told(ended))
     return 0 if ended.state.name == "JOB_STATE_SUCCEEDED" else 1
@@ -235,7 +235,7 @@ def show(environment: Environment, made: Plan) -> None:
         print(f"  {number}. {step}")
     for reason in made.unneeded:
         print(f"  not needed: {reason}")
-    print(cost.monthly(made.end.endpoint, environment.place.region), flush=True)
+    print(cost.monthly(made.end.endpoint, environment.place.region))
 
 
 def _carry_out(environment: Environment, desired: Desired, made: Plan, platform: Platform) -> int:

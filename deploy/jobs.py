@@ -3,7 +3,6 @@
 The YAML files are what gcloud takes as well, so there is one form of a job. Knows jobs, not models.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,19 +58,20 @@ def follow(vertex: Vertex, name: str, every: float, tell: Callable[[str], None] 
 
     A log that cannot be read is said once, and the job is followed without.
     """
-    log = _Log(vertex, name.rpartition("/")[2], tell)
+    wait, id = vertex.wait(tell), name.rpartition("/")[2]
+    log = _Log(vertex, id, wait.tell)
     state = ""
     while True:
         job = read(vertex, name)
         if job.state.name.removeprefix("JOB_STATE_") != state:
             state = job.state.name.removeprefix("JOB_STATE_")
-            tell(f"{name.rpartition('/')[2]}: {state.lower()}")
+            wait.tell(f"{id}: {state.lower()}")
         log.read()
         if state in ENDED:
             break
-        time.sleep(every)
+        wait.pause(every, f"job {id}, {state.lower()}")
     for _ in range(LATE):  # the last lines arrive when the job has ended already
-        time.sleep(every)
+        wait.pause(every, f"the last lines of job {id}")
         log.read()
     if state not in ("SUCCEEDED", "PARTIALLY_SUCCEEDED"):
         raise JobFailed(f"{name} {state.lower()}: {job.error.message or 'the platform gives no reason; see its log'}")

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import functools
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +20,9 @@ from google.api_core.client_options import ClientOptions
 from google.cloud import aiplatform_v1 as api
 from google.protobuf import json_format
 
+from deploy.waiting import Clock, Wait
 from trainer.errors import UserError
+from trainer.storage import refused
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 LOGGING = "https://logging.googleapis.com"
@@ -63,8 +64,9 @@ class Connection:
 class Vertex:
     """Clients of one project and region, made when they are first needed."""
 
-    def __init__(self, connection: Connection):
-        self.connection = connection
+    def __init__(self, connection: Connection, clock: Clock = Clock(), tell: Callable[[str], None] = print):
+        self.connection, self.clock = connection, clock
+        self._tell = tell
         self.parent = f"projects/{connection.project}/locations/{connection.region}"
         self._predictions: dict[str, api.PredictionServiceClient] = {}
 
@@ -95,11 +97,9 @@ class Vertex:
 
         Raises ``CloudError``.
         """
-        transient = retry.Retry(retry.if_transient_error, initial=0.5, maximum=10, timeout=PATIENCE)
-        again = None if once else transient
         with _in_our_words():
             try:
-                return call(request, timeout=READ, retry=again)
+                return call(request, timeout=READ, retry=None if once else _transient())
             except (exceptions.NotFound, exceptions.MethodNotImplemented):
                 return None
 
@@ -115,17 +115,20 @@ class Vertex:
         """
         with _in_our_words():
             answer = call(request, timeout=READ)
-            return self._end(answer) if hasattr(answer, "operation") else answer
+            return self._end(answer, call.__name__) if hasattr(answer, "operation") else answer
 
     def settled(self, client: Any, name: str) -> None:
         """Wait for what is still under way at a resource, begun by whomever. Raises ``CloudError``."""
-        give_up = time.monotonic() + self.connection.longest
-        said = ""
+        wait, said = self.wait(), ""
         while running := self.running(client, name):
             if running != said:
-                print(f"waiting for {running}, which is under way", flush=True)
+                wait.tell(f"waiting for {running}, which is under way")
                 said = running
-            self._wait(give_up, running)
+            self._pause(wait, running, running)
+
+    def wait(self, tell: Callable[[str], None] | None = None) -> Wait:
+        """A wait that begins now, by this connection's clock."""
+        return Wait(self.clock, tell or self._tell)
 
     @functools.cached_property
     def credentials(self) -> google.auth.credentials.Credentials:
@@ -173,18 +176,18 @@ class Vertex:
                 credentials=self.credentials, transport="rest", client_options=ClientOptions(api_endpoint=address)
             )
 
-    def _end(self, operation: Any) -> Any:
-        give_up = time.monotonic() + self.connection.longest
-        while not operation.done():
-            self._wait(give_up, operation.operation.name)
+    def _end(self, operation: Any, method: str) -> Any:
+        wait, name = self.wait(), operation.operation.name
+        while not operation.done(retry=_transient()):
+            self._pause(wait, name, f"{method}, {name.removeprefix(self.parent + '/')}")
         return operation.result(timeout=READ)
 
-    def _wait(self, give_up: float, operation: str) -> None:
-        if time.monotonic() > give_up:
+    def _pause(self, wait: Wait, operation: str, what: str) -> None:
+        if wait.seconds > self.connection.longest:
             raise CloudError(
                 f"{operation} is not done after {self.connection.longest:.0f} s; it may still end: run this again later"
             )
-        time.sleep(self.connection.poll)
+        wait.pause(self.connection.poll, what)
 
     def running(self, client: Any, name: str) -> str:
         """The name of an operation at a resource that is not done; empty if there is none. Raises ``CloudError``."""
@@ -222,6 +225,11 @@ def plain(content: Any) -> Any:
     return content
 
 
+def _transient() -> retry.Retry:
+    """The retries of one call that may be repeated: within ``PATIENCE``, and of a refused connection only one."""
+    return retry.Retry(refused.at_most_twice(retry.if_transient_error), initial=0.5, maximum=10, timeout=PATIENCE)
+
+
 def _said(error: exceptions.GoogleAPIError) -> str:
     """What the API says, without the address it says it at; of a call tried again and again, what it said last."""
     last = getattr(error, "cause", None) or error
@@ -250,8 +258,11 @@ def _in_our_words() -> Iterator[None]:
     except exceptions.BadRequest as error:
         raise CloudError(f"Vertex AI does not take this: {_said(error)}") from None
     except (exceptions.RetryError, exceptions.GoogleAPICallError) as error:
-        raise CloudError(f"Vertex AI failed: {type(error).__name__}: {_said(error)}") from None
+        said = f"Vertex AI failed: {type(error).__name__}: {_said(error)}"
+        raise CloudError(refused.message(error) or said) from None
     except google.auth.exceptions.GoogleAuthError as error:
         raise CloudError(f"the Google credentials do not work: {error}") from None
     except (RequestException, ConnectionError) as error:
+        if told := refused.message(error):
+            raise CloudError(told) from None
         raise Unanswered(f"Vertex AI did not answer: {type(error).__name__}") from None

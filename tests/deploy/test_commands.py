@@ -323,15 +323,6 @@ def test_a_service_that_never_ends_an_operation_is_given_up_with_a_word(platform
         apply.run(desired, plan, platform, lambda line: None)
 
 
-def test_a_service_that_is_not_there_is_one_line(command, monkeypatch):
-    monkeypatch.setattr("deploy.vertex.PATIENCE", 0.2)
-    monkeypatch.setenv("COUNTERSIGN_API_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setenv("COUNTERSIGN_ANONYMOUS", "1")
-    said = command("status", status=1)
-    assert said.count("\n") == 1
-    assert "python -m deploy status: Vertex AI" in said
-
-
 @pytest.mark.parametrize("name", list(deploy.COMMANDS))
 def test_every_command_has_help_and_knows_its_environment(name, capsys):
     with pytest.raises(SystemExit) as left:

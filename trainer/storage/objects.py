@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import google_crc32c
 
+from trainer.storage import refused
+
 REMOTE = "gs://"
 PIECE = 8 * 2**20  # bytes; an interrupted download continues after the last whole piece
 TIMEOUT = 60.0  # seconds without a byte before a request is tried again
@@ -151,7 +153,8 @@ class Bucket:
         if isinstance(error, GoogleAuthError):
             raise StorageError(f"{self.path!r}: the Google credentials do not work: {error}") from None
         if isinstance(error, GoogleAPIError | RequestException | ConnectionError):
-            raise StorageError(f"Cloud Storage failed for {self.path!r}: {type(error).__name__}: {error}") from error
+            why = refused.message(error) or f"{type(error).__name__}: {error}"
+            raise StorageError(f"Cloud Storage failed for {self.path!r}: {why}") from error
 
 
 def relative(name: str, prefix: str) -> PurePosixPath:
@@ -174,4 +177,5 @@ def crc32c(file: Path) -> str:
 def _retry():
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    return DEFAULT_RETRY.with_timeout(PATIENCE).with_delay(initial=0.2, maximum=20)
+    transient = DEFAULT_RETRY.with_timeout(PATIENCE).with_delay(initial=0.2, maximum=20)
+    return transient.with_predicate(refused.at_most_twice(DEFAULT_RETRY._predicate))
