@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from deploy import commands, jobs, saved, spec
+from deploy.apply import Moved, Stopped
+from deploy.smoke import SmokeFailed
 from deploy.spec import Environment
-from deploy.vertex import POLL, Connection, Vertex
+from deploy.vertex import POLL, Connection, Unavailable, Vertex
 from trainer.errors import UserError
 from trainer.flags import Parser, between, checked, given
 from trainer.plugins import nearest
@@ -79,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         environment = spec.load(options.env, {**from_plan, **options.flags}, use)
         return _run(command, _vertex(environment, options), environment, options)
     except (UserError, OSError) as error:
-        print(f"python -m deploy {command}: {error}", file=sys.stderr)
+        print(f"python -m deploy {command}: {error}{_next(command, arguments[1:], error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\npython -m deploy {command}: interrupted; what was begun goes on, run it again to go on from there")
@@ -199,6 +201,19 @@ def _run(command: str, vertex: Vertex, environment: Environment, options: Any) -
     simple = {"smoke": commands.smoke_, "gate": commands.check, "promote": commands.promote,
               "rollback": commands.rollback, "status": commands.status}  # fmt: skip
     return simple[command](vertex, environment)
+
+
+def _next(command: str, flags: list[str], error: Exception) -> str:
+    """The commands that go on after a failure, as they are typed; empty where none does before the error is mended."""
+    if isinstance(error, SmokeFailed) or isinstance(error.__cause__, SmokeFailed):
+        following = [["status", *flags], ["rollback", *flags]]
+    elif isinstance(error, Moved) and command == "apply" and "--yes" not in flags:
+        following = [["plan", *(flag.replace("--plan", "--out") for flag in flags)]]
+    elif isinstance(error, Stopped | Moved) or (isinstance(error, Unavailable) and command not in ("train", "batch")):
+        following = [[command, *flags]]
+    else:
+        following = []
+    return "".join(f"\nrun next: {shlex.join(['python', '-m', 'deploy', *words])}" for words in following)
 
 
 def _commit() -> str:

@@ -3,6 +3,7 @@
 Each step is safe to do again: what is found done is not done twice.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ from deploy.steps import (
 )
 from deploy.vertex import CloudError, Vertex, proto
 
+REPEATABLE = (Alias, Label, Resize, Traffic, Undeploy, DeleteEndpoint)  # done twice, they do the same
 PREDICT, HEALTH, PORT = "/predict", "/health", 8080
 
 
@@ -50,13 +52,20 @@ class Platform:
         return observe(self.vertex, self.environment, self.given.identity if self.given else None)
 
     def do(self, step: Step) -> None:
-        """One step, to its end. Raises ``CloudError``, ``SmokeFailed``, ``StorageError`` or ``BadArtifact``."""
+        """One step, to its end; a ``REPEATABLE`` one is tried again while the service is unavailable.
+
+        Raises ``CloudError``, ``SmokeFailed``, ``StorageError`` or ``BadArtifact``.
+        """
         todo: dict[type, Callable[[Any], object]] = {
             Store: self._store, Register: self._register, Evaluate: self._evaluate, Alias: self._alias,
             CreateEndpoint: self._create, Label: self._label, Deploy: self._deploy, Resize: self._resize,
             Traffic: self._traffic, Smoke: self._smoke, Undeploy: self._undeploy, DeleteEndpoint: self._delete,
         }  # fmt: skip
-        todo[type(step)](step)
+        work = functools.partial(todo[type(step)], step)
+        if isinstance(step, REPEATABLE):
+            self.vertex.repeated(work)
+        else:
+            work()
 
     def release(self, identity: Identity) -> Release:
         """The artefact and image of an identity: what was given, or what is in the store."""

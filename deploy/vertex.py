@@ -27,7 +27,7 @@ from trainer.storage import refused
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 LOGGING = "https://logging.googleapis.com"
 READ = 60.0  # seconds that a call may take that changes nothing
-PATIENCE = 60.0  # seconds of trying such a call again
+PATIENCE = 60.0  # seconds of trying again what may be done twice
 LONGEST = 3600.0  # seconds that an operation may take: a deployment that takes an hour has failed
 POLL = 2.0  # seconds between two looks at an operation
 ACCELERATORS = tuple(api.AcceleratorType.__members__)[1:]  # the first stands for none
@@ -37,7 +37,11 @@ class CloudError(UserError):
     """Vertex AI refused, failed or did not answer; the message says which and what to do."""
 
 
-class Unanswered(CloudError):
+class Unavailable(CloudError):
+    """The service is overloaded or away for now: 429, 503, or a broken connection. What may be repeated is."""
+
+
+class Unanswered(Unavailable):
     """The reply to a call is missing; whether the call was done, only the live state tells."""
 
 
@@ -59,6 +63,7 @@ class Connection:
     anonymous: bool = False
     poll: float = POLL
     longest: float = LONGEST
+    patience: float = PATIENCE
 
 
 class Vertex:
@@ -99,7 +104,7 @@ class Vertex:
         """
         with _in_our_words():
             try:
-                return call(request, timeout=READ, retry=None if once else _transient())
+                return call(request, timeout=READ, retry=None if once else self._transient())
             except (exceptions.NotFound, exceptions.MethodNotImplemented):
                 return None
 
@@ -108,10 +113,22 @@ class Vertex:
         with _in_our_words():
             return list(self.read(call, request) or ())
 
+    def repeated(self, work: Callable[[], Any]) -> Any:
+        """Do what may be done twice, and do it again while the service is ``Unavailable``, within a bound."""
+        policy = retry.Retry(
+            retry.if_exception_type(Unavailable), initial=min(0.5, self.connection.poll), maximum=10,
+            timeout=self.connection.patience, on_error=lambda error: self._tell(f"     {error}; trying again"),
+        )  # fmt: skip
+        try:
+            return policy(work)()
+        except exceptions.RetryError as error:
+            raise (error.cause or error) from None
+
     def change(self, call: Callable[..., Any], request: dict[str, Any]) -> Any:
         """A call that changes something, once, to its end: an operation is waited for. Raises ``CloudError``.
 
-        It is not tried again: whether a call whose reply was lost was done, only a look at the live state can tell.
+        It is not repeated here: whether a call whose reply was lost was done, only the live state tells. What may be
+        done twice goes through ``repeated``.
         """
         with _in_our_words():
             answer = call(request, timeout=READ)
@@ -176,9 +193,14 @@ class Vertex:
                 credentials=self.credentials, transport="rest", client_options=ClientOptions(api_endpoint=address)
             )
 
+    def _transient(self) -> retry.Retry:
+        """The retries of one call that may be repeated; a refused connection is tried twice only."""
+        transient = refused.at_most_twice(retry.if_transient_error)
+        return retry.Retry(transient, initial=0.5, maximum=10, timeout=self.connection.patience)
+
     def _end(self, operation: Any, method: str) -> Any:
         wait, name = self.wait(), operation.operation.name
-        while not operation.done(retry=_transient()):
+        while not operation.done(retry=self._transient()):
             self._pause(wait, name, f"{method}, {name.removeprefix(self.parent + '/')}")
         return operation.result(timeout=READ)
 
@@ -225,11 +247,6 @@ def plain(content: Any) -> Any:
     return content
 
 
-def _transient() -> retry.Retry:
-    """The retries of one call that may be repeated: within ``PATIENCE``, and of a refused connection only one."""
-    return retry.Retry(refused.at_most_twice(retry.if_transient_error), initial=0.5, maximum=10, timeout=PATIENCE)
-
-
 def _said(error: exceptions.GoogleAPIError) -> str:
     """What the API says, without the address it says it at; of a call tried again and again, what it said last."""
     last = getattr(error, "cause", None) or error
@@ -254,12 +271,14 @@ def _in_our_words() -> Iterator[None]:
     except exceptions.Unauthorized:
         raise CloudError("the credentials were not accepted; run 'gcloud auth application-default login'") from None
     except (exceptions.TooManyRequests, exceptions.ResourceExhausted) as error:
-        raise CloudError(f"a quota is exhausted: {_said(error)}; {_remedy(_said(error))}") from None
+        raise Unavailable(f"a quota is exhausted: {_said(error)}; {_remedy(_said(error))}") from None
     except exceptions.BadRequest as error:
         raise CloudError(f"Vertex AI does not take this: {_said(error)}") from None
     except (exceptions.RetryError, exceptions.GoogleAPICallError) as error:
-        said = f"Vertex AI failed: {type(error).__name__}: {_said(error)}"
-        raise CloudError(refused.message(error) or said) from None
+        if nobody := refused.message(error):
+            raise CloudError(nobody) from None
+        kind = Unavailable if isinstance(error, exceptions.RetryError | exceptions.ServiceUnavailable) else CloudError
+        raise kind(f"Vertex AI failed: {type(error).__name__}: {_said(error)}") from None
     except google.auth.exceptions.GoogleAuthError as error:
         raise CloudError(f"the Google credentials do not work: {error}") from None
     except (RequestException, ConnectionError) as error:

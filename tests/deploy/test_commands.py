@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -307,6 +308,37 @@ def test_what_the_platform_says_reaches_people_in_one_message(command, cloud, ar
     assert said in told
     assert "http://" not in told
     assert "Traceback" not in told
+
+
+def run_next(said: str) -> list[str]:
+    """The flags of the command that a failure ends with."""
+    (line,) = [line for line in said.splitlines() if line.startswith("run next: ")]
+    assert said.endswith(line + "\n")
+    words = shlex.split(line.removeprefix("run next: "))
+    assert words[:3] == ["python", "-m", "deploy"]
+    return words[3:]
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_failure_ends_with_the_command_that_goes_on(command, cloud, artifact, saved):
+    if saved:
+        command("plan", *of(artifact))
+    cloud.fail("DeployModel", "quota")
+    following = run_next(command("apply", *of(artifact), *([] if saved else ["--yes"]), status=1))
+    assert following[0] == "apply"
+    assert deploy.main(following) == 0
+    assert shares(cloud) == [100]
+
+
+def test_a_plan_that_others_have_overtaken_is_made_again(command, cloud, artifact, tmp_path):
+    file = str(tmp_path / "my plan.json")
+    command("plan", *of(artifact), "--out", file)
+    command("apply", *of(artifact), "--yes")
+    cloud.world.resources[ENDPOINT].labels["team"] = "b"
+    following = run_next(command("apply", *of(artifact), "--plan", file, status=1))
+    assert deploy.main(following) == 0
+    command("apply", *of(artifact), "--plan", file)
+    assert "team" not in cloud.world.resources[ENDPOINT].labels
 
 
 def test_a_service_that_never_ends_an_operation_is_given_up_with_a_word(platform, cloud, environment):

@@ -3,6 +3,7 @@
 The state of the loopback Vertex AI is set directly, read by our code, and changed by the SDK.
 """
 
+import dataclasses
 import random
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from deploy.live import Live
 from deploy.observe import CPU
 from deploy.perform import Platform
 from deploy.plan import diff
-from deploy.vertex import proto
+from deploy.vertex import Vertex, proto
 from tests.deploy import conftest, worlds
 
 ENDPOINT = "projects/my-project/locations/us-central1/endpoints/countersign-staging"
@@ -27,6 +28,8 @@ CALLS = {
     "Deploy": "DeployModel", "Traffic": "UpdateEndpoint", "Undeploy": "UndeployModel", "Label": "UpdateEndpoint",
     "Alias": "MergeVersionAliases", "Resize": "MutateDeployedModel", "DeleteEndpoint": "DeleteEndpoint",
 }  # fmt: skip
+PASSING = ("unavailable", "quota", "dropped")
+REPEATED = ("UpdateEndpoint", "MergeVersionAliases", "MutateDeployedModel", "UndeployModel", "DeleteEndpoint")
 LONG = ("UploadModel", "DeployModel", "UndeployModel", "DeleteEndpoint")  # calls that are operations
 
 
@@ -135,13 +138,15 @@ def test_each_step_makes_of_the_live_state_what_it_says(worldly):
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_after_any_failure_of_any_call_the_next_apply_converges_and_nothing_idle_bills(worldly, cloud, kind):
-    struck = 0
+    struck = harmless = 0
     for seed in EVERY_KIND[:2]:
         desired, platform, rng = worldly(seed)
         start = platform.read()
         shown = diff(desired, start)
         calls = [CALLS[type(step).__name__] for step in shown.steps if type(step).__name__ in CALLS]
-        cloud.fail(rng.choice([call for call in calls if kind != "operation fails" or call in LONG]), kind)
+        call = rng.choice([call for call in calls if kind != "operation fails" or call in LONG])
+        cloud.fail(call, kind)
+        harmless += kind == "lost" or (kind in PASSING and call in REPEATED)
         try:
             apply.run(desired, shown, platform, quietly)
         except apply.Stopped:
@@ -154,7 +159,44 @@ def test_after_any_failure_of_any_call_the_next_apply_converges_and_nothing_idle
         cloud._planned.clear()
         apply.run(desired, diff(desired, platform.read()), platform, quietly)
         assert apply.run(desired, diff(desired, platform.read()), platform, quietly) == 0
-    assert struck == (0 if kind == "lost" else 2), "a lost reply is found done; everything else stops"
+    assert struck == 2 - harmless, "a lost reply is found done, what may be done twice is; everything else stops"
+
+
+@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("call", REPEATED)
+def test_what_may_be_done_twice_is_tried_again_before_anything_is_undone(worldly, cloud, call, kind):
+    for seed in EVERY_KIND:
+        desired, platform, _ = worldly(seed)
+        shown, said = diff(desired, platform.read()), []
+        if call in [CALLS.get(type(step).__name__) for step in shown.steps]:
+            cloud.fail(call, kind, times=2)
+            apply.run(desired, shown, platform, said.append)
+            assert not any("cleaning up" in line or "lost" in line for line in said)
+            assert not diff(desired, platform.read()).steps
+            return
+    pytest.fail(f"no plan calls {call}")
+
+
+def test_a_finished_deployment_is_undone_only_when_traffic_is_refused_for_longer_than_the_bound(worldly, cloud):
+    desired, platform, _ = worldly(EVERY_KIND[0])
+    connection = dataclasses.replace(platform.vertex.connection, patience=0.05)
+    platform.vertex = Vertex(connection)
+    shown = diff(desired, platform.read())
+    assert any(isinstance(step, steps.Traffic) for step in shown.steps)
+    cloud.fail("UpdateEndpoint", "unavailable", times=10**6)
+    with pytest.raises(apply.Stopped, match="ServiceUnavailable: The service is currently unavailable"):
+        apply.run(desired, shown, platform, quietly)
+    assert cloud.world.calls.count("UpdateEndpoint") > 1
+
+
+def test_what_makes_something_is_not_repeated(platform, environment, cloud):
+    desired = wished(platform, environment)
+    for call in ("UploadModel", "CreateEndpoint", "DeployModel"):
+        cloud.fail(call, "unavailable")
+        with pytest.raises(apply.Stopped, match="currently unavailable"):
+            apply.run(desired, diff(desired, platform.read()), platform, quietly)
+    apply.run(desired, diff(desired, platform.read()), platform, quietly)
+    assert [cloud.world.calls.count(call) for call in ("UploadModel", "DeployModel")] == [2, 2]
 
 
 def test_a_lost_reply_is_not_a_second_upload(platform, environment, cloud):
