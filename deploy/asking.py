@@ -43,6 +43,10 @@ class Asking:
             raise CloudError(f"endpoint {self._name.rpartition('/')[2]!r} has nothing deployed that answers")
         return answer.deployed_model_id, [plain(one) for one in answer.predictions]
 
+    def once(self, instances: list[Any], parameters: dict[str, Any]) -> tuple[str, list[Any]]:
+        """As ``ask``, and nothing is tried again: a failure is seen as others see it."""
+        return self.ask(instances, parameters, once=True)
+
 
 def instance(image: bytes, references: Sequence[bytes] = ()) -> dict[str, Any]:
     """One image as an instance of a request, with genuine signatures to compare it with."""

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy import apply, asking, batch, choose, cost, jobs, release, saved, shrink, smoke, takeover
+from deploy import apply, asking, batch, choose, cost, jobs, probe, release, saved, shrink, smoke, takeover
 from deploy.live import Endpoint, Identity, Live
 from deploy.perform import Platform
 from deploy.plan import Desired, Plan, diff
 from deploy.spec import Environment, as_label
-from deploy.vertex import CloudError, Vertex
+from deploy.vertex import Vertex
 from trainer import config
 from trainer.errors import UserError
 from trainer.imaging import ImageError
@@ -127,8 +127,8 @@ def smoke_(vertex: Vertex, environment: Environment) -> int:
         raise smoke.SmokeFailed(f"nothing of ours has traffic at {environment.endpoint.endpoint_id}")
     for one in asked:
         assert one.identity is not None  # noqa: S101 - chosen above
-        compared = smoke.check(platform.asking().ask, platform.release(one.identity), one.id, endpoint.share(one.id))
-        print(f"{one.id} (version {one.version}, {endpoint.share(one.id)} %): {compared} golden answers as recorded")
+        tally = platform.smoked(one.id, one.identity, endpoint.share(one.id))
+        print(f"{one.id} (version {one.version}, {endpoint.share(one.id)} %): golden answers as recorded; {tally}")
     return 0
 
 
@@ -146,12 +146,14 @@ def status(vertex: Vertex, environment: Environment) -> int:
         return 0
     endpoint = live.endpoint
     kind = "dedicated" if endpoint.dedicated else "shared"
-    print(f"endpoint {environment.endpoint.endpoint_id} ({kind}): {_health(vertex, environment, endpoint)}")
+    asked = asking.Asking(vertex, vertex.name("endpoints", environment.endpoint.endpoint_id))
+    tally = probe.health(asked.once, endpoint.traffic, asking.instance(shrink.line()))
+    print(f"endpoint {environment.endpoint.endpoint_id} ({kind}): {probe.answers(endpoint, tally)}")
     for deployed in endpoint.deployed:
         on, up = deployed.serving, "unknown" if deployed.replicas is None else deployed.replicas
         print(
             f"  {endpoint.title(deployed.id)}: {endpoint.share(deployed.id)} % of the traffic, {up} of "
-            f"{on.min_replicas} to {on.max_replicas} x {on.machine} up"
+            f"{on.min_replicas} to {on.max_replicas} x {on.machine} up{probe.answered(endpoint, deployed.id, tally)}"
         )
     print(cost.monthly(endpoint, environment.place.region))
     if running := vertex.running(vertex.endpoints, vertex.name("endpoints", environment.endpoint.endpoint_id)):
@@ -268,15 +270,3 @@ def _endpoint(live: Live) -> Endpoint:
     if live.endpoint is None:
         raise UserError("there is no endpoint; apply makes it")
     return live.endpoint
-
-
-def _health(vertex: Vertex, environment: Environment, endpoint: Endpoint) -> str:
-    """Whether requests are answered, by asking about a drawn line."""
-    if not endpoint.traffic:
-        return "takes no requests"
-    asked = asking.Asking(vertex, vertex.name("endpoints", environment.endpoint.endpoint_id))
-    try:
-        asked.ask([asking.instance(shrink.line())], {}, once=True)
-    except CloudError as error:
-        return f"does not answer: {error}"
-    return "answers"

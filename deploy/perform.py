@@ -11,6 +11,7 @@ from deploy import card, release, smoke
 from deploy.asking import Asking
 from deploy.live import Identity, Live, Serving, Version
 from deploy.observe import CPU, image, observe, settle
+from deploy.probe import Tally
 from deploy.release import Release
 from deploy.spec import Environment
 from deploy.steps import (
@@ -155,7 +156,7 @@ class Platform:
     def _smoke(self, step: Smoke) -> None:
         live = self.look()
         share = live.endpoint.share(step.id) if live.endpoint else 0
-        smoke.check(self.asking().ask, self.release(step.identity), step.id, share)
+        self.vertex.tell(f"     {self.smoked(step.id, step.identity, share)}")
 
     def _undeploy(self, step: Undeploy) -> None:
         request = {"endpoint": self._endpoint, "deployed_model_id": step.id}
@@ -163,6 +164,11 @@ class Platform:
 
     def _delete(self, _: DeleteEndpoint) -> None:
         self.vertex.change(self.vertex.endpoints.delete_endpoint, {"name": self._endpoint})
+
+    def smoked(self, id: str, identity: Identity, share: int) -> Tally:
+        """Test what is deployed as ``id``, by the environment's bounds. Raises ``SmokeFailed`` or ``CloudError``."""
+        bounds = smoke.Bounds(self.environment.endpoint.smoke_requests, self.environment.endpoint.smoke_errors)
+        return smoke.check(self.asking().once, self.release(identity), id, share, bounds, self.vertex.wait())
 
     def asking(self) -> Asking:
         """The endpoint, to ask it."""

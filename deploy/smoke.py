@@ -1,20 +1,20 @@
 """The artefact's golden images through the live endpoint: what is deployed answers as what was exported.
 
-A part of the traffic reaches a canary, so each request is repeated until the canary has answered it. Knows golden
-answers and requests, not plans.
+Every request is sent once: what fails here fails for others, too. A part of the traffic reaches a canary, so requests
+go on until it has answered enough of them itself. Knows golden answers and requests, not plans. Next: ``probe.py``.
 """
 
+import dataclasses
 import math
-import time
-from collections.abc import Callable
 from typing import Any
 
 from deploy import asking
+from deploy.probe import Ask, Tally, tries
 from deploy.release import Release
+from deploy.waiting import Wait
 from trainer.artifact import manifest, recorded
 from trainer.errors import UserError
 
-Ask = Callable[[list[Any], dict[str, Any]], tuple[str, list[Any]]]
 UNLUCKY = 1e-6  # chance that a healthy canary is not reached in all tries
 PATIENCE = 120.0  # seconds until a change of traffic has to have arrived
 
@@ -23,43 +23,61 @@ class SmokeFailed(UserError):
     """What is deployed does not answer as the artefact did when it was exported."""
 
 
-def check(ask: Ask, release: Release, id: str, share: int, patience: float = PATIENCE) -> int:
-    """Compare every golden answer; returns how many were compared. Raises ``SmokeFailed`` or ``CloudError``.
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """``answers`` that a deployment has to give, and the percent of failing requests above which it fails."""
 
-    ``id`` has to be who answers, ``share`` is its percentage of the traffic; for ``patience`` seconds others may still
-    answer in its place, because a change of traffic takes a while to arrive everywhere.
+    answers: int = 100
+    errors: float = 1.0
+
+
+def check(
+    ask: Ask, release: Release, id: str, share: int, bounds: Bounds, wait: Wait, patience: float = PATIENCE
+) -> Tally:
+    """Compare every golden answer of deployment ``id``, which has ``share`` percent of the traffic.
+
+    A failed request does not say which deployment it reached: each is counted as if it had reached this one. For
+    ``patience`` seconds others may answer in its place, because a change of traffic takes a while to arrive everywhere.
+    Raises ``SmokeFailed``, or ``CloudError`` where nothing can be asked at all.
     """
     if not share:
         raise SmokeFailed(f"{id} has no traffic, so nothing reaches it")
     golden = recorded.read(release.folder)
-    images = [(release.folder / recorded.FOLDER / one.file).read_bytes() for one in golden]
-    tries = 1 if share == 100 else math.ceil(math.log(UNLUCKY) / math.log(1 - share / 100))
-    instances = [asking.instance(image) for image in images]
-    predictions: list[Any] = []
-    for batch in asking.batches(instances, asking.LARGEST[False]):
-        predictions += _answered_by(id, ask, batch, tries, patience)
-    refused = _refused(release)
-    compared = sum(
-        _compare(one, answer, release, refused.get(one.file)) for one, answer in zip(golden, predictions, strict=True)
-    )
+    instances = [asking.instance((release.folder / recorded.FOLDER / one.file).read_bytes()) for one in golden]
+    refused, goal, tally = _refused(release), max(bounds.answers, len(golden)), Tally()
+    compared = missed = 0
+    seen = wait.seconds
+    while tally.answers[id] < goal:
+        wait.sign(f"{goal} answers of {id}, of which {tally.answers[id]} came")
+        turn = tally.answers[id] % len(golden)
+        answer = tally.send(ask, [instances[turn]], {"return_embedding": True})
+        if 100 * tally.failed > bounds.errors * (goal + tally.failed):
+            raise SmokeFailed(_too_many(tally, id, share, bounds))
+        if answer and answer[0] == id:
+            if len(answer[1]) != 1:
+                raise SmokeFailed(f"1 image was asked about, {len(answer[1])} answers came")
+            compared += _compare(golden[turn], answer[1][0], release, refused.get(golden[turn].file))
+            missed, seen = 0, wait.seconds
+            continue
+        missed += 1
+        if missed >= tries(share, UNLUCKY):
+            if wait.seconds - seen >= patience:
+                raise SmokeFailed(f"{id}, with {share} % of the traffic, answered none of the last {missed} of {tally}")
+            wait.pause(1, f"{id} to answer, which has {share} % of the traffic; {tally}")
     if not compared:
         raise SmokeFailed("no golden answer could be compared: none was a vector")
-    return compared
+    return tally
 
 
-def _answered_by(id: str, ask: Ask, batch: list[Any], tries: int, patience: float) -> list[Any]:
-    give_up = time.monotonic() + patience
-    tried = 0
-    while tried < tries or time.monotonic() < give_up:
-        if tried >= tries:
-            time.sleep(1)
-        tried += 1
-        who, predictions = ask(batch, {"return_embedding": True})
-        if len(predictions) != len(batch):
-            raise SmokeFailed(f"{len(batch)} images were asked about, {len(predictions)} answers came")
-        if who == id:
-            return predictions
-    raise SmokeFailed(f"{id} answered none of {tried} requests; {who} did")
+def _too_many(tally: Tally, id: str, share: int, bounds: Bounds) -> str:
+    expected = f"about {tally.requests * share / 100:.0f} of them reached {id} ({share} % of the traffic)"
+    whose = (
+        f"an error does not say whose it is: {expected}, and it answered {tally.answers[id]}; where another "
+        "deployment is the one that fails, --smoke-errors PERCENT accepts more"
+        if share < 100
+        else f"{id} has all the traffic"
+    )
+    return f"more than {bounds.errors:g} % of the requests failed: {tally}\n{whose}"
 
 
 def _refused(release: Release) -> dict[str, bool]:

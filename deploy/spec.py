@@ -100,6 +100,8 @@ class Endpoint:
         False, "take the traffic of foreign models, which this tool did not deploy at the endpoint, and undeploy them"
     )
     service_account: str = option("", "as whom the container runs; the project's own if empty", _ACCOUNT, "EMAIL")
+    smoke_requests: int = option(100, "requests that a version has to answer in a smoke test", _whole(1, 100_000))
+    smoke_errors: float = option(1.0, "percent of a smoke test's requests that may fail", between(0, 100))
     log_container: bool = option(True, "keep what the server prints")
     log_requests: bool = option(False, "keep an access log: latency and size of each request, never its content")
 

@@ -36,6 +36,12 @@ ACCELERATORS = tuple(api.AcceleratorType.__members__)[1:]  # the first stands fo
 class CloudError(UserError):
     """Vertex AI refused, failed or did not answer; the message says which and what to do."""
 
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of the reply, None where none came; it is that of the client's own error."""
+        behind = self.__context__
+        return getattr(getattr(behind, "cause", None) or behind, "code", None)
+
 
 class Unavailable(CloudError):
     """The service is overloaded or away for now: 429, 503, or a broken connection. What may be repeated is."""
@@ -71,7 +77,7 @@ class Vertex:
 
     def __init__(self, connection: Connection, clock: Clock = Clock(), tell: Callable[[str], None] = print):
         self.connection, self.clock = connection, clock
-        self._tell = tell
+        self.tell = tell
         self.parent = f"projects/{connection.project}/locations/{connection.region}"
         self._predictions: dict[str, api.PredictionServiceClient] = {}
 
@@ -117,7 +123,7 @@ class Vertex:
         """Do what may be done twice, and do it again while the service is ``Unavailable``, within a bound."""
         policy = retry.Retry(
             retry.if_exception_type(Unavailable), initial=min(0.5, self.connection.poll), maximum=10,
-            timeout=self.connection.patience, on_error=lambda error: self._tell(f"     {error}; trying again"),
+            timeout=self.connection.patience, on_error=lambda error: self.tell(f"     {error}; trying again"),
         )  # fmt: skip
         try:
             return policy(work)()
@@ -145,7 +151,7 @@ class Vertex:
 
     def wait(self, tell: Callable[[str], None] | None = None) -> Wait:
         """A wait that begins now, by this connection's clock."""
-        return Wait(self.clock, tell or self._tell)
+        return Wait(self.clock, tell or self.tell)
 
     @functools.cached_property
     def credentials(self) -> google.auth.credentials.Credentials:

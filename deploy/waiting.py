@@ -35,10 +35,14 @@ class Wait:
         self._tell(line)
         self._said = self._clock.now()
 
+    def sign(self, what: str) -> None:
+        """Say that ``what`` is waited for if ``EVERY`` seconds have passed without a line."""
+        if self._clock.now() - self._said >= EVERY:
+            self.tell(f"waiting for {what}: {self.seconds:.0f} s so far")
+
     def pause(self, seconds: float, what: str) -> None:
-        """Pause, and say that ``what`` is waited for whenever ``EVERY`` seconds have passed without a line."""
+        """Pause, with a ``sign`` whenever it is due."""
         end = self._clock.now() + seconds
         while (left := end - self._clock.now()) > 0:
             self._clock.pause(min(left, max(self._said + EVERY - self._clock.now(), 0.001)))
-            if self._clock.now() - self._said >= EVERY:
-                self.tell(f"waiting for {what}: {self.seconds:.0f} s so far")
+            self.sign(what)

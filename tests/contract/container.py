@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from deploy import release, smoke
+from deploy.waiting import Clock, Wait
 from trainer.artifact import recorded
 
 PATIENCE = 60  # seconds until health has to say yes
@@ -36,7 +37,8 @@ def check(address: str, artifact: Path) -> int:
             return "this one", answer.json()["predictions"]
 
         given = release.opened(str(artifact), "image@sha256:" + "0" * 64)
-        compared = smoke.check(ask, given, "this one", 100)
+        each_once, wait = smoke.Bounds(answers=1, errors=0), Wait(Clock())
+        compared = smoke.check(ask, given, "this one", 100, each_once, wait).requests
         for body, status in WRONG.items():
             answer = client.post("/predict", content=body, headers={"Content-Type": "application/json"})
             assert answer.status_code == status, f"{body!r} is answered with {answer.status_code}"

@@ -46,20 +46,21 @@ def test_the_whole_life(command, running_cloud, bucket, scans, tmp_path, monkeyp
 
     artifact = f"{bucket}/jobs/one/model"
     store = [f"--store={bucket}/artifacts"]
+    smoke = "--smoke-requests=10"
     first = ["--artifact", artifact, "--image", IMAGES["2"], *store]
     assert "6 steps" in command("plan", *first)
     command("apply", *first)
     assert traffic(cloud) == {"1": 100}
     assert "nothing to do" in command("plan", *first)
     assert "nothing has changed" in command("apply", "--yes", *first)
-    assert "golden answers as recorded" in command("smoke", *store)
+    assert "golden answers as recorded" in command("smoke", *store, smoke)
     image = next((scans / "signature").iterdir())
     assert json.loads(command("predict", str(image), *store))["label"] in ("signature", "text")
 
     second = ["--artifact", artifact, "--image", IMAGES["3"], *store]
     command("apply", "--yes", *second)
     assert traffic(cloud) == {"1": 90, "2": 10}
-    said = command("promote", *second)
+    said = command("promote", *second, smoke)
     assert said.count("smoke: ") == 6, "shown, and done, before each share and at the end"
     assert traffic(cloud) == {"2": 100}
     assert "version 2" in command("status", *store)

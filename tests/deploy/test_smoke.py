@@ -7,9 +7,11 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from google.api_core import exceptions
 
-from deploy import asking, release, shrink, smoke
+from deploy import asking, probe, release, shrink, smoke, vertex
 from deploy.smoke import SmokeFailed
+from deploy.waiting import Clock, Wait
 from trainer import samples
 from trainer.artifact import recorded
 from trainer.errors import UserError
@@ -23,35 +25,52 @@ def given(artifact):
     return release.opened(str(artifact), IMAGE)
 
 
-def endpoint(given, share=100, wrong=None, seed=1):
-    """An endpoint that answers as recorded, its canary for a share of the requests; ``wrong`` changes its answers."""
-    golden = recorded.read(given.folder)
-    by_image = {
-        base64.b64encode((given.folder / recorded.FOLDER / one.file).read_bytes()).decode(): one for one in golden
-    }
-    rng, asked = random.Random(seed), []
+class Asked:
+    """An endpoint that answers as recorded, its canary for a share of the requests; ``wrong`` changes its answers.
 
-    def ask(instances, parameters):
-        asked.append(len(instances))
-        vectors = [by_image[one["image"]["b64"]].vectors["float32"] for one in instances]
-        answers = [{"scores": dict(zip(given.manifest.labels, vector, strict=True))} for vector in vectors]
-        if rng.uniform(0, 100) < share:
-            return "canary", [wrong(answer) for answer in answers] if wrong else answers
-        return "champion", answers
+    ``failing`` is the share of requests that fail, by deployment; ``late`` the requests before traffic has moved.
+    """
 
-    ask.asked = asked
-    return ask
+    def __init__(self, given, share=100, wrong=lambda answer: answer, seed=1, failing=None, late=0):
+        golden = [(one, given.folder / recorded.FOLDER / one.file) for one in recorded.read(given.folder)]
+        self._by_image = {base64.b64encode(file.read_bytes()).decode(): one for one, file in golden}
+        self._labels, self._share, self._wrong, self._late = given.manifest.labels, share, wrong, late
+        self._failing, self._random = failing or {}, random.Random(seed)
+        self.images: list[str] = []
+
+    def __call__(self, instances, parameters):
+        (instance,) = instances
+        golden = self._by_image[instance["image"]["b64"]]
+        self.images.append(golden.file)
+        canary = self._random.uniform(0, 100) < self._share and len(self.images) > self._late
+        who = "canary" if canary else "champion"
+        if self._random.random() < self._failing.get(who, 0):
+            with vertex._in_our_words():
+                raise exceptions.InternalServerError("out of memory " + "QUJD" * 100)
+        answer = {"scores": dict(zip(self._labels, golden.vectors["float32"], strict=True))}
+        return who, [self._wrong(answer) if canary else answer]
+
+
+def smoked(ask, given, share=100, answers=20, errors=1.0, said=None):
+    """Smoke with a clock whose pauses take no time."""
+    seconds = [0.0]
+    clock = Clock(lambda: seconds[0], lambda pause: seconds.append(seconds.pop() + pause))
+    wait = Wait(clock, [].append if said is None else said.append)
+    return smoke.check(ask, given, "canary", share, smoke.Bounds(answers, errors), wait)
 
 
 def test_every_golden_answer_is_compared(given):
-    assert smoke.check(endpoint(given), given, "canary", 100) == len(recorded.read(given.folder))
+    ask = Asked(given)
+    assert smoked(ask, given, answers=1).answers == {"canary": 9}
+    assert set(ask.images) == {one.file for one in recorded.read(given.folder)}
 
 
 @pytest.mark.parametrize("share", [1, 10, 50])
-def test_a_canary_is_asked_until_it_has_answered_itself(given, share):
-    for seed in range(10):
-        ask = endpoint(given, share, seed=seed)
-        assert smoke.check(ask, given, "canary", share) == 9
+def test_a_canary_is_asked_until_it_has_answered_enough_itself(given, share):
+    for seed in range(3):
+        tally = smoked(Asked(given, share, seed=seed), given, share)
+        assert tally.answers["canary"] == 20
+        assert tally.failed == 0
 
 
 def off(answer):
@@ -68,29 +87,70 @@ def off(answer):
 )
 def test_another_answer_fails_and_names_the_golden_image(given, wrong, said):
     with pytest.raises(SmokeFailed, match=rf"golden image '\S+' is answered .*{said}"):
-        smoke.check(endpoint(given, wrong=wrong), given, "canary", 100)
+        smoked(Asked(given, wrong=wrong), given)
 
 
-def test_a_canary_that_never_answers_fails(given):
-    with pytest.raises(SmokeFailed, match="answered none of 20 requests; champion did"):
-        smoke.check(endpoint(given, share=0), given, "canary", 50, patience=0)
+def test_a_canary_that_never_answers_fails_after_patience(given):
+    said: list[str] = []
+    with pytest.raises(SmokeFailed, match=r"answered none of the last \d+ of \d+ requests, \d+ answered by champion"):
+        smoked(Asked(given, share=0), given, share=50, said=said)
+    assert len(said) in (3, 4), "in two minutes, every half minute a line"
 
 
-def test_a_change_of_traffic_may_take_a_while_to_arrive(given, monkeypatch):
-    ask, waited = endpoint(given), []
-    monkeypatch.setattr(smoke.time, "sleep", waited.append)
+def test_a_change_of_traffic_may_take_a_while_to_arrive(given):
+    assert smoked(Asked(given, late=40), given).answers == {"champion": 40, "canary": 20}
 
-    def late(instances, parameters):
-        who, answers = ask(instances, parameters)
-        return (who if len(ask.asked) > 3 else "champion"), answers
 
-    assert smoke.check(late, given, "canary", 100) == 9
-    assert waited
+def test_a_version_that_fails_most_of_its_requests_fails_though_it_would_answer_all_golden_images(given):
+    with pytest.raises(SmokeFailed, match=r"more than 1 % of the requests failed: .* 1 failed\n  1 x 500: .*memory"):
+        smoked(Asked(given, failing={"canary": 0.7}), given)
+    tally = smoked(Asked(given, failing={"canary": 0.7}), given, errors=90)
+    assert (tally.answers["canary"], tally.errors["500"]) == (20, tally.requests - 20)
+
+
+def test_a_canary_that_always_fails_is_stopped_at_once_with_its_error(given):
+    ask, said = Asked(given, 10, failing={"canary": 1}), []
+    with pytest.raises(SmokeFailed, match=r"2 x 500: Vertex AI failed: InternalServerError: out of memory") as stop:
+        smoked(ask, given, 10, answers=100, said=said)
+    assert len(ask.images) < 60
+    assert said == [], "nothing was waited for"
+    assert "(10 % of the traffic), and it answered 0" in str(stop.value)
+    assert "QUJDQUJD" not in str(stop.value), "what may be an image is not shown"
+
+
+def test_failures_up_to_the_bound_are_accepted_and_counted(given):
+    tally = smoked(Asked(given, failing={"canary": 0.05}, seed=4), given, answers=200, errors=10)
+    assert 0 < tally.failed < 20
+    assert f"{tally.failed} failed" in str(tally)
+
+
+def test_errors_that_may_be_those_of_another_deployment_are_said_to_be_so(given):
+    with pytest.raises(SmokeFailed, match="where another deployment is the one that fails, --smoke-errors PERCENT"):
+        smoked(Asked(given, 50, failing={"champion": 0.5}), given, 50)
+
+
+def test_an_account_without_permission_is_no_failure_of_the_version(given):
+    def ask(instances, parameters):
+        raise vertex.NotAllowed("no permission")
+
+    with pytest.raises(vertex.NotAllowed):
+        smoked(ask, given)
 
 
 def test_nothing_reaches_what_has_no_traffic(given):
     with pytest.raises(SmokeFailed, match="no traffic"):
-        smoke.check(endpoint(given), given, "canary", 0)
+        smoked(Asked(given), given, share=0)
+
+
+def test_health_asks_until_each_deployment_with_traffic_has_answered(given):
+    image = asking.instance((given.folder / recorded.FOLDER / recorded.read(given.folder)[0].file).read_bytes())
+    for seed in range(20):
+        tally = probe.health(Asked(given, 10, seed=seed), {"canary": 10, "champion": 90, "idle": 0}, image)
+        assert set(tally.answers) == {"canary", "champion"}
+    failing = probe.health(Asked(given, 10, failing={"canary": 1}), {"canary": 10, "champion": 90}, image)
+    assert set(failing.answers) == {"champion"}
+    assert failing.errors["500"] >= 1
+    assert probe.health(Asked(given, failing={"canary": 1}), {"canary": 100}, image).requests == probe.FAILURES
 
 
 def test_requests_stay_below_their_limit_and_keep_their_order():
