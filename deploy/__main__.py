@@ -115,7 +115,7 @@ def _train_flags(flags: Parser) -> None:
     flags.add_argument("--dry-run", action="store_true", help="print the job and submit nothing")
     flags.add_argument("more", nargs="*", metavar="-- FLAG", help="flags of trainer.task, after those of [training]")
     flags.add_argument("--no-follow", dest="follow", action="store_false", help="submit, and do not wait for the end")
-    flags.add_argument("--name", default="", help="of the job and of its folder; ENV-job-TIME if not given")
+    flags.add_argument("--name", default="", help="of the job and of its folder; ENV-job-TIME-XXXX if not given")
     flags.add_argument("--commit", default=_commit(), help="label of the job (default: SHORT_SHA, or git's HEAD)")
     flags.add_argument(
         "--tune", type=Path, nargs="?", const=jobs.FOLDER / "hp_tuning.yaml", metavar="FILE",

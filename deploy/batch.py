@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from deploy import submission
 from deploy.spec import Environment
 from deploy.vertex import Vertex, proto
 from trainer import storage
@@ -42,9 +43,8 @@ def described(
 
 
 def submit(vertex: Vertex, job: dict[str, Any]) -> str:
-    """Hand it over; returns its resource name."""
-    request = {"parent": vertex.parent, "batch_prediction_job": proto("BatchPredictionJob", job)}
-    return str(vertex.change(vertex.jobs.create_batch_prediction_job, request).name)
+    """Hand it over; returns its resource name. Raises ``CloudError`` or ``submission.NameTaken``."""
+    return submission.submit(vertex, submission.KINDS["batchPredictionJobs"], proto("BatchPredictionJob", job))
 
 
 def told(job: Any) -> str:

@@ -6,6 +6,7 @@ Knows all pieces and no flags' spelling. Next: ``plan.py`` for what steps there 
 import dataclasses
 import datetime
 import json
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -226,8 +227,9 @@ def batch_(vertex: Vertex, environment: Environment, given: str, output: str, re
 
 
 def _now(environment: Environment, kind: str) -> str:
-    """A name for a job, as every service takes it."""
-    return f"{as_label(environment.name).replace('_', '-')}-{kind}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    """A name for a job, as every service takes it; two that begin in the same second have different ones."""
+    now = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{as_label(environment.name).replace('_', '-')}-{kind}-{now}"
 
 
 def show(environment: Environment, made: Plan) -> None:

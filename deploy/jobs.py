@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from deploy import submission
 from deploy.spec import Environment, as_label
 from deploy.vertex import CloudError, NotAllowed, Vertex, as_json, proto
 from trainer.errors import UserError
@@ -16,7 +17,6 @@ from trainer.errors import UserError
 FOLDER = Path(__file__).parent / "jobs"
 LATE = 5  # looks at the log after a job's end
 OVERLAP = 200  # entries that are looked at again, for some may have come between
-ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")
 
 
 class JobFailed(UserError):
@@ -44,13 +44,9 @@ def shown(described: dict[str, Any]) -> str:
 
 
 def submit(vertex: Vertex, described: dict[str, Any]) -> str:
-    """Hand a job over; returns its resource name."""
-    request = {"parent": vertex.parent}
-    if "studySpec" in described:
-        request["hyperparameter_tuning_job"] = _message(described)
-        return str(vertex.change(vertex.jobs.create_hyperparameter_tuning_job, request).name)
-    request["custom_job"] = _message(described)
-    return str(vertex.change(vertex.jobs.create_custom_job, request).name)
+    """Hand a job over; returns its resource name. Raises ``CloudError`` or ``submission.NameTaken``."""
+    kind = "hyperparameterTuningJobs" if "studySpec" in described else "customJobs"
+    return submission.submit(vertex, submission.KINDS[kind], _message(described))
 
 
 def follow(vertex: Vertex, name: str, every: float, tell: Callable[[str], None] = print) -> Any:
@@ -62,12 +58,12 @@ def follow(vertex: Vertex, name: str, every: float, tell: Callable[[str], None] 
     log = _Log(vertex, id, wait.tell)
     state = ""
     while True:
-        job = read(vertex, name)
+        job = submission.get(vertex, name)
         if job.state.name.removeprefix("JOB_STATE_") != state:
             state = job.state.name.removeprefix("JOB_STATE_")
             wait.tell(f"{id}: {state.lower()}")
         log.read()
-        if state in ENDED:
+        if state in submission.ENDED:
             break
         wait.pause(every, f"job {id}, {state.lower()}")
     for _ in range(LATE):  # the last lines arrive when the job has ended already
@@ -75,18 +71,6 @@ def follow(vertex: Vertex, name: str, every: float, tell: Callable[[str], None] 
         log.read()
     if state not in ("SUCCEEDED", "PARTIALLY_SUCCEEDED"):
         raise JobFailed(f"{name} {state.lower()}: {job.error.message or 'the platform gives no reason; see its log'}")
-    return job
-
-
-def read(vertex: Vertex, name: str) -> Any:
-    """The job as it is now. Raises ``CloudError``."""
-    calls = {
-        "customJobs": vertex.jobs.get_custom_job, "batchPredictionJobs": vertex.jobs.get_batch_prediction_job,
-        "hyperparameterTuningJobs": vertex.jobs.get_hyperparameter_tuning_job,
-    }  # fmt: skip
-    job = vertex.read(calls[name.split("/")[-2]], {"name": name})
-    if job is None:
-        raise CloudError(f"there is no job {name}")
     return job
 
 

@@ -123,9 +123,9 @@ class Live:
     endpoint: Endpoint | None = None
 
     def version(self, identity: Identity | None) -> Version | None:
-        """The newest version of an identity."""
+        """The first version of an identity: where two were registered at the same time, everybody means the same."""
         found = [one for one in self.versions if identity is not None and one.identity == identity]
-        return max(found, key=lambda one: int(one.number), default=None)
+        return min(found, key=lambda one: int(one.number), default=None)
 
     def aliased(self, alias: str) -> Version | None:
         """The version that carries an alias."""

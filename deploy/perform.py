@@ -33,6 +33,7 @@ from deploy.vertex import CloudError, Vertex, proto
 
 REPEATABLE = (Alias, Label, Resize, Traffic, Undeploy, DeleteEndpoint)  # done twice, they do the same
 PREDICT, HEALTH, PORT = "/predict", "/health", 8080
+CONFLICT = 409  # HTTP status: it exists already
 
 
 class Platform:
@@ -92,16 +93,45 @@ class Platform:
             },
             "labels": {**environment.labelled(), **card.labels(of.identity, of.manifest)},
         }  # fmt: skip
+        if not self.look().version(step.identity):
+            self._keep_first(step.identity, self._upload(step.identity, described))
+
+    def _upload(self, identity: Identity, described: dict[str, Any]) -> str:
+        """Register a version; returns its number, or that of the same identity where the model has just been made."""
+        upload = functools.partial(self.vertex.change, self.vertex.models.upload_model)
+        request = {"parent": self.vertex.parent, "model": described}
         there = self.vertex.read(self.vertex.models.get_model, {"name": self._model})
-        as_whose = {"parent_model": self._model} if there else {"model_id": environment.model.model_id}
-        self.vertex.change(
-            self.vertex.models.upload_model, {"parent": self.vertex.parent, "model": described, **as_whose}
-        )
+        if not there:
+            try:
+                model_id = self.environment.model.model_id
+                return str(upload({**request, "model_id": model_id}).model_version_id)
+            except CloudError as error:
+                if error.status != CONFLICT:
+                    raise
+            settle(self.vertex, self.environment)
+            if first := self.look().version(identity):
+                return first.number
+        return str(upload({**request, "parent_model": self._model}).model_version_id)
+
+    def _keep_first(self, identity: Identity, number: str) -> None:
+        """Remove version ``number``, just registered, where somebody else has registered the identity before it.
+
+        Numbers are given in order and to one version each, so of several at the same time all see which is the first;
+        each removes its own. A crash before that leaves a version that nobody uses.
+        """
+        settle(self.vertex, self.environment)  # an upload under way has its number afterwards
+        first = self.look().version(identity)
+        if first and first.number != number:
+            self.vertex.tell(f"     version {first.number} was registered at the same time; {number} is removed")
+            request = {"name": f"{self._model}@{number}"}
+            self.vertex.repeated(lambda: self.vertex.change(self.vertex.models.delete_model_version, request))
 
     def _evaluate(self, step: Evaluate) -> None:
+        version = self._version(step.identity)
+        if version.evaluated:
+            return
         told = card.evaluation(self.release(step.identity).manifest)
-        parent = self._named(self._version(step.identity))
-        request = {"parent": parent, "model_evaluation": proto("ModelEvaluation", told)}
+        request = {"parent": self._named(version), "model_evaluation": proto("ModelEvaluation", told)}
         self.vertex.change(self.vertex.models.import_model_evaluation, request)
 
     def _alias(self, step: Alias) -> None:

@@ -6,9 +6,10 @@ import threading
 
 import pytest
 import yaml
+from google.cloud import aiplatform_v1 as api
 
 from deploy import __main__ as deploy
-from deploy import jobs, spec
+from deploy import batch, jobs, spec, submission
 from deploy.vertex import CloudError
 from tests.conftest import ROOT
 from tests.deploy.conftest import vertex
@@ -173,9 +174,84 @@ def test_a_log_that_cannot_be_read_is_said_once_and_the_job_is_followed(cloud, e
     assert said[-1].endswith("succeeded")
 
 
-def test_the_best_trial_is_that_of_the_lowest_or_highest_number():
-    from google.cloud import aiplatform_v1 as api
+def batched(environment):
+    return {
+        "displayName": "one", "model": "projects/my-project/locations/us-central1/models/countersign@1",
+        "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://b/a.jsonl"]}},
+        "outputConfig": {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": "gs://b/out"}},
+    }  # fmt: skip
 
+
+def studied(environment):
+    return jobs.tuning(environment, "one", "abc", jobs.FOLDER / "hp_tuning.yaml")
+
+
+MADE = {  # by the API's method: how a job of the kind is submitted, by its description
+    "CreateCustomJob": (jobs.submit, lambda environment: jobs.custom(environment, "one", "abc")),
+    "CreateHyperparameterTuningJob": (jobs.submit, studied),
+    "CreateBatchPredictionJob": (batch.submit, batched),
+}
+
+
+@pytest.fixture(params=MADE)
+def submitting(request, cloud, environment):
+    """The API's method, and ``submit()`` of a job of its kind, named one."""
+    submit, described = MADE[request.param]
+    version = api.Model(name=described(environment).get("model", "m").partition("@")[0], version_id="1")
+    cloud.world.models[version.name] = [type(version).pb(version)]
+    return request.param, lambda: submit(vertex(cloud), described(environment))
+
+
+def of_jobs(cloud):
+    return [name for name in cloud.world.resources if "Jobs/" in name]
+
+
+@pytest.mark.parametrize("fault", ["lost", "lost 503"])
+def test_a_job_whose_reply_was_lost_is_found_by_its_name_and_not_made_twice(cloud, submitting, capsys, fault):
+    call, submit = submitting
+    cloud.world.job(submit(), "SUCCEEDED")  # an earlier one of the same name, which has ended
+    cloud.fail(call, fault)
+    name = submit()
+    assert of_jobs(cloud)[1:] == [name]
+    assert f"the job was created, as its name shows: {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unlisted", [True, False])
+def test_a_job_that_cannot_be_found_may_run_and_the_error_says_how_to_see_it(cloud, submitting, unlisted):
+    call, submit = submitting
+    cloud.fail(call, "dropped")
+    if unlisted:
+        cloud.fail(call.replace("Create", "List") + "s", "forbidden", skip=1)
+    with pytest.raises(submission.MayRun, match="it may run, and bill") as error:
+        submit()
+    said = str(error.value)
+    assert ("it cannot be looked up (no permission" if unlisted else "no job of its name is listed yet") in said
+    assert "https://console.cloud.google.com/vertex-ai/" in said
+    command = "--project=my-project --region=us-central1 --filter=displayName=one"
+    assert (command in said) == (call != "CreateBatchPredictionJob"), "gcloud has no command for batch prediction"
+    assert of_jobs(cloud) == []
+    assert cloud.world.calls.count(call) == 1
+
+
+@pytest.mark.parametrize(("fault", "said"), [("forbidden", "no permission"), ("quota", "quota")])
+def test_a_job_that_was_refused_does_not_run_and_is_not_looked_for(cloud, submitting, fault, said):
+    call, submit = submitting
+    cloud.fail(call, fault)
+    with pytest.raises(CloudError, match=said) as error:
+        submit()
+    assert "bill" not in str(error.value)
+    assert cloud.world.calls[-1] == call
+
+
+def test_a_name_that_a_job_under_way_has_is_not_given_twice(cloud, submitting):
+    _, submit = submitting
+    name = submit()
+    with pytest.raises(submission.NameTaken, match=f"{name}; choose another --name"):
+        submit()
+    assert of_jobs(cloud) == [name]
+
+
+def test_the_best_trial_is_that_of_the_lowest_or_highest_number():
     for goal, expected in (("MINIMIZE", "2"), ("MAXIMIZE", "1")):
         job = api.HyperparameterTuningJob(study_spec={"metrics": [{"metric_id": "x", "goal": goal}]})
         for id, value in (("1", 0.5), ("2", 0.25)):

@@ -3,6 +3,7 @@
 The state of the loopback Vertex AI is set directly, read by our code, and changed by the SDK.
 """
 
+import concurrent.futures
 import dataclasses
 import random
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from deploy.perform import Platform
 from deploy.plan import diff
 from deploy.vertex import Vertex, proto
 from tests.deploy import conftest, worlds
+from tests.deploy.conftest import IMAGE
 
 ENDPOINT = "projects/my-project/locations/us-central1/endpoints/countersign-staging"
 MODEL = "projects/my-project/locations/us-central1/models/countersign"
@@ -220,6 +222,40 @@ def test_a_failed_deploy_leaves_no_endpoint_that_bills(platform, environment, cl
     apply.run(desired, diff(desired, platform.read()), platform, quietly)
     assert len(cloud.world.resources[ENDPOINT].deployed_models) == 1
     assert cloud.world.calls.count("UploadModel") == 1, "nothing is uploaded twice"
+
+
+@pytest.mark.parametrize("looks", [0, 2])
+@pytest.mark.parametrize("there", [True, False])
+def test_two_applies_at_the_same_time_register_one_identity_once(environment, cloud, another, there, looks):
+    """``there``: the model has a version of another identity already; ``looks``: uploads take a while."""
+    if there:
+        first = Platform(conftest.vertex(cloud), environment, release.opened(str(another("first")), IMAGE))
+        desired = wished(first, environment)
+        apply.run(desired, diff(desired, first.read()), first, quietly)
+    platforms = [conftest.at(cloud, environment) for _ in range(2)]
+    desired = wished(platforms[0], environment)
+    plans = [diff(desired, platform.read()) for platform in platforms]
+    cloud.world.looks = looks
+    cloud.fail("UploadModel", "together", times=2)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        both = zip(plans, platforms, strict=True)
+        running = [pool.submit(apply.run, desired, plan, platform, quietly) for plan, platform in both]
+    for one in running:
+        one.result()
+    live = platforms[0].read()
+    assert [version.identity for version in live.versions].count(desired.identity) == 1
+    assert len(live.versions) == 1 + there
+    (deployed,) = live.endpoint.of(desired.identity)
+    assert live.endpoint.traffic == {deployed.id: 100}
+    assert not diff(desired, live).steps
+
+
+def test_a_step_that_another_apply_has_done_is_not_done_twice(platform, environment, cloud):
+    desired = wished(platform, environment)
+    plan = diff(desired, platform.read())
+    for step in (*plan.steps[:3], *plan.steps[:3]):
+        platform.do(step)
+    assert [cloud.world.calls.count(call) for call in ("UploadModel", "ImportModelEvaluation")] == [1, 1]
 
 
 def test_a_failed_second_deploy_leaves_the_first_as_it_was(platform, environment, cloud, another):

@@ -20,6 +20,8 @@ class Endpoints(Registry):
         self._check_labels(request.endpoint.labels)
 
         def work():
+            if name in self.resources:  # another creation was faster
+                raise Refused(409, "ALREADY_EXISTS", f"{name} already exists.")
             kept = self._keep(name, request.endpoint)
             kept.create_time.GetCurrentTime()
             if kept.dedicated_endpoint_enabled:
@@ -53,6 +55,8 @@ class Endpoints(Registry):
             self._check_split(split, {*there, id})
 
         def work():
+            if id in {one.id for one in endpoint.deployed_models}:  # another deployment was faster
+                raise invalid(f"The deployed model id {id} exists already.")
             if self.machines:
                 self.machines.start(request.endpoint, id, version)
             kept = endpoint.deployed_models.add()

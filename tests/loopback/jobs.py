@@ -1,11 +1,14 @@
 """Custom jobs, studies and batch predictions, their states and logs; and the curves of experiments."""
 
+import re
 from typing import Any
 
 from google.cloud import aiplatform_v1 as api
+from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.loopback.registry import Registry
+from tests.loopback.resources import PAGE, invalid
 
 
 class Jobs(Registry):
@@ -20,6 +23,26 @@ class Jobs(Registry):
     def _create_batch_prediction_job(self, request):
         self._version(request.batch_prediction_job.model)
         return self._job(request.parent, "batchPredictionJobs", request.batch_prediction_job)
+
+    def _list_custom_jobs(self, request):
+        return self._named(request, "customJobs")
+
+    def _list_hyperparameter_tuning_jobs(self, request):
+        return self._named(request, "hyperparameterTuningJobs")
+
+    def _list_batch_prediction_jobs(self, request):
+        return self._named(request, "batchPredictionJobs")
+
+    def _named(self, request: Any, kind: str) -> dict[str, Any]:
+        """Jobs by the one filter that is used, newest first, in pages."""
+        wanted = re.fullmatch(r'display_name="([^"]*)"', request.filter)
+        if request.filter and not wanted:
+            raise invalid(f"The filter {request.filter!r} is not in the loopback Vertex AI.")
+        found = [of for name, of in self.resources.items() if name.startswith(f"{request.parent}/{kind}/")]
+        found = [of for of in reversed(found) if not wanted or of.display_name == wanted[1]]
+        first = int(request.page_token or 0)
+        page = [json_format.MessageToDict(of) for of in found[first : first + PAGE]]
+        return {kind: page, "nextPageToken": str(first + PAGE) if len(found) > first + PAGE else ""}
 
     def _cancel_custom_job(self, request):
         self._get(request.name).state = api.JobState.JOB_STATE_CANCELLED

@@ -25,6 +25,8 @@ class Registry(Resources):
             self._check_alias(alias)
 
         def work():
+            if not request.parent_model and name in self.models:  # another upload was faster
+                raise Refused(409, "ALREADY_EXISTS", f"The model {name} already exists; use parent_model.")
             versions = self.models.setdefault(name, [])
             version = type(request.model)()
             version.CopyFrom(request.model)

@@ -64,7 +64,7 @@ class Resources:
                 raise Refused(13, "INTERNAL", "Model server never became ready. Please validate the container.")
             answer = of["work"]()
         except Refused as error:
-            return {"done": True, "error": {"code": 13, "message": str(error)}}
+            return {"done": True, "error": {"code": 6 if error.code == 409 else 13, "message": str(error)}}
         pb = type(answer).pb(answer) if hasattr(type(answer), "pb") else answer
         typed = {"@type": f"type.googleapis.com/{pb.DESCRIPTOR.full_name}"}
         return {"done": True, "response": {**typed, **json_format.MessageToDict(pb)}}

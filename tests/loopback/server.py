@@ -2,8 +2,8 @@
 
 A fault strikes the next calls of a method, so many times: an error of the API (``fails``, ``forbidden``, ``quota``,
 ``too many requests``, ``unavailable``), an operation that ends with an error (``operation fails``), a connection that
-breaks before the call was done (``dropped``) or after (``lost``), or a server that says nothing until it is
-``released`` (``silent``).
+breaks before the call was done (``dropped``) or after (``lost``, or ``lost 503`` with such an answer), a server that
+says nothing until it is ``released`` (``silent``), or calls that are done when two have come (``together``).
 """
 
 import contextlib
@@ -35,7 +35,7 @@ ERRORS = {
     ),
     "unavailable": (503, "UNAVAILABLE", "The service is currently unavailable."),
 }
-KINDS = {*ERRORS, "operation fails", "dropped", "lost", "silent"}
+KINDS = {*ERRORS, "operation fails", "dropped", "lost", "lost 503", "silent", "together"}
 
 
 class Loopback:
@@ -44,6 +44,7 @@ class Loopback:
     def __init__(self, machines: Any = None):
         self.world = World(machines)
         self.released = threading.Event()
+        self.pair = threading.Barrier(2)
         self.builds: list[dict[str, Any]] = []  # what Cloud Build was given
         self._planned: list[list[Any]] = []
         owner = self
@@ -109,6 +110,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._answer(ERRORS[fault][0], _error(*ERRORS[fault]))
         if fault == "silent":
             self.loopback.released.wait(60)
+        if fault == "together":
+            self.loopback.pair.wait(30)
         if fault == "dropped":
             return self._drop()
         try:
@@ -121,6 +124,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._answer(error.code, _error(error.code, error.status, str(error)))
         if fault == "lost":
             return self._drop()
+        if fault == "lost 503":
+            return self._answer(503, _error(*ERRORS["unavailable"]))
         return self._answer(200, answer)
 
     do_GET = do_POST = do_PATCH = do_DELETE = _serve
