@@ -88,7 +88,8 @@ class Workspace:
 
     def run(self, step: str, **changes: str) -> str:
         how = {"cwd": self.place, "capture_output": True, "text": True, "env": {**self.environment, **changes}}
-        done = subprocess.run(["bash", "-c", STEPS[step]["script"]], timeout=100, **how)
+        script = STEPS[step]["script"].replace("of=(", "of=(--smoke-requests 10 ")  # 100 take seconds
+        done = subprocess.run(["bash", "-c", script], timeout=100, **how)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
