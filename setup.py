@@ -25,7 +25,7 @@ SERVING = [
     "starlette>=0.40",
     "uvicorn>=0.30",
     "httptools>=0.6",
-    "uvloop>=0.20",
+    "uvloop>=0.20; sys_platform != 'win32'",  # has no wheel there; asyncio's own loop serves
     "orjson>=3.10",
     "msgspec>=0.19",  # validates requests by the types that are the OpenAPI document
     "pybase64>=1.4",

@@ -129,7 +129,7 @@ def smoke_(vertex: Vertex, environment: Environment) -> int:
     for one in asked:
         assert one.identity is not None  # noqa: S101 - chosen above
         tally = platform.smoked(one.id, one.identity, endpoint.share(one.id))
-        print(f"{one.id} (version {one.version}, {endpoint.share(one.id)} %): golden answers as recorded; {tally}")
+        print(f"{endpoint.title(one.id)}, {endpoint.share(one.id)} %: golden answers as recorded; {tally}")
     return 0
 
 

@@ -26,7 +26,7 @@ GRACE = 0.5  # seconds, after the last answer, for connections that clients keep
 
 def _bound_heaps() -> None:
     """glibc gives every thread a heap of its own and hands back little of any; two are enough for a few threads."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library, or Windows
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         failed = server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(chosen, give_up), chosen.host, chosen.port, loop="uvloop", http=BoundedProtocol, ws="none",
+        create_app(chosen, give_up), chosen.host, chosen.port, loop="auto", http=BoundedProtocol, ws="none",
         log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=int(chosen.deadline) + 1,
     )  # fmt: skip
     server = Server(config)

@@ -5,7 +5,6 @@ are generated.
 """
 
 import contextlib
-import fcntl
 import os
 import socket
 import subprocess
@@ -19,6 +18,7 @@ import pytest
 
 from trainer import quiet, samples, task
 from trainer.samples import Amount
+from trainer.storage import lock
 
 ROOT = Path(__file__).parent.parent
 SMALL = Amount(writers=14, genuine=3, forged=2, text=5)
@@ -48,8 +48,8 @@ def once(tmp_path_factory):
 
     def made(name: str, make: Callable[[Path], object]) -> Path:
         folder, done = root / f"once-{name}" / name, root / f"{name}.done"
-        with (root / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with (root / f"{name}.lock").open("w") as guard:
+            lock.wait(guard.fileno())
             if not done.exists():
                 folder.parent.mkdir()
                 make(folder)

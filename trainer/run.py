@@ -6,7 +6,6 @@ Knows paths and completeness, not training. Next: ``task.py``, which fills it.
 import contextlib
 import dataclasses
 import datetime
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from trainer.artifact import manifest
 from trainer.config import Config
 from trainer.errors import UserError
 from trainer.messages import kept_in
-from trainer.storage import Place
+from trainer.storage import Place, lock
 
 RUNS = Path("runs")
 
@@ -153,14 +152,10 @@ def _occupied(folder: Path) -> OtherRun:
 def _hold(folder: Path) -> int | None:
     """An open, locked file descriptor, or ``None`` when somebody else has it; freed by the system when we die."""
     descriptor = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except OSError:
-        pass  # a file system without locks, such as a mounted bucket: nobody can hold it
-    return descriptor
+    if lock.hold(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _is_held(folder: Path) -> bool:

@@ -8,7 +8,6 @@ same times. Next: ``objects.py``, which transfers one object and is the only imp
 import concurrent.futures
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import os
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainer.progress import Progress
+from trainer.storage import lock
 from trainer.storage.objects import REMOTE, Bucket, Remote, StorageError, crc32c
 
 __all__ = ["REMOTE", "Place", "StorageError", "cache", "cached", "exists", "fetch", "is_remote", "local", "names"]
@@ -215,8 +215,7 @@ def _alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder.with_name(f".{folder.name}.lock"), os.O_CREAT | os.O_RDWR, 0o644)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock.wait(descriptor)
         yield
     finally:
         os.close(descriptor)
