@@ -79,7 +79,7 @@ def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path, cloud, 
     environment["PATH"] = binaries + os.pathsep + environment["PATH"]
     stop_servers = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"  # also when a command fails
     script = f"set -eu -o pipefail\nset -m\n{stop_servers}\n" + "\n".join(run).replace("8080", port)
-    how = {"capture_output": True, "text": True, "timeout": 200, "stdin": subprocess.DEVNULL}
+    how = {"capture_output": True, "text": True, "timeout": 400, "stdin": subprocess.DEVNULL}
     done = subprocess.run(["bash", "-c", script], cwd=here, env=environment, **how)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     CHECKS.get(page.name, lambda *_: None)(here, done.stdout, cloud)
