@@ -25,8 +25,9 @@ async def answers(
     Raises what is wrong with the request, or with its first bad instance; where errors go by row, a bad instance's
     answer is ``{"error": {...}}`` and the others are answered.
     """
+    service.check(asked)
     images = service.images(asked)
-    with lanes.reserve(len(images) + sum(map(_is_explained, asked.instances))) as room:
+    with lanes.reserve(max(len(images), sum(map(_is_explained, asked.instances)))) as room:
         alone = len(images) == 1 and lanes.taken == room.left
 
         def look(image: Image) -> Look | ImageError:

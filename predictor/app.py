@@ -90,6 +90,7 @@ class Server:
 
     async def _predict(self, request: Request, record: Record) -> Response:
         deadline = record.began + self.settings.deadline
+        bodies.check_query(request)
         async with self._bodies.whole(request, self.service.reason_to_wait()) as body:
             with record.lap("parse"):
                 kind = request.headers.get("content-type", "")

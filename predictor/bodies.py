@@ -83,6 +83,13 @@ class Bodies:
         body.clear()
 
 
+def check_query(request: Request) -> None:
+    """Raises ``BadRequest`` for parameters in the address, where nobody would look at them."""
+    for name in request.query_params:
+        if name in schema.Parameters.__struct_fields__:
+            raise BadRequest(f'the address has "?{name}="; parameters are sent in the body, as JSON or as a form')
+
+
 class _Identity:
     """A body that is sent as it is."""
 
@@ -98,13 +105,13 @@ class _Gzip(_Identity):
     """A body that is sent with ``Content-Encoding: gzip``; a small one may hold gigabytes."""
 
     def __init__(self):
-        self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS)  # with a gzip header
+        self._stream = _inflating()
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
         """What a chunk holds, in pieces of bounded size."""
         while chunk:
-            if self._stream.eof:
-                raise BadRequest("something follows the end of the gzip body")
+            if self._stream.eof:  # another member of the file: RFC 1952, 2.2
+                self._stream = _inflating()
             try:
                 piece = self._stream.decompress(chunk, PIECE)
             except zlib.error:
@@ -118,8 +125,12 @@ class _Gzip(_Identity):
             raise BadRequest("the gzip body is cut short")
 
 
+def _inflating():
+    return zlib.decompressobj(16 + zlib.MAX_WBITS)  # with a gzip header
+
+
 def _decoder(headers: Headers) -> _Identity:
-    encoding = headers.get("content-encoding", "identity").strip().lower()
+    encoding = ", ".join(headers.getlist("content-encoding")).strip().lower() or "identity"
     if encoding in ("gzip", "x-gzip"):  # RFC 9110, 8.4.1.3
         return _Gzip()
     if encoding != "identity":
@@ -176,7 +187,9 @@ class WholeForm(MultiPartParser):
             form = await self.parse()
         except (MultiPartException, MultipartParseError, KeyError, ValueError) as error:
             reason = error.message if isinstance(error, MultiPartException) else "its parts cannot be told apart"
-            raise BadRequest(f"the form cannot be read: {reason}") from None
+            if "maximum size" in reason:  # whose number is of kilobytes, rounded down
+                reason = f"a field that is no file has more than {self.max_part_size:,} bytes"
+            raise BadRequest(f"the form cannot be read: {reason}; images are sent as files (-F image=@FILE)") from None
         if not self.ended:
             await form.close()
             raise BadRequest("the form is cut short: its closing boundary is missing")
@@ -187,7 +200,11 @@ def text_fields(form: FormData) -> dict[str, str]:
     """The fields of a form that are no files. Raises ``BadRequest`` when one is there twice."""
     fields: dict[str, str] = {}
     for name, value in form.multi_items():
-        if isinstance(value, str) and fields.setdefault(name, value) is not value:
+        if not isinstance(value, str):
+            continue
+        if name in (*IMAGES, *REFERENCES):
+            raise BadRequest(f"{name!r} is a text; it has to be a file (-F {name}=@FILE)")
+        if fields.setdefault(name, value) is not value:
             raise BadRequest(f"the form has more than one field {name[:80]!r}; one is enough")
     return fields
 

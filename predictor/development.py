@@ -6,6 +6,7 @@
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import importlib.util
 import ipaddress
 import os
@@ -29,7 +30,7 @@ from starlette.staticfiles import StaticFiles
 
 from predictor import schema
 from predictor.bodies import FORM, JSON, WholeForm, text_fields
-from predictor.errors import BadRequest, OtherSite, Running, TooLarge, UnsupportedMediaType
+from predictor.errors import BadRequest, NotReady, OtherSite, Running, TooLarge, UnsupportedMediaType
 from predictor.failures import answered
 from predictor.service import CANNOT_SERVE, Service
 
@@ -54,32 +55,46 @@ class Training:
         self.state: dict[str, Any] = {"state": "idle", "problems": _problems()}
 
     def check_idle(self) -> None:
-        """Raises ``Running``."""
+        """Raises ``Running``, or ``NotReady`` when the server is stopping."""
+        if self._closed:
+            raise NotReady("the server is shutting down")
         if self.state["state"] in ("running", "cancelling"):
             raise Running("a training is running already; cancel it first")
 
-    async def start(self, settings: dict[str, Any], upload: Path | None = None) -> None:
-        """Begin with these settings of ``trainer.task``, on an uploaded zip if there is one. Raises ``Running``.
+    async def start(self, settings: dict[str, Any], upload: "Upload | None" = None) -> None:
+        """Begin with these settings of ``trainer.task``, on an upload if there is one. Raises as ``check_idle``.
 
-        The upload is deleted when the training ends.
+        What was uploaded, and what the trainer unpacks of it, is deleted when the training ends.
         """
-        self.check_idle()
-        job = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-page"
-        if upload:
-            settings = {**settings, "train_dir": str(upload)}
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if value not in ("", None)]
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "trainer.task", f"--job-dir={job}", *flags, limit=LONGEST_LINE,
+            self.check_idle()
+            job = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-page"
+            self._said.clear()
+            # Said before anything is waited for: another request may come in between.
+            self._tell(state="running", settings=settings, job_dir=str(job), epoch=0, epochs=0, began=time.time())
+            self._process = await self._begin(job, settings, upload)
+        except BaseException:
+            if upload:
+                upload.delete()
+            raise
+        self._following = asyncio.create_task(self._follow(self._process, job, upload))
+
+    async def _begin(self, job: Path, settings: dict[str, Any], upload: "Upload | None") -> asyncio.subprocess.Process:
+        """The trainer as a process. Raises ``BadRequest`` when it cannot be started."""
+        given = {**settings, "train_dir": str(upload.archive)} if upload else settings
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value not in ("", None)]
+        environment = {**os.environ, "COUNTERSIGN_CACHE": str(upload.cache)} if upload else None
+        try:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "trainer.task", f"--job-dir={job}", *flags, limit=LONGEST_LINE, env=environment,
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
-        except (OSError, ValueError) as error:
-            if upload:
-                upload.unlink()
-            raise BadRequest(f"the trainer cannot be started with these settings: {type(error).__name__}") from None
-        self._said.clear()
-        self._tell(state="running", settings=settings, job_dir=str(job), epoch=0, epochs=0, began=time.time())
-        self._following = asyncio.create_task(self._follow(self._process, job, upload))
+        except BaseException as error:
+            self._tell(state="idle")
+            if isinstance(error, OSError | ValueError):
+                text = f"the trainer cannot be started with these settings: {type(error).__name__}"
+                raise BadRequest(text) from None
+            raise
 
     async def cancel(self) -> None:
         """Ask the trainer to stop; it keeps its checkpoint. Returns when it has."""
@@ -111,7 +126,7 @@ class Training:
         """The state and the last lines."""
         return {**self.state, "lines": list(self._said)}
 
-    async def _follow(self, process: asyncio.subprocess.Process, job: Path, upload: Path | None) -> None:
+    async def _follow(self, process: asyncio.subprocess.Process, job: Path, upload: "Upload | None") -> None:
         try:
             await self._listen(process, job)
         except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on and the next training may begin
@@ -121,7 +136,7 @@ class Training:
                 process.kill()
         finally:
             if upload:
-                upload.unlink(missing_ok=True)
+                await asyncio.to_thread(upload.delete)
 
     async def _listen(self, process: asyncio.subprocess.Process, job: Path) -> None:
         if process.stdout:
@@ -151,6 +166,27 @@ class Training:
         self._changed = asyncio.Event()
 
 
+@dataclasses.dataclass(frozen=True)
+class Upload:
+    """A zip of people's images in a folder of its own, with the cache that the trainer unpacks it into."""
+
+    folder: Path
+
+    @property
+    def archive(self) -> Path:
+        """The zip."""
+        return self.folder / "images.zip"
+
+    @property
+    def cache(self) -> Path:
+        """Where its images are while they are trained on."""
+        return self.folder / "cache"
+
+    def delete(self) -> None:
+        """Leave nothing."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 def routes(training: Training, max_upload_bytes: int) -> list[BaseRoute]:
     """``/train`` and ``/docs``."""
 
@@ -164,7 +200,7 @@ def routes(training: Training, max_upload_bytes: int) -> list[BaseRoute]:
             await training.cancel()
             return answered(orjson.dumps(training.now()))
         training.check_idle()
-        if request.headers.get("content-type", "").startswith(FORM):
+        if _kind(request) == FORM:
             await training.start(*await _upload(request, max_upload_bytes))
         else:
             await training.start(await _settings(request))
@@ -186,8 +222,12 @@ def _check_site(request: Request) -> None:
             raise OtherSite("training is asked for at localhost or at an address, not at a name") from None
 
 
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def _settings(request: Request) -> dict[str, Any]:
-    if request.headers.get("content-type", "").partition(";")[0] != JSON:
+    if _kind(request) != JSON:
         raise UnsupportedMediaType(f"the Content-Type has to be {JSON}, or {FORM} with a zip of images")
     body = b""
     async for chunk in _bounded(request, LONGEST):
@@ -195,7 +235,7 @@ async def _settings(request: Request) -> dict[str, Any]:
     return schema.train(body)
 
 
-async def _upload(request: Request, largest: int) -> tuple[dict[str, Any], Path]:
+async def _upload(request: Request, largest: int) -> tuple[dict[str, Any], Upload]:
     """The settings and the zip of images of a form; the zip is kept on disk. Raises ``BadRequest`` or ``TooLarge``."""
     parser = WholeForm(request.headers, _bounded(request, largest), max_files=1, max_fields=100, max_part_size=1000)
     form = await parser.whole()
@@ -211,20 +251,26 @@ async def _upload(request: Request, largest: int) -> tuple[dict[str, Any], Path]
         await form.close()
 
 
-def _kept(file: BinaryIO) -> Path:
+def _kept(file: BinaryIO) -> Upload:
     """A copy that the trainer can open, which nobody else can read. Raises ``BadRequest`` for what is no zip."""
     if not zipfile.is_zipfile(file):
         raise BadRequest("the uploaded file is no zip; it has to be a zip of images, in a layout of docs/training.md")
     file.seek(0)
-    handle, name = tempfile.mkstemp(prefix="countersign-", suffix=".zip")
-    with os.fdopen(handle, "wb") as copy:
-        shutil.copyfileobj(file, copy)
-    return Path(name)
+    upload = Upload(Path(tempfile.mkdtemp(prefix="countersign-")))
+    try:
+        with upload.archive.open("wb") as copy:
+            shutil.copyfileobj(file, copy)
+    except BaseException:
+        upload.delete()
+        raise
+    return upload
 
 
 async def _bounded(request: Request, largest: int) -> AsyncGenerator[bytes, None]:
     """The body's chunks. Raises ``TooLarge``."""
-    came = 0
+    announced, came = request.headers.get("content-length", ""), 0
+    if announced.isdigit() and int(announced) > largest:
+        raise TooLarge(f"the request has {int(announced):,} bytes; at most {largest:,} are accepted")
     async for chunk in request.stream():
         came += len(chunk)
         if came > largest:

@@ -14,10 +14,10 @@ from predictor.errors import Busy, Expired, TooLarge
 
 
 class Room:
-    """Room for a number of items, taken when a request is admitted; what it does not use is given back at its end."""
+    """Room for a number of items at a time, taken when a request is admitted and kept until its end."""
 
     def __init__(self, count: int):
-        self.left = count
+        self.left, self.closed = count, False
 
 
 class Lanes:
@@ -42,7 +42,7 @@ class Lanes:
         """
         if count > self._room:
             raise TooLarge(
-                f"{count} images and explanations in one request; this server takes at most {self._room} at a time"
+                f"{count} images in one request; this server takes at most {self._room} at a time, see --waiting"
             )
         if self._taken + count > self._room:
             raise Busy(
@@ -54,6 +54,7 @@ class Lanes:
             yield room
         finally:
             self._taken -= room.left
+            room.closed = True
 
     async def run_all(
         self,
@@ -82,7 +83,7 @@ class Lanes:
             for cell in cells:
                 future = self._pool.submit(self._in_time, cell, submitted, deadline, waited)
                 begun.append(future)
-                future.add_done_callback(lambda _: self._leave(loop))
+                future.add_done_callback(lambda _: self._leave(loop, room))
             done = asyncio.gather(*map(asyncio.wrap_future, begun))
             done.add_done_callback(lambda found: found.cancelled() or found.exception())  # or asyncio calls it lost
             await asyncio.wait([done], timeout=max(0.0, deadline - self._clock()))
@@ -92,7 +93,7 @@ class Lanes:
         finally:
             if done is not None:
                 done.cancel()
-            self._taken -= len(items) - len(begun)  # those that no thread could be started for
+            room.left += len(items) - len(begun)  # those that no thread could be started for
             for future, cell in zip(begun, cells, strict=False):
                 if future.cancel():  # without effect on what has begun or is done
                     cell.clear()  # the pool keeps its place in the queue, but not the image
@@ -119,10 +120,13 @@ class Lanes:
             raise Expired("the request waited longer than its deadline and was dropped before any work")
         return work(item)
 
-    def _leave(self, loop):
-        """Called on any thread when an item is done or given up; the count belongs to the loop."""
+    def _leave(self, loop, room):
+        """Called on any thread when an item is done or given up; the counts belong to the loop."""
         if not loop.is_closed():
-            loop.call_soon_threadsafe(self._count_down)
+            loop.call_soon_threadsafe(self._give_back, room)
 
-    def _count_down(self):
-        self._taken -= 1
+    def _give_back(self, room):
+        if room.closed:  # the request has ended without waiting for it
+            self._taken -= 1
+        else:
+            room.left += 1

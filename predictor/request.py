@@ -80,10 +80,19 @@ def _answers(url: str, body: str, wait: float) -> str:
                 return "\n".join(json.dumps(answer) for answer in json.load(response)["predictions"])
         except urllib.error.URLError as error:
             refused = isinstance(error.reason, ConnectionRefusedError)  # nobody listens yet
-            starting = error.code == 503 if isinstance(error, urllib.error.HTTPError) else refused
+            starting = _is_starting(error) if isinstance(error, urllib.error.HTTPError) else refused
             if not starting or time.monotonic() > give_up:
                 raise
         time.sleep(0.1)
+
+
+def _is_starting(error: urllib.error.HTTPError) -> bool:
+    """Whether a server will answer by itself in a while: not one that waits for somebody to train a model."""
+    if error.code != 503:
+        return False
+    body = error.read()
+    error.read = lambda *_: body  # type: ignore[method-assign]  # it is shown when nothing else helps
+    return b'"no_model"' not in body
 
 
 if __name__ == "__main__":

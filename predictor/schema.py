@@ -84,8 +84,8 @@ class PredictRequest(_Object, frozen=True):
     parameters: Parameters | None = None
 
 
-# Settings of trainer.task by name; the server chooses the job dir itself. A program cannot be given a null character.
-_Setting = Annotated[str, Meta(pattern=r"^(?!job_dir$)[a-z][a-z_]{0,40}$")]
+# Settings of trainer.task by name; the server chooses where a run is kept. A program cannot be given a null character.
+_Setting = Annotated[str, Meta(pattern=r"^(?!(job|model)_dir$)[a-z][a-z_]{0,40}$")]
 _Value = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
 TrainRequest = dict[_Setting, _Value | int | float | bool | None]
 
@@ -116,15 +116,15 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _TYPE = re.compile(r"Expected .*, got `(\w+)`", re.DOTALL)
 _PATH = re.compile(r"(.*) - at `\$((?:\.\w+|\[\d+\])+)`", re.DOTALL)
+NAME = re.compile(r"[A-Za-z_][\w-]{0,30}")  # a key that is quoted in an error
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _KEYS_OF_AN_INSTANCE = {name for kind in INSTANCES.values() for name in kind.__struct_fields__}
 
 T = TypeVar("T")
 _REQUEST, _TEXT = msgspec.json.Decoder(PredictRequest), msgspec.json.Decoder(Base64 | Encoded)
-_TRAIN = msgspec.json.Decoder(TrainRequest)
 _SETTINGS = (
-    'not settings of trainer.task, such as {"problem": "same_writer"}: names with underscores, texts and numbers '
-    "without null characters; job_dir is chosen by the server"
+    'settings of trainer.task, such as {"problem": "same_writer"}: small letters and underscores, with texts (without '
+    "null characters), numbers, true or false; job_dir and model_dir are chosen by the server"
 )
 _KEYS = msgspec.json.Decoder(dict[str, Raw])
 _DECODERS: dict[str, msgspec.json.Decoder] = {name: msgspec.json.Decoder(kind) for name, kind in INSTANCES.items()}
@@ -170,17 +170,22 @@ def parameters(fields: dict[str, str]) -> Parameters:
 def train(body: bytes) -> dict[str, Any]:
     """Settings of a training. Raises ``BadRequest``."""
     try:
-        return _TRAIN.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadRequest(f"the body is {_SETTINGS}") from None
-
-
-def train_fields(fields: dict[str, str]) -> dict[str, Any]:
-    """Settings of a training as the text fields of a form. Raises ``BadRequest``."""
-    try:
-        return msgspec.convert(fields, TrainRequest)
+        return train_fields(msgspec.json.decode(body, type=dict[str, Any]))
     except msgspec.ValidationError:
-        raise BadRequest(f"the form's fields are {_SETTINGS}") from None
+        raise BadRequest(f"the body is no object; it has to hold {_SETTINGS}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON{_where(error, body)}; it has to hold {_SETTINGS}") from None
+
+
+def train_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a training as the text fields of a form, or from JSON. Raises ``BadRequest``."""
+    for name, value in fields.items():
+        try:
+            msgspec.convert({name: value}, TrainRequest)
+        except msgspec.ValidationError:
+            called = repr(name) if NAME.fullmatch(name) else f"of {len(name):,} characters"
+            raise BadRequest(f"the setting {called} cannot be taken; the request has to hold {_SETTINGS}") from None
+    return fields
 
 
 def _violation(message: str, kind: type[_Object], root: str, expected: str) -> str:
@@ -198,29 +203,35 @@ def _violation(message: str, kind: type[_Object], root: str, expected: str) -> s
         return f'{prefix}"{path + "." * bool(path) + missing[1]}" is missing; it has to be {EXPECTED[missing[1]]}'
     received = _TYPE.fullmatch(message)
     problem = f"is {_WORDS.get(received[1], received[1])}" if received else "has a value that is not accepted"
+    if root == "the form":  # all its fields are strings
+        problem = "has a text that cannot be read"
     return f"{place} {problem}; it has to be {EXPECTED.get(key, expected)}"
 
 
 def _refused_key(name: str, kind: type[_Object], place: str) -> str:
     """A key that may not stand where it stands: a misspelt one would be a question that nobody asked."""
-    short, known = name[:40], list(kind.__struct_fields__)  # it may be an image, sent in the wrong place
+    known = list(kind.__struct_fields__)
     if kind in INSTANCES.values() and name in _KEYS_OF_AN_INSTANCE and '"' not in place:
         form = next(key for key, of in INSTANCES.items() if of is kind)
         right = 'references and parameters of a comparison go with "image"' if form == "b64" else "one image is enough"
         return f'{place} has "{form}" and "{name}", which contradict each other: {right}'
     what = "parameter" if kind is Parameters else "key"
-    return f"{place}: {what} {short!r} is unknown{nearest(short, known) or '; there is: ' + ', '.join(known)}"
+    short = name if NAME.fullmatch(name) else ""
+    called = repr(short) if short else f"of {len(name):,} characters"  # it may be an image, sent in the wrong place
+    return f"{place}: {what} {called} is unknown{nearest(short, known) or '; there is: ' + ', '.join(known)}"
 
 
 def _meant(keys: dict[str, Any]) -> str:
     """The nearest key to the first that an instance without an image has."""
-    return nearest(next(iter(keys))[:40], list(INSTANCES)) if keys else ""
+    first = next(iter(keys), "")
+    return nearest(first, list(INSTANCES)) if NAME.fullmatch(first) else ""
 
 
 def _where(error: Exception, body: bytes) -> str:
     """The line and column at which JSON ends to be JSON, where that is known."""
     found = _BYTE.search(str(error)) if isinstance(error, msgspec.DecodeError) else None
     if not found:
-        return " (it ends too early)" if "truncated" in str(error) else ""
+        early = "truncated" in str(error) and not body.rstrip().endswith(b"}")  # also said of half a surrogate
+        return " (it ends too early)" if early else ""
     before = bytes(body[: int(found[1])])
     return f" (line {before.count(10) + 1}, column {len(before) - before.rfind(10)})"

@@ -132,6 +132,18 @@ class Service:
             "versions": manifest.versions,
         }
 
+    def check(self, asked: wire.Request) -> None:
+        """Raises ``Unanswerable`` for parameters that no instance of the request could be answered by."""
+        instances = [instance for instance in asked.instances if isinstance(instance, wire.Instance)]
+        compared = any(instance.references or instance.embeddings for instance in instances)
+        explained = any(instance.explain for instance in instances)
+        if not self.opened.decision.compares and explained:
+            raise Unanswerable('this model judges single images; "explain" is for models that compare signatures')
+        if self.opened.decision.compares and instances and not compared and (explained or asked.far is not None):
+            raise Unanswerable(
+                'no instance has references, so there is nothing to decide: "far" and "explain" need some'
+            )
+
     @staticmethod
     def images(asked: wire.Request) -> list[Image]:
         """Every image of a request once, however often it is named."""

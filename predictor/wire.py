@@ -20,7 +20,8 @@ from predictor import schema
 from predictor.errors import BadRequest, TooLarge
 
 BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # mark: what is decoded
-DATA_URL = re.compile(rb"data:[\w.+/-]*(?:;[\w=.-]+)*;base64,", re.IGNORECASE)
+DATA_URL = re.compile(rb"data:[^,]*;base64,", re.IGNORECASE)
+HEAD = 200  # bytes in which a data URL's own head has to end
 STANDARD_ALPHABET, WHITE_SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\r\n"
 
 
@@ -165,7 +166,7 @@ def decoded(text: str) -> bytes:
         return pybase64.b64decode(text, validate=True)
     except ValueError:
         encoded = text.encode("ascii")
-        if found := DATA_URL.match(encoded):
+        if found := DATA_URL.match(encoded[:HEAD]):
             encoded = encoded[found.end() :]
         encoded = encoded.translate(STANDARD_ALPHABET, WHITE_SPACE)
         return pybase64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)

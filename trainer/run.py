@@ -18,7 +18,7 @@ from trainer.errors import UserError
 from trainer.messages import kept_in
 from trainer.storage import Place, lock
 
-RUNS = Path("runs")
+RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))
 
 
 class OtherRun(UserError):

@@ -20,7 +20,8 @@ export function figure(source, caption, description = caption) {
 
 /** A small picture of a file beside its name; a format that browsers cannot show is left out. */
 export function thumbnail(file) {
-  const image = make("img", { className: "thumbnail", src: URL.createObjectURL(file), alt: "", loading: "lazy" });
+  const image = make("img", { className: "thumbnail", src: URL.createObjectURL(file), alt: "" });
+  image.addEventListener("load", () => URL.revokeObjectURL(image.src));
   image.addEventListener("error", () => image.remove());
   return make("span", {}, image, file.name);
 }

@@ -33,6 +33,10 @@ async function showModel() {
   for (const id of ["ask", "loaded"]) find(id).hidden = false;
   find("question").textContent = card.question[0].toUpperCase() + card.question.slice(1);
   for (const id of ["references", "options"]) find(id).hidden = !card.compares;
+  if (!card.compares) {
+    references = []; // of a model that was served before
+    showReferences();
+  }
   const facts = {
     Problem: card.problem, Labels: card.labels.join(", "), Network: card.backbone,
     Parameters: card.parameters?.toLocaleString("en"), Precision: `${card.precision}, ${card.engine}`,

@@ -28,7 +28,7 @@ export async function open(whenDone) {
 
 /** The form as a request: with its zip where one was chosen, else as JSON. */
 function request(form) {
-  const filled = [...new FormData(form)].filter(([, value]) => (value instanceof File ? value.size : value !== ""));
+  const filled = [...new FormData(form)].filter(([, value]) => (value instanceof File ? value.name : value) !== "");
   if (filled.some(([name]) => name === "file")) {
     const body = new FormData();
     for (const [name, value] of filled) body.append(name, value);

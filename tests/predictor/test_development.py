@@ -1,6 +1,7 @@
 """Training from the page: only for its own visitor, one at a time, and whatever goes wrong the server goes on."""
 
 import base64
+import concurrent.futures
 import shutil
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def test_another_sites_page_cannot_train(developing, method, headers):
         ({"json": {"problem": "x", "job_dir": "/"}}, 400),
         ({"json": {"problem": ["x"]}}, 400),
         ({"json": {"problem": "a\0b"}}, 400),
+        ({"json": {"problem": "x", "model_dir": "/"}}, 400),
+        ({"json": {"job-dir": "x"}}, 400),
         ({"json": {"problem": "x" * 20_000}}, 413),
         ({"content": b"problem=x"}, 415),
     ],
@@ -95,6 +98,7 @@ def test_a_zip_that_is_uploaded_is_trained_on_and_what_comes_out_is_served_also_
     settings = {"problem": "signature_vs_text", "epochs": "1", "image_height": "32", "image_width": "64"}
     (tmp_path / "tmp").mkdir()
     where = {"COUNTERSIGN_RUNS": str(tmp_path / "runs"), "TMPDIR": str(tmp_path / "tmp")}
+    where["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     with serving("--mode", "dev", **where) as address:
         assert httpx.post(address + "/train", files={"file": archive}, data=settings).status_code == 202
         with httpx.stream("GET", address + "/train", headers={"Accept": "text/event-stream"}, timeout=120) as events:
@@ -104,7 +108,19 @@ def test_a_zip_that_is_uploaded_is_trained_on_and_what_comes_out_is_served_also_
         assert httpx.post(address + "/predict", json=body).json()["predictions"][0]["label"] in ("signature", "text")
         served = httpx.get(address + "/health").json()["version"]
     assert not list((tmp_path / "tmp").glob("countersign-*")), "people's images are not left behind"
+    assert not (tmp_path / "cache").exists()
     assert manifest.identity(run.newest_model(tmp_path / "runs"))[:12] == served, "what `make serve` serves"
+
+
+def test_of_several_trainings_that_are_asked_for_at_once_one_begins_and_no_upload_is_left(artifact, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    where = {"COUNTERSIGN_RUNS": str(tmp_path / "runs"), "TMPDIR": str(tmp_path / "tmp")}
+    with serving("--model", str(artifact), "--mode", "dev", **where) as address:
+        with concurrent.futures.ThreadPoolExecutor(6) as clients:
+            begun = list(clients.map(lambda _: httpx.post(address + "/train", files={"file": EMPTY_ZIP}), range(6)))
+        assert sorted(answer.status_code for answer in begun) == [202] + [409] * 5
+        httpx.delete(address + "/train", timeout=60)
+    assert not list((tmp_path / "tmp").glob("countersign-*"))
 
 
 def test_a_trainer_that_fails_says_why_and_another_may_begin(developing):

@@ -74,13 +74,23 @@ def test_another_kind_of_body_is_refused_with_what_would_be_right(server, header
         ({"picture": b"x"}, {}, "'picture'"),
         ({"references": b"x"}, {}, 'no file named "image"'),
         ({"image": b"x"}, {"fra": "0.01"}, "did you mean 'far'"),
-        ({"image": b"x"}, {"far": "much"}, "far"),
+        ({"image": b"x"}, {"far": "much"}, '"far" has a text that cannot be read; it has to be a number'),
+        ({"references": b"x"}, {"image": "iVBORw0K"}, "'image' is a text; it has to be a file"),
+        ({"image": b"x"}, {"far": "1" * 2000}, "more than 1,000 bytes; images are sent as files"),
+        ({"image": b"x"}, {"far": ["0.1", "0.2"]}, "more than one field 'far'"),
     ],
 )
 def test_a_form_that_asks_something_else_is_refused(server, files, data, says):
     response = httpx.post(server + "/predict", files=files, data=data)
     assert response.status_code == 400
     assert says in response.json()["error"]["message"]
+
+
+def test_parameters_in_the_address_are_refused_instead_of_ignored(server, signature):
+    response = httpx.post(server + "/predict?far=0.001", content=signature, headers={"Content-Type": "image/png"})
+    assert response.status_code == 400
+    assert "sent in the body" in response.json()["error"]["message"]
+    assert httpx.post(server + "/predict?alt=json", json={"instances": []}).status_code == 200, "a gateway's own"
 
 
 def test_bad_instances_cost_only_their_rows_when_asked(server, signature):

@@ -90,7 +90,6 @@ def test_an_explanation_is_a_picture_of_the_ink(ask, genuine):
         assert picture.mode == "RGB"
     asked_once = {"image": b64(genuine[0]), "references": [b64(genuine[1])], "explain": True}
     assert "explanation" in ask({"instances": [asked_once]})[1]["predictions"][0]
-    assert "explanation" not in ask(wire.request(genuine[:1], explain=True))[1]["predictions"][0], "nothing to compare"
 
 
 @pytest.mark.parametrize(
@@ -163,14 +162,32 @@ def test_an_image_that_a_request_names_twice_is_looked_at_once(hands, genuine):
     }
 
 
-def test_an_explanation_is_refused_before_the_answer_is_computed_and_not_after(hands, genuine):
-    """Two images and an explanation: with room for two, nothing is begun."""
+def test_explanations_are_refused_before_any_answer_is_computed_and_not_after(hands, genuine):
+    """One image and its reference, asked about three times: with room for two, nothing is begun."""
     instance = {"image": b64(genuine[0]), "references": [b64(genuine[1])], "explain": True}
     with serving("--model", str(hands), "--threads", "1", "--waiting", "1") as server:
-        answer = httpx.post(server + "/predict", json={"instances": [instance]})
+        assert "explanation" in httpx.post(server + "/predict", json={"instances": [instance]}).json()["predictions"][0]
+        before = httpx.get(server + "/metrics").text
+        answer = httpx.post(server + "/predict", json={"instances": [instance] * 3})
         assert answer.status_code == 413
-        assert "3 images and explanations" in answer.json()["error"]["message"]
-        assert 'stage="image"' not in httpx.get(server + "/metrics").text
+        assert "--waiting" in answer.json()["error"]["message"]
+        images = [line for text in (before, httpx.get(server + "/metrics").text) for line in text.splitlines()]
+        images = [line for line in images if line.startswith("countersign_stage_seconds_total") and "image" in line]
+        assert len(images) == 2
+        assert images[0] == images[1], "no image was looked at"
+
+
+@pytest.mark.parametrize("parameters", [{"far": 0.01}, {"explain": True}])
+def test_a_decision_that_has_nothing_to_compare_with_is_refused_instead_of_ignored(ask, genuine, parameters):
+    status, content = ask({"instances": [{"image": b64(genuine[0])}], "parameters": parameters})
+    assert (status, content["error"]["code"]) == (400, "unanswerable")
+    assert "no instance has references" in content["error"]["message"]
+
+
+@pytest.mark.parametrize("parameters", [{"explain": True}, {"return_embedding": True}, {"far": 0.01}])
+def test_a_classifier_refuses_what_only_verifiers_do(server, genuine, parameters):
+    body = {"instances": [{"image": b64(genuine[0])}], "parameters": parameters}
+    assert httpx.post(server + "/predict", json=body).json()["error"]["code"] == "unanswerable"
 
 
 def test_health_tells_the_thresholds(hands_server):

@@ -185,7 +185,7 @@ def test_an_error_keeps_nothing_alive_until_the_collector_comes_by(lanes):
         gc.enable()
 
 
-def test_room_that_was_reserved_is_there_later_and_what_is_not_used_is_given_back(lanes):
+def test_room_that_was_reserved_is_there_until_the_end_and_then_given_back(lanes):
     """Work that begins when other work is done, such as an explanation, is not refused then."""
 
     async def scenario():
@@ -195,7 +195,8 @@ def test_room_that_was_reserved_is_there_later_and_what_is_not_used_is_given_bac
                 pass
             assert await lanes.run_all(str, [2], LATER, room) == ["2"]
             with pytest.raises(ValueError, match="reserved"):
-                await lanes.run_all(str, [3, 4], LATER, room)
+                await lanes.run_all(str, [3, 4, 5, 6], LATER, room)
+            assert await lanes.run_all(str, [3, 4, 5], LATER, room) == ["3", "4", "5"], "all of it, again"
         await settled(lanes)
         with pytest.raises(TooLarge), lanes.reserve(5):
             pass

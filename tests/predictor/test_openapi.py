@@ -73,7 +73,7 @@ def test_no_request_that_the_document_allows_breaks_the_contract(schema, server,
         seen[code] += 1
 
     generated(schema, server, GenerationMode.POSITIVE, accepted)
-    assert seen["answered"] > 3, seen
+    assert seen["answered"], seen
 
 
 def test_every_request_that_the_document_forbids_is_refused(schema, server):

@@ -29,6 +29,7 @@ HEAD = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
         b"X: 1\r\n" * 5000 + b"\r\n",
         b"".join(b"X%d: %s\r\n" % (n, b"a" * 1000) for n in range(40)) + b"\r\n",
     ],
+    ids=["one large", "endless", "many", "large together"],
 )
 def test_headers_that_are_too_large_or_too_many_are_431(server, headers):
     answer = sent(server, HEAD, headers)
@@ -67,6 +68,26 @@ BODY = b'{"instances": []}'
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
 def test_a_gzip_body_is_answered(server, encoding):
     assert asked(server, gzip.compress(BODY), encoding).json() == {"predictions": []}
+    assert asked(server, gzip.compress(BODY[:5]) + gzip.compress(BODY[5:]), encoding).json() == {"predictions": []}
+
+
+def test_a_trailer_that_never_ends_is_refused(server):
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = sent(server, head + b"2\r\n{}\r\n0\r\nX: ", b"a" * 1_000_000)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert httpx.get(server + "/health").status_code == 200
+
+
+def test_a_client_that_offers_another_protocol_is_answered_in_this_one(server):
+    """Java's client does on plain HTTP."""
+    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAABAAMAAABk"}
+    answer = httpx.post(server + "/predict", content=BODY, headers=headers)
+    assert (answer.status_code, answer.json()) == (200, {"predictions": []})
+
+
+def test_a_refusal_does_not_overtake_the_answer_before_it(server):
+    good, bad = HEAD.replace(b"Connection: close\r\n", b"") + b"\r\n", HEAD + b"X: 1\r\n" * 200 + b"\r\n"
+    assert sent(server, good + bad).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(
@@ -74,11 +95,12 @@ def test_a_gzip_body_is_answered(server, encoding):
     [
         (BODY, "gzip", 400, "not gzip"),
         (gzip.compress(BODY)[:-4], "gzip", 400, "cut short"),
-        (gzip.compress(BODY) + b"more", "gzip", 400, "follows the end"),
+        (gzip.compress(BODY) + b"more", "gzip", 400, "not gzip"),
         (gzip.compress(b" " * 20_000_000), "gzip", 413, "10,000,000"),
         (BODY, "br", 415, "has to be gzip, or absent"),
         (gzip.compress(BODY), "identity", 400, "not JSON"),
     ],
+    ids=["not gzip", "cut short", "more behind it", "bomb", "another encoding", "not said"],
 )
 def test_a_body_in_another_encoding_is_refused_by_name_and_a_small_bomb_by_the_limit(
     server, body, encoding, status, says

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 
 import pytest
 
@@ -36,6 +37,9 @@ def parsed(content) -> wire.Request:
         ({"instances": [], "parameters": {"on_error": "SECRET"}}, 'it has to be "fail", the whole request'),
         (b'{"instances": [\n  nonsense', "not JSON (line 2, column 4)"),
         (b'{"instances": [', "not JSON (it ends too early)"),
+        (b'{"instances": ["\\ud800"]}', "not JSON; it has to be"),
+        ({"instances": [{"image": {B64[:40]: 1}}]}, "key of 40 characters is unknown"),
+        ({"instances": [{B64: {}}]}, "instance 0 holds no image; it has to be"),
         ('{"instances": []}'.encode("utf-16")[:-1], "neither UTF-8 nor UTF-16"),
     ],
 )  # fmt: skip
@@ -44,7 +48,7 @@ def test_a_request_that_breaks_the_contract_is_refused_with_its_place_and_what_i
         parsed(content)
     assert says in str(refused.value)
     assert "SECRET" not in str(refused.value)
-    assert B64 not in str(refused.value)
+    assert B64[:12] not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +79,17 @@ def test_a_byte_order_mark_before_the_json_is_taken(encoding):
     """Editors write the first, PowerShell's ``>`` the others."""
     mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
     assert len(parsed(mark + json.dumps({"instances": [IMAGE]}).encode(encoding)).instances) == 1
+
+
+def test_a_long_data_url_takes_no_more_memory_than_its_own_length():
+    """A pattern that remembers where it began would take a hundred times as much."""
+    text = "data:" + ";a" * 1_000_000
+    tracemalloc.start()
+    with pytest.raises(BadRequest, match="not base64"):
+        parsed({"instances": [text]})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10 * len(text)
 
 
 def test_references_and_embeddings_count_as_images():

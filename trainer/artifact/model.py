@@ -79,12 +79,15 @@ class Model:
         return self.engine(image[None])[0]
 
     def look(self, data: bytes, alone: bool = False) -> Look:
-        """One image file to everything that a decision needs; decoded and inked once. Raises ``ImageError``."""
+        """One image file to everything that a decision needs. Raises ``ImageError``.
+
+        It is decoded and inked once, also for a gate of the same canvas.
+        """
         began = time.perf_counter()
         page, ink = read_ink(data, self.imaging, self.limits)
         canonical = Canonical(draw(ink, self.imaging), self.quality.warnings(ink, page), NO_PAGE)
         seen = time.perf_counter()
-        no_signature = self._no_signature(ink, canonical, alone)
+        no_signature = self._no_signature(data, ink, canonical, alone)
         nothing = np.zeros(self.manifest.vector_size, np.float32)
         vector = nothing if no_signature else self.vector(canonical.image, alone)
         seconds = {"image": seen - began, "engine": time.perf_counter() - seen}
@@ -151,7 +154,7 @@ class Model:
         self.engine.fill(self._threads)
         return proven + len(expected)
 
-    def _no_signature(self, ink: Ink, canonical: Canonical, alone: bool) -> dict[str, Any] | None:
+    def _no_signature(self, data: bytes, ink: Ink, canonical: Canonical, alone: bool) -> dict[str, Any] | None:
         """Why an image is no signature, if it is none; only models that compare ask."""
         if not self.decision.compares:
             return None
@@ -160,6 +163,8 @@ class Model:
                 return dataclasses.asdict(warning)
         if self._gate is None:
             return None
+        if self._gate.imaging.side != self.imaging.side:  # it learnt from ink that was decided at another resolution
+            _, ink = read_ink(data, self._gate.imaging, self.limits)
         found = self._gate.decision.answer(self._gate.vector(draw(ink, self._gate.imaging), alone))
         return None if found["label"] == "signature" else {"code": found["label"], "value": found["score"]}
 

@@ -72,6 +72,11 @@ class Imaging:
         if self.ink not in INKS:
             raise ValueError(f"ink {self.ink!r}; it has to be {' or '.join(INKS)}")
 
+    @property
+    def side(self) -> int:
+        """Pixels along the longest side at which ink is decided; canvases of one side share the ink."""
+        return working_side(self.height, self.width)
+
     def fingerprint(self) -> str:
         """Sixteen hex digits that change whenever the canonical images of the same files would."""
         text = json.dumps({"algorithm": ALGORITHM, **dataclasses.asdict(self)}, sort_keys=True)
@@ -104,7 +109,7 @@ def read_ink(data: bytes, imaging: Imaging, limits: Limits = Limits()) -> tuple[
 
     ``draw`` brings the ink onto any canvas. Raises ``ImageError``.
     """
-    side = working_side(imaging.height, imaging.width)
+    side = imaging.side
     page = decode(data, limits, side)
     ink = find_ink(page.grey, side)
     if page.shrink > 1 and max(ink.mask.shape) < CLOSE_UP * side:  # small writing on a large photograph: all its pixels
