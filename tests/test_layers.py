@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = sorted(path for room in ("trainer", "predictor", "deploy") for path in (ROOT / room).rglob("*.py"))
+ROOMS = ("trainer", "predictor", "deploy")
+SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 SHARED_WITH_PREDICTOR = ("trainer.imaging", "trainer.artifact", "trainer.storage", "trainer.flags")
 SHARED_WITH_DEPLOY = (
     "trainer.artifact.manifest", "trainer.artifact.recorded", "trainer.storage", "trainer.flags", "trainer.plugins",
     "trainer.errors", "trainer.imaging", "trainer.config", "trainer.toml",
 )  # fmt: skip
+ALLOWED = {
+    "trainer": ("trainer",),
+    "predictor": ("predictor", *SHARED_WITH_PREDICTOR),
+    "deploy": ("deploy", *SHARED_WITH_DEPLOY),
+}
+LONGEST = 300  # lines of a file
 
 
 def imports(path: Path, top_level_only: bool = False) -> set[str]:
@@ -36,32 +43,47 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_a_room_imports_only_what_its_arrows_allow(path):
-    room = name(path).split("/")[0]
-    ours = {module for module in imports(path) if inside(module, "trainer", "predictor", "deploy")}
-    allowed = {
-        "trainer": ("trainer",),
-        "predictor": ("predictor", *SHARED_WITH_PREDICTOR),
-        "deploy": ("deploy", *SHARED_WITH_DEPLOY),
-    }[room]
+def below(folder: str) -> list[Path]:
+    """The sources in a folder, which must not be empty: a test of no file proves nothing."""
+    paths = [path for path in SOURCES if path.is_relative_to(ROOT / folder)]
+    assert paths
+    return paths
+
+
+def test_a_room_imports_only_what_its_arrows_allow():
     # "from trainer import storage" names the same module as "import trainer.storage"
-    assert {module for module in ours if not inside(module, *allowed)} == set()
+    forbidden = [
+        f"{name(path)} imports {module}"
+        for room, allowed in ALLOWED.items()
+        for path in below(room)
+        for module in imports(path)
+        if inside(module, *ROOMS) and not inside(module, *allowed)
+    ]
+    assert not forbidden, "\n".join(forbidden)
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if "/imaging/" in name(p)], ids=name)
-def test_imaging_knows_only_numpy_pillow_and_opencv(path):
-    stdlib = sys.stdlib_module_names
-    outside = {module for module in imports(path) if module.split(".")[0] not in stdlib}
+def test_imaging_knows_only_numpy_pillow_and_opencv():
     # The command writes what layouts read back; the package itself knows no layout.
-    allowed = ("trainer.flags", "trainer.progress", "trainer.corpora", "trainer.plugins")
-    command_line = allowed if path.name == "__main__.py" else ()
-    assert {m for m in outside if not inside(m, "numpy", "PIL", "cv2", "trainer.imaging", *command_line)} == set()
+    command_line = ("trainer.flags", "trainer.progress", "trainer.corpora", "trainer.plugins")
+    forbidden = [
+        f"{name(path)} imports {module}"
+        for path in below("trainer/imaging")
+        for module in imports(path)
+        if module.split(".")[0] not in sys.stdlib_module_names
+        and not inside(module, "numpy", "PIL", "cv2", "trainer.imaging")
+        and not (path.name == "__main__.py" and inside(module, *command_line))
+    ]
+    assert not forbidden, "\n".join(forbidden)
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if "/artifact/" in name(p)], ids=name)
-def test_the_artefact_imports_no_tensorflow_at_import(path):
-    assert not {m for m in imports(path, top_level_only=True) if inside(m, "tensorflow", "keras", "sklearn")}
+def test_the_artefact_imports_no_tensorflow_at_import():
+    forbidden = [
+        f"{name(path)} imports {module}"
+        for path in below("trainer/artifact")
+        for module in imports(path, top_level_only=True)
+        if inside(module, "tensorflow", "keras", "sklearn")
+    ]
+    assert not forbidden, "\n".join(forbidden)
 
 
 def test_the_manifest_needs_only_the_standard_library():
@@ -87,22 +109,25 @@ def test_serving_and_deploying_load_no_tensorflow(module):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_a_file_says_what_it_is_for_and_stays_readable(path):
-    text = path.read_text()
-    assert ast.get_docstring(ast.parse(text)), "the first lines say what the file is for"
-    assert text.count("\n") <= 300
+def test_a_file_says_in_its_first_lines_what_it_is_for():
+    silent = [name(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert not silent, "\n".join(silent)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_every_public_function_and_class_has_a_docstring_where_it_is_not_one_line(path):
-    tree = ast.parse(path.read_text())
+def test_a_file_is_short_enough_to_be_read():
+    lines = {name(path): path.read_text().count("\n") for path in SOURCES}
+    long = [f"{path}: {count} lines" for path, count in lines.items() if count > LONGEST]
+    assert not long, "\n".join(long)
+
+
+def test_every_public_function_and_class_has_a_docstring_where_it_is_not_one_line():
     missing = [
-        node.name
-        for node in tree.body
+        f"{name(path)}:{node.lineno} {node.name}"
+        for path in SOURCES
+        for node in ast.parse(path.read_text()).body
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
         and not node.name.startswith("_")
         and not ast.get_docstring(node)
         and node.end_lineno - node.lineno > 4
     ]
-    assert missing == []
+    assert not missing, "\n".join(missing)
