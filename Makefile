@@ -5,8 +5,9 @@ BIN ?= $(VENV)/bin
 PORT ?= 8080
 DEMO := runs/demo
 DEMO_FLAGS ?=
+PARALLEL := -n auto --dist loadgroup
 
-.PHONY: demo test test-docs test-image serve bench bench-serving bench-verification lint lock clean
+.PHONY: demo test test-fast test-docs test-image serve bench bench-serving bench-verification lint lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answer a JSON request
@@ -22,13 +23,16 @@ demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answe
 	@echo "Look at $(DEMO)/report/report.md; serve the model with: make serve"
 
 test: $(VENV)/installed-dev  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+test-fast: $(VENV)/installed-dev  ## run the tests that are quick and need no TensorFlow
+	$(BIN)/python -m pytest $(PARALLEL) --without-tensorflow -m "not slow and not image and not pages"
 
 test-docs: $(VENV)/installed-dev  ## run every command of the README and the docs
-	$(BIN)/python -m pytest -m pages tests/test_docs.py
+	$(BIN)/python -m pytest $(PARALLEL) -m pages tests/test_docs.py
 
 test-image: $(VENV)/installed-dev  ## build and run the prediction container; asks registries
-	$(BIN)/python -m pytest -n 0 -m image tests/test_image.py
+	$(BIN)/python -m pytest -m image tests/test_image.py
 
 serve: $(VENV)/installed  ## serve the last trained model with its page, on this machine; without one, the page trains one
 	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --model "$$($(BIN)/python -m trainer.run)"

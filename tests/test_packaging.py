@@ -20,6 +20,7 @@ def run(*command, cwd, env=None):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_setup_py_installs_alone_in_an_empty_directory(tmp_path):
     shutil.copy(ROOT / "setup.py", tmp_path)
     run(
@@ -49,6 +50,7 @@ def built(tmp_path_factory):
     return source / "dist"
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_module_and_runs_without_the_source(built, tmp_path):
     (wheel,) = built.glob("*.whl")
     inside = set(zipfile.ZipFile(wheel).namelist())

@@ -80,9 +80,10 @@ def test_a_layout_says_what_it_understands(layout):
     assert plugins.load("corpora", layout).understands
 
 
+@pytest.mark.slow
 def test_the_generated_dataset_can_be_written_in_it(layout, tmp_path):
     corpus = plugins.load("corpora", layout)
-    amount = Amount(layout, 8, 1, 1, 1)
+    amount = Amount(layout, 4, 1, 1, 1)
     if corpus.labels == ():
         with pytest.raises(SystemExit):
             command.main([str(tmp_path / "out"), "--layout", layout])

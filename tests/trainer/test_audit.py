@@ -58,6 +58,7 @@ def people(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("imaging", [CANVAS, Imaging(64, 128)], ids=["96x192", "64x128"])
 def test_planted_copies_are_found_and_no_two_people_are_taken_for_one(people, tmp_path, imaging):
     """The full measurement, 1,000 people and 20 copies, is tests/bench/copies.py."""
@@ -128,6 +129,7 @@ def leaking(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_scanner_that_gives_the_label_away_is_found_and_imaging_takes_it_out(leaking, tmp_path):
     found = examined(leaking, tmp_path)
     (entry,) = found.content["leak"]
@@ -139,6 +141,7 @@ def test_a_scanner_that_gives_the_label_away_is_found_and_imaging_takes_it_out(l
     assert not found.makes_numbers_untrue
 
 
+@pytest.mark.slow
 def test_grey_ink_keeps_a_leak_and_is_told_to_stop(tmp_path):
     """Forged ink is fainter: the ink's own greys tell, and only soft-binary ink hides them."""
     folder = tmp_path / "faint"
@@ -211,13 +214,15 @@ def test_intervals_that_touch_or_are_not_there_make_no_verifier_suspect(edge):
 
 
 @pytest.fixture
-def paired(tmp_path):
-    folder = tmp_path / "paired"
-    for _ in samples.write(folder, Amount("paired_folders", 12, 3, 3, 0), seed=5):
-        pass
-    return folder
+def paired(once, tmp_path):
+    """Genuine signatures and forgeries of 12 people; a test may change its copy."""
+    amount = Amount("paired_folders", 12, 3, 3, 0)
+    return shutil.copytree(
+        once("paired", lambda folder: list(samples.write(folder, amount, seed=5))), tmp_path / "paired"
+    )
 
 
+@pytest.mark.slow
 def test_given_parts_that_share_images_or_writers_make_numbers_untrue(paired, tmp_path):
     both = tmp_path / "both"
     shutil.copytree(paired, both / "train")
@@ -231,6 +236,7 @@ def test_given_parts_that_share_images_or_writers_make_numbers_untrue(paired, tm
     assert found.content["crossing"]["writers"] == ["both: 002"]
 
 
+@pytest.mark.slow
 def test_one_image_with_two_labels_is_found(paired, tmp_path):
     shutil.copy(sorted((paired / "003").iterdir())[0], paired / "004_forg" / "copy.png")
     found = examined(paired, tmp_path)
@@ -238,6 +244,7 @@ def test_one_image_with_two_labels_is_found(paired, tmp_path):
     assert "003/" in found.findings[0].message
 
 
+@pytest.mark.slow
 def test_the_command_writes_json_and_a_page_and_is_strict_when_told(paired, tmp_path, capsys):
     (paired / "001" / "<b>bad & worse.png").write_bytes(b"no image")
     out = tmp_path / "out"
@@ -266,7 +273,7 @@ def prepared(tmp_path, *flags):
     return prepare.main([*flags, "--job-dir", str(tmp_path / "job"), "--problem", "genuine_vs_forged", *SMALL_RUN])
 
 
-def test_copies_of_test_images_are_refused_or_dropped(paired, tmp_path, capsys):
+def test_copies_of_test_images_are_refused_or_dropped(tensorflow, paired, tmp_path, capsys):
     test = tmp_path / "test"
     for name in ("001", "001_forg"):
         shutil.move(paired / name, test / name)
@@ -280,7 +287,7 @@ def test_copies_of_test_images_are_refused_or_dropped(paired, tmp_path, capsys):
     assert left_out[1] == "repeats the test image 001/seen.png"
 
 
-def test_no_copy_of_a_test_image_is_learnt_from_however_many_there_are(paired, tmp_path):
+def test_no_copy_of_a_test_image_is_learnt_from_however_many_there_are(tensorflow, paired, tmp_path):
     """Copies of a copy: each image is compared with a few neighbours only, which may all be siblings."""
     test = tmp_path / "test"
     for name in ("001", "001_forg"):
@@ -296,6 +303,7 @@ def test_no_copy_of_a_test_image_is_learnt_from_however_many_there_are(paired, t
     assert len([why for _, why in refused if why.startswith("repeats the test image")]) == 15
 
 
+@pytest.mark.slow
 def test_forged_and_genuine_may_be_one_label_and_are_told_apart_all_the_same(paired, tmp_path):
     shutil.copy(sorted((paired / "003").iterdir())[0], paired / "003_forg" / "copy.png")
     reading = corpora.read(paired)
@@ -306,7 +314,7 @@ def test_forged_and_genuine_may_be_one_label_and_are_told_apart_all_the_same(pai
     assert set(found.content["labels"]) == {"signature"}
 
 
-def test_what_is_worse_than_asked_for_is_not_learnt_from(paired, tmp_path):
+def test_what_is_worse_than_asked_for_is_not_learnt_from(tensorflow, paired, tmp_path):
     blurred = picture(sorted((paired / "004").iterdir())[0]).resize((40, 20)).resize((400, 200))
     blurred.save(paired / "004" / "blurred.png")
     assert prepared(tmp_path, "--train-dir", str(paired), "--min-quality", "0.9", "--test-fraction", "0.1") == 0
@@ -316,7 +324,7 @@ def test_what_is_worse_than_asked_for_is_not_learnt_from(paired, tmp_path):
     )
 
 
-def test_preparing_records_what_it_rests_on_and_the_audit(paired, tmp_path):
+def test_preparing_records_what_it_rests_on_and_the_audit(tensorflow, paired, tmp_path):
     assert prepared(tmp_path, "--train-dir", str(paired)) == 0
     found = records.read(tmp_path / "job" / "records")
     assert found.sources == [

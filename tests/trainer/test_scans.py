@@ -212,6 +212,7 @@ margins = st.tuples(*[st.integers(0, 200)] * 4)
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(PAGES), margins, st.floats(0.35, 1.0), st.floats(0.6, 1.6), st.integers(0, 60))
+@pytest.mark.slow
 def test_margin_brightness_and_gamma_leave_the_ink_nearly_as_it_was(grey, margin, gain, gamma, lift):
     wide = np.pad(grey, (margin[:2], margin[2:]), mode="edge").astype(float) / 255
     changed = np.clip(gain * 255 * wide**gamma + lift, 0, 255)
@@ -233,6 +234,7 @@ FORMS = {
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(PAGES), st.sampled_from(sorted(FORMS)), st.integers(0, 3))
+@pytest.mark.slow
 def test_format_bit_depth_and_quarter_turns_leave_the_ink_as_it_was(grey, form, quarters):
     upright = Image.fromarray(grey)
     exif = Image.Exif()
@@ -327,6 +329,7 @@ print(megabytes("VmHWM") - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGBA", "I;16", "WEBP", "RGB with a transparent colour"])
 def test_the_largest_image_admitted_takes_less_memory_than_is_stated(mode):
     side = 4990 if mode == "WEBP" else 7000

@@ -31,7 +31,7 @@ def test_unusable_data_is_one_sentence_and_leaves_no_artefact(capsys, tmp_path, 
     assert not (tmp_path / "job" / "model").exists()
 
 
-def test_more_classes_than_two_are_learnt_with_a_softmax(capsys, tmp_path):
+def test_more_classes_than_two_are_learnt_with_a_softmax(tensorflow, capsys, tmp_path):
     for label, writer in (("red", 1), ("green", 2), ("blue", 3)):
         for number in range(12):
             path = tmp_path / "data" / label / f"{number}x.png"
@@ -44,7 +44,7 @@ def test_more_classes_than_two_are_learnt_with_a_softmax(capsys, tmp_path):
     assert described.vector_size == 3
 
 
-def test_people_of_a_closed_set_are_learnt_from_paired_folders(capsys, tmp_path):
+def test_people_of_a_closed_set_are_learnt_from_paired_folders(tensorflow, capsys, tmp_path):
     for _ in samples.write(tmp_path / "data", Amount("paired_folders", 3, 8, 8), seed=2):
         pass
     arguments = ("--problem", "genuine_vs_forged", "--train-dir", tmp_path / "data", "--job-dir", tmp_path / "job")
