@@ -48,6 +48,7 @@ DEVELOPING = [
     "pytest-randomly>=3.15",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",  # a process for each core
+    "pytest-cov>=7.0",  # with a coverage.py that measures the processes which tests start
     "hypothesis>=6.100",
     "httpx>=0.27",
     "ruff>=0.8",
