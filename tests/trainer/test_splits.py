@@ -48,6 +48,11 @@ def test_shares_are_of_images_and_every_origin_is_everywhere():
     assert all({sample.origin for sample in parts[part]} == {"o", "b"} for part in PARTS)
 
 
+def test_the_share_of_the_validation_part_is_of_what_the_test_leaves():
+    parts = split(people([1] * 200), 0.5, 0.5, 1)
+    assert [len(parts[part]) for part in ("test", "validation", "train")] == [200, 100, 100]
+
+
 def test_a_closed_set_is_split_by_image_so_that_everybody_is_everywhere():
     parts = split(people([20] * 5), 0.3, 0.15, 1, by_writer=False)
     assert all(len({sample.writer for sample in parts[part]}) == 5 for part in PARTS)

@@ -256,3 +256,77 @@ def test_a_useless_encoder_still_gives_a_decision_that_never_prefers_the_unlike(
     )
     assert found.a0 > 0
     assert found.a0 + found.a1 * np.log(found.most) > 0
+
+
+def test_an_encoder_that_prefers_forgeries_gives_a_decision_that_does_not():
+    """Genuine signatures are unlike each other, and each forgery is the mean of its writer's genuine ones."""
+    rng = np.random.default_rng(5)
+    real = rng.normal(size=(30, 6, 32))
+    vectors = np.concatenate([real, np.repeat(real.mean(axis=1, keepdims=True), 4, axis=1)], axis=1).reshape(-1, 32)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    label = np.tile([0] * 6 + [1] * 4, 30)
+    targets = {"label": label, "writer": np.arange(300) // 10, "source": np.zeros(300)}
+    found = calibrate.verify(("genuine", "forged"), vectors, targets)
+    assert found.a0 > 0
+    assert found.a0 + found.a1 * np.log(found.most) > 0
+
+
+def test_a_writer_with_as_many_signatures_as_references_has_none_left_to_question():
+    vectors, samples = people(4, genuine=6, forged=2)
+    truth = Truth.of(samples[:5] + samples[8:])  # the first writer has five genuine signatures and no forgery
+    kept = np.concatenate([vectors[:5], vectors[8:]])
+    assert 0 not in compare(kept, truth, 5, lambda questioned, _: np.zeros(len(questioned))).writer
+    assert 0 in compare(kept, truth, 4, lambda questioned, _: np.zeros(len(questioned))).writer
+
+
+def test_scores_on_the_threshold_are_accepted_and_inconclusive_ones_are_not_counted_among_random_forgeries(decision):
+    low, high = decision.edges(1)
+    kinds = np.array([GENUINE, GENUINE, SKILLED, SKILLED, RANDOM, RANDOM, RANDOM])
+    scores = np.array([high, low, low, low - 9, low, low, low])
+    numbers = verification._numbers(verification.Comparisons(scores, kinds, np.zeros(7, int)), 1, decision)
+    assert numbers["inconclusive"] == pytest.approx(100 * 2 / 4), "random forgeries are not of the share"
+    equal = decision.threshold("eer", 1)
+    at = verification._at(verification.Comparisons(np.full(7, equal), kinds, np.zeros(7, int)), equal)
+    assert at == {"frr": 0.0, "far_skilled": 100.0, "far_random": 100.0}
+
+
+def test_the_interval_holds_nineteen_of_twenty_rounds_of_the_bootstrap(decision):
+    vectors, samples = people(40, seed=3, skill=0.97)
+    found = compare(vectors, Truth.of(samples), 5, decision.evidence).against(SKILLED)
+    writers, place = np.unique(found.writer, return_inverse=True)
+    ranking = Ranking(found.score, found.kind == GENUINE)
+    rates = [ranking.errors(times[place]).equal() for times in verification._redrawn(found, writers)]
+    low, high = verification._against(found, "skilled", SKILLED)["eer_skilled_interval"]
+    assert np.mean([low <= rate <= high for rate in rates]) == pytest.approx(0.95, abs=0.02)
+
+
+def test_every_writer_weighs_alike_in_the_calibration_and_so_do_both_kinds():
+    kind = np.array([GENUINE] * 9 + [SKILLED] * 4)
+    writer = np.array([0] * 8 + [1] + [0] * 3 + [1])
+    weight = calibrate._even(verification.Comparisons(np.zeros(13), kind, writer))
+    for own in (kind == GENUINE, kind == SKILLED):
+        assert [weight[own & (writer == one)].sum() for one in (0, 1)] == pytest.approx([0.25, 0.25])
+
+
+def test_a_tenth_of_the_validation_comparisons_is_inconclusive(decision):
+    """Over all numbers of references together, every writer weighing alike."""
+    vectors, samples = people(120, seed=1)
+    inconclusive, weight = [], []
+    for references in (1, 2, 3, 5, 7, 10):
+        found = compare(vectors, Truth.of(samples), references, decision.evidence).against(SKILLED)
+        inconclusive.append(decision.is_inconclusive(found.score, references))
+        weight.append(calibrate._even(found))
+    share = np.average(np.concatenate(inconclusive), weights=np.concatenate(weight))
+    assert share == pytest.approx(0.10, abs=0.005)
+
+
+@pytest.mark.parametrize(("writers", "genuine"), [(1, 8), (8, 1)])
+def test_a_validation_part_that_cannot_be_compared_is_refused_with_the_flag_to_change(writers, genuine):
+    vectors, samples = people(writers, genuine=genuine, forged=0)
+    with pytest.raises(NothingToCompare, match="--validation-fraction"):
+        calibrate.watch(vectors, targets_of(samples))
+
+
+def test_a_probability_of_1_is_in_the_last_bin():
+    bins = calibration(np.array([0.0, 0.95, 1.0]), np.array([False, True, True]))["bins"]
+    assert [each["predicted"] for each in bins] == pytest.approx([0.0, 0.975])

@@ -108,3 +108,32 @@ def test_probabilities_are_finite_however_large_the_evidence():
 def test_a_damaged_description_is_no_decision(change):
     with pytest.raises(BadArtifact, match="fusion"):
         dataclasses.replace(DECISION, **change)
+
+
+def test_evidence_on_a_threshold_belongs_to_the_better_answer():
+    asked, given = unit(1, 1, 0, 0), [unit(1, 0, 0, 0)]
+    evidence = float(DECISION.evidence(asked[None], np.stack(given))[0])
+
+    def thresholds(equal, rate):
+        return dataclasses.replace(DECISION, band=0.0, thresholds={"eer": {"1": equal}, "0.01": {"1": rate}})
+
+    assert thresholds(evidence, 9.0).answer(asked, given)["decision"] == "accept"
+    strict = thresholds(evidence, evidence + 1)
+    assert strict.answer(asked, given, Parameters(far=0.01))["decision"] == "inconclusive"
+    low, high = dataclasses.replace(DECISION, band=0.25).edges(1)
+    on_the_edges = dataclasses.replace(DECISION, band=0.25).is_inconclusive(np.array([low, high]), 1)
+    assert on_the_edges.tolist() == [True, False]
+
+
+def test_a_rate_laxer_than_the_inconclusive_band_leaves_nothing_inconclusive():
+    lax = dataclasses.replace(DECISION, thresholds={"eer": {"1": 0.1}, "0.01": {"1": -2.0}})
+    assert lax.edges(3, 0.01) == (-2.0, -2.0)
+
+
+def test_a_stored_vector_of_nearly_length_1_is_normalised_and_another_length_is_refused():
+    asked, stored = unit(1, 0.5, 0, 0), unit(1, 0, 0, 0)
+    near, exact = (DECISION.answer(asked, [scale * stored]) for scale in (np.float32(1.015), np.float32(1)))
+    assert [near[name] for name in ("score", "distance")] == pytest.approx([exact["score"], exact["distance"]])
+    for scale in (0.97, 1.03):
+        with pytest.raises(BadQuestion, match="of length 1"):
+            DECISION.answer(asked, [np.float32(scale) * stored])
