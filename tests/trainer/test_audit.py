@@ -175,6 +175,19 @@ def test_the_probe_keeps_writers_apart_and_says_when_there_are_too_few():
     assert leak.probe(values, ["a", "b"], np.full(240, "text"), groups) is None
 
 
+@pytest.mark.parametrize(
+    ("auc", "low", "high", "verdict"),
+    [
+        (0.75, 0.65, 0.85, "leak"),
+        (0.80, 0.64, 0.95, "unclear"),
+        (0.74, 0.60, 0.84, "no leak"),
+        (0.74, 0.60, 0.86, "unclear"),
+    ],
+)
+def test_a_verdict_needs_an_interval_that_agrees_with_it(auc, low, high, verdict):
+    assert leak.Probe("genuine", auc, low, high, {}).verdict == verdict
+
+
 def test_areas_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     truth, score = rng.random(200) > 0.5, rng.integers(0, 20, 200).astype(float)

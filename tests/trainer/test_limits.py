@@ -1,0 +1,56 @@
+"""Limits of imaging, each on the last value that is taken and on the first that is not."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from trainer import samples
+from trainer.imaging import ImageTooLarge, Limits, Quality, decode, headers
+from trainer.imaging.decode import Page
+from trainer.imaging.ink import APART, _near, find_ink
+
+
+@pytest.fixture(scope="module")
+def signature() -> bytes:
+    return samples.image(3, 1, "genuine", 0)[0]
+
+
+def test_a_file_of_just_the_largest_size_is_read_and_a_byte_more_is_refused(signature):
+    assert decode(signature, Limits(max_bytes=len(signature))).grey.size
+    with pytest.raises(ImageTooLarge, match="bytes"):
+        decode(signature, Limits(max_bytes=len(signature) - 1))
+
+
+def test_the_pieces_of_a_tiff_may_hold_twice_the_file_and_a_megabyte():
+    def tiff(together):
+        return struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, headers.STRIP_SIZES, 4, 1, together, 0)
+
+    most = 2 * len(tiff(0)) + 2**20
+    headers.check(tiff(most))
+    with pytest.raises(ImageTooLarge, match="pieces"):
+        headers.check(tiff(most + 1))
+
+
+def test_specks_near_the_strokes_stay_and_those_apart_do_not_widen_the_crop():
+    strokes = np.zeros((100, 300), np.uint8)
+    strokes[40:60, 50:150] = 1  # 100 pixels long: what is further away than 8 is apart
+    near, apart = strokes.copy(), strokes.copy()
+    near[50, 150 + round(100 * APART) - 1] = 1
+    apart[50, 150 + round(100 * APART)] = 1
+    np.testing.assert_array_equal(_near(near, strokes), near)
+    np.testing.assert_array_equal(_near(apart, strokes), strokes)
+
+
+@pytest.mark.parametrize("code", ["blank", "low_resolution", "low_contrast", "too_much_ink", "blurred", "cut_off"])
+def test_a_measure_on_its_limit_is_no_warning_and_one_beyond_it_is(signature, code):
+    page = Page(decode(signature).grey)
+    ink = find_ink(page.grey, 480)
+    lenient = Quality(blurred=1e9, low_resolution=-1, low_contrast=-1, cut_off=1e9, blank=-1, too_much_ink=1e9)
+    assert lenient.warnings(ink, page) == ()
+    all_missed = Quality(blurred=-1, low_resolution=1e9, low_contrast=1e9, cut_off=-1, blank=1e9, too_much_ink=-1)
+    (value,) = (warning.value for warning in all_missed.warnings(ink, page) if warning.code == code)
+    beyond = np.inf if code in ("blank", "low_resolution", "low_contrast") else -np.inf
+    on, past = ({code: float(limit)} for limit in (value, np.nextafter(value, beyond)))
+    assert Quality(**{**vars(lenient), **on}).warnings(ink, page) == ()
+    assert [warning.code for warning in Quality(**{**vars(lenient), **past}).warnings(ink, page)] == [code]
