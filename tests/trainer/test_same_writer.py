@@ -52,8 +52,8 @@ def test_a_run_ends_in_a_calibrated_decision_and_a_report_with_its_documented_nu
     assert "by_writer" not in described.metrics, "an artefact names nobody"
     content = json.loads((hands_run / "report" / "report.json").read_text())
     five = content["verification"]["references"]["5"]
-    assert 0 <= five["eer_skilled"] <= 60
-    assert 0 <= five["eer_random"] < 50
+    assert five["eer_skilled"] <= 40, "chance is 50"
+    assert five["eer_random"] <= 15, "chance is 50, and strangers are easier to tell apart than forgers"
     assert content["history"][0]["val_eer"] == content["history"][0]["val_eer_skilled"]
     pictures = {path.name for path in (hands_run / "report").glob("*.png")}
     assert {"roc.png", "det.png", "scores.png", "training.png"} <= pictures
@@ -119,24 +119,29 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(capsys, hands_run, hands
         source = hands_run / name
         (shutil.copytree if source.is_dir() else shutil.copy2)(source, tmp_path / "job" / name)
     arguments = ("--train-dir", hands_data, "--job-dir", tmp_path / "job")
-    from trainer import fit
+    from keras.callbacks import Callback
+
+    from trainer import config, fit, records, resolve
+    from trainer.imaging import Imaging
+    from trainer.model import build
 
     class Killed(BaseException):
         pass
 
-    epoch = fit._epoch
+    class KilledInTheThirdEpoch(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise Killed
 
-    def dies(*given):
-        if given[-1] == 2:
-            raise Killed
-        return epoch(*given)
-
-    fit._epoch = dies
-    try:
-        with pytest.raises(Killed):
-            train(capsys, *arguments)
-    finally:
-        fit._epoch = epoch
+    problem = plugins.load("problems", "same_writer")
+    wanted = resolve.resolved(config.from_command_line([*HANDS_RUN, *map(str, arguments)], {}), problem)
+    job = tmp_path / "job"
+    found = records.read(job / "records")
+    with pytest.raises(Killed):
+        fit.fit(
+            problem, lambda: build(wanted.model, Imaging(32, 64), found.labels), found, wanted.training,
+            job / "checkpoints", job / "training.csv", callbacks=[KilledInTheThirdEpoch()],
+        )  # fmt: skip
     status, printed = train(capsys, *arguments)
     assert status == 0, printed
     assert "continuing after epoch 2" in printed
