@@ -18,6 +18,7 @@ from tests.trainer.test_imaging import chunk, saved
 from trainer import corpora, samples
 from trainer.imaging import Blank, Imaging, Quality, TooMuchInk, canonicalise, decode, score
 from trainer.imaging import __main__ as command
+from trainer.imaging.ink import find_ink
 
 CANVAS = Imaging(96, 192)
 
@@ -145,6 +146,15 @@ def test_the_colours_of_ink_and_paper_do_not_matter(paper, pen):
     share = PAGES[1][..., None].astype(float) / PAGES[1].max()
     coloured = np.clip(np.array(pen) + share * (np.array(paper, float) - pen), 0, 255).astype(np.uint8)
     assert agreement(ink(saved(Image.fromarray(coloured), "PNG")), ink(png(PAGES[1]))) > 0.95
+
+
+def test_two_of_three_witnesses_are_enough_for_a_board():
+    """Chalk of broad strokes on a grey board: the covered area speaks against it, things and outliers for it."""
+    board = np.full((300, 600), 150, np.uint8)
+    cv2.putText(board, "Anna Berg", (20, 180), cv2.FONT_HERSHEY_SIMPLEX, 3, 230, 7)
+    chalk, ink = (find_ink(page, 600) for page in (board, 255 - board))
+    assert chalk.share == pytest.approx(ink.share, rel=0.1)
+    assert chalk.mask.shape == pytest.approx(ink.mask.shape, abs=2)
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_lzw", "packbits", None])

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import datetime
 import gc
 import json
@@ -9,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import PurePosixPath
 
 import pytest
 from google.cloud.storage import Client
@@ -25,6 +27,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+def test_a_local_file_is_an_object_when_both_its_time_and_its_size_are_that_of_its_generation(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    os.utime(tmp_path / "file", ns=(7000, 7000))
+    listed = objects.Remote("file", PurePosixPath("file"), generation=7, size=3, crc32c="")
+    assert listed.is_at(tmp_path / "file")
+    assert not dataclasses.replace(listed, size=4).is_at(tmp_path / "file"), "cut short"
+    assert not dataclasses.replace(listed, generation=8).is_at(tmp_path / "file")
+    assert not listed.is_at(tmp_path / "nowhere")
 
 
 @pytest.fixture(scope="module")
