@@ -14,6 +14,8 @@ MACHINE = len(os.sched_getaffinity(0))
     [
         ("0::/\n", {"cpu.max": "100000 100000"}, 1),
         ("0::/\n", {"cpu.max": "50000 100000"}, 1),
+        ("0::/\n", {"cpu.max": "150000 100000"}, min(2, MACHINE)),
+        ("0::/\n", {"cpu.max": "0 100000"}, MACHINE),
         ("0::/\n", {"cpu.max": "max 100000"}, MACHINE),
         ("0::/pod/box\n", {"pod/cpu.max": "100000 100000", "pod/box/cpu.max": "max 100000"}, 1),
         ("0::/\n", {"cpu.max": "6400000 100000"}, MACHINE),
