@@ -59,6 +59,20 @@ def test_a_rollback_interrupted_anywhere_and_run_again_ends_with_the_version_bef
             choose.retreat(end, Desired(None, ON))
 
 
+def test_a_rollback_returns_to_who_serves_from_a_canary_that_nobody_named():
+    live = done(promoted(), identity=C, shares=(10,))
+    assert choose.retreat(live, Desired(None, ON))[0] == B
+    unnamed = Alias("challenger", None).after(live)
+    assert unnamed.aliased("challenger") is None
+    assert choose.retreat(unnamed, Desired(None, ON))[0] == B
+
+
+def test_a_version_is_not_compared_with_itself():
+    live = promoted()
+    assert choose.rivals(live, B, Desired(None, ON)) == []
+    assert [one.identity for one in choose.rivals(live, A, Desired(None, ON))] == [B]
+
+
 def test_a_rollback_to_what_is_deployed_changes_traffic_first_and_no_machine():
     start = promoted()
     first, *others = diff(way_back(start), start).steps

@@ -29,6 +29,10 @@ def test_a_candidate_within_the_tolerance_passes(classifier):
     assert gate.objections(measured(classifier, error=5.4), None, 0.5) == [], "nobody serves yet"
 
 
+def test_a_candidate_that_errs_as_much_more_as_is_tolerated_passes(classifier):
+    assert gate.objections(measured(classifier, error=5.5), {"error": 5.0}, 0.5) == []
+
+
 def test_a_candidate_that_errs_more_is_refused_with_both_rates(classifier):
     with pytest.raises(gate.Refused, match=r"error is 5.60 %, 0.60 points above the version that serves; 0.5 are"):
         gate.check(measured(classifier, error=5.6), {"error": 5.0}, 0.5)

@@ -14,7 +14,7 @@ from deploy.steps import Alias, CreateEndpoint, Deploy, Evaluate, Register, Resi
 from tests.deploy import worlds
 
 STATES = 2000
-A, B = worlds.IDENTITIES[0], worlds.IDENTITIES[1]
+A, B, C = worlds.IDENTITIES[:3]
 ON = worlds.SERVINGS[0]
 
 
@@ -162,6 +162,13 @@ def test_a_promotion_that_is_through_changes_nothing():
 def test_who_served_before_stays_deployed_only_where_that_is_wanted(keep):
     end = diff(Desired(B, ON, keep=keep), serving(A)).end
     assert [one.identity for one in end.endpoint.deployed] == ([A, B] if keep else [B])
+
+
+def test_a_canary_keeps_who_serves_to_return_to_and_nobody_before():
+    replaced = diff(Desired(B, ON), serving(A)).end
+    assert [one.identity for one in replaced.endpoint.deployed] == [A, B]
+    end = diff(Desired(C, ON, shares=(10,)), replaced).end
+    assert [one.identity for one in end.endpoint.deployed] == [B, C]
 
 
 def test_replicas_change_in_place_and_a_machine_by_another_deployment():
