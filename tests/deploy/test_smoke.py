@@ -1,7 +1,10 @@
 """Smoke, sizes of requests, and images that have to be made smaller."""
 
 import base64
+import dataclasses
+import json
 import random
+import shutil
 
 import cv2
 import httpx
@@ -97,6 +100,23 @@ def test_a_canary_that_never_answers_fails_after_patience(given):
     assert len(said) in (3, 4), "in two minutes, every half minute a line"
 
 
+def test_a_smoke_that_could_compare_nothing_fails(given, tmp_path):
+    """A gate may call every golden image none; then nothing is known of the model behind it."""
+    folder = shutil.copytree(given.folder, tmp_path / "model")
+    refusing = dataclasses.replace(given, manifest=dataclasses.replace(given.manifest, gate="gate"), folder=folder)
+    shutil.copytree(given.folder, folder / "gate")
+    images = len(recorded.read(folder))
+    for one in recorded.read(folder / "gate"):
+        (folder / "gate" / recorded.FOLDER / one.file).write_bytes(b"another image")  # so the gate's word is not known
+
+    def ask(instances, parameters):
+        return "canary", [{"decision": "not_a_signature"} for _ in instances]
+
+    assert images > 0
+    with pytest.raises(SmokeFailed, match="no golden answer could be compared"):
+        smoked(ask, refusing)
+
+
 def test_a_change_of_traffic_may_take_a_while_to_arrive(given):
     assert smoked(Asked(given, late=40), given).answers == {"champion": 40, "canary": 20}
 
@@ -161,6 +181,19 @@ def test_requests_stay_below_their_limit_and_keep_their_order():
     assert len(batches) > 10
 
 
+def test_a_request_holds_the_most_images_that_a_server_takes_and_references_count():
+    plain = [{"n": number} for number in range(asking.MOST + 1)]
+    assert [len(batch) for batch in asking.batches(plain, 10**6)] == [asking.MOST, 1]
+    compared = [{"references": ["r"] * 3} for _ in range(asking.MOST // 4 + 1)]
+    assert [len(batch) for batch in asking.batches(compared, 10**6)] == [asking.MOST // 4, 1]
+
+
+def test_each_request_has_the_whole_size_for_itself():
+    one = {"x": "a" * 90}
+    size = len(json.dumps(one)) + 1
+    assert [len(batch) for batch in asking.batches([one] * 9, 3 * size)] == [3, 3, 3]
+
+
 def page(pixels):
     """A signature on a large page of paper with noise: a file that hardly packs."""
     data, _ = samples.image(3, 1, "genuine", 0)
@@ -174,6 +207,21 @@ def page(pixels):
 def test_an_image_that_fits_is_sent_as_it_is():
     data, _ = samples.image(3, 1, "genuine", 0)
     assert shrink.fitting(data, 1_450_000) is data
+
+
+def test_what_counts_is_the_size_of_the_base64_text():
+    _, large = page(1200)
+    large += bytes(1 + -len(large) % 3)  # one byte more than a multiple of three, which base64 pads
+    size = len(base64.b64encode(large))
+    assert shrink.fitting(large, size) is large
+    assert shrink.fitting(large, size - 1) is not large
+
+
+def test_no_image_is_made_smaller_than_strokes_can_be_seen_in():
+    noise = np.random.default_rng(0).integers(0, 256, (300, 600), np.uint8)
+    packed = cv2.imencode(".png", noise)[1].tobytes()
+    with pytest.raises(UserError, match="crop it to the signature"):
+        shrink.fitting(packed, len(base64.b64encode(packed)) - 1)  # 0.8 of 600 pixels are fewer than are needed
 
 
 def test_a_scan_too_large_for_a_request_is_made_smaller_and_answered_alike(server):

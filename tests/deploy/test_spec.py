@@ -129,3 +129,9 @@ def test_every_key_is_in_the_docs():
     for section, settings in spec.SECTIONS.items():
         assert f"| `[{section}]` |" in page
         assert [f.name for f in dataclasses.fields(settings) if f"`{f.name}`" not in page] == []
+
+
+def test_labels_of_an_environment_do_not_hide_who_manages_it():
+    labels = {"team": "a", "managed-by": "somebody", "environment": "another"}
+    found = spec.Environment("staging", labels=labels).labelled()
+    assert found == {"team": "a", "managed-by": "countersign", "environment": "staging"}
