@@ -65,4 +65,4 @@ def test_a_classifier_learns_to_tell_signatures_of_unseen_writers_from_words(ten
 def test_a_verifier_learns_to_tell_unseen_writers_apart(tensorflow, waves, tmp_path):
     flags = ("--epochs", "20", "--batch-size", "64", "--learning-rate", "0.003", "--no-augment")
     rows = learn("same_writer", waves, tmp_path, *flags)
-    assert min(row["val_eer"] for row in rows) < 27, "50 is chance, and an untrained network has about 40"
+    assert min(row["val_eer"] for row in rows) < 22, "50 is chance, and an untrained network has about 40"
