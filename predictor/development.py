@@ -1,43 +1,37 @@
-"""What only developers do (``ENV_MODE=dev``): train from the page and serve what comes out; the interactive docs.
+"""What only developers do (``ENV_MODE=dev``): train from the page and serve the result; interactive docs.
 
-``trainer.task`` runs as a process of its own, so this one never loads TensorFlow. Knows no model.
+``trainer.task`` runs as a process of its own, so this one never loads TensorFlow. Knows no model. Next: ``uploads.py``.
 """
 
 import asyncio
 import collections
 import contextlib
-import dataclasses
 import importlib.util
 import ipaddress
 import os
 import re
-import shutil
 import signal
 import sys
-import tempfile
 import time
-import zipfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
-from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from predictor import schema
-from predictor.bodies import FORM, JSON, WholeForm, text_fields
-from predictor.errors import BadRequest, NotReady, OtherSite, Running, TooLarge, UnsupportedMediaType
+from predictor import uploads
+from predictor.errors import BadRequest, NotReady, OtherSite, Running
 from predictor.failures import answered
 from predictor.service import CANNOT_SERVE, Service
+from predictor.uploads import Upload
 
 EPOCH = re.compile(r"epoch (\d+)/(\d+)")
 LINES = 200  # of the trainer's output, kept for who looks later
 RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))  # where trainer.run looks for the last one
-LONGEST = 10_000  # bytes of a request
 LONGEST_LINE = 1 << 20  # bytes that the trainer says at once
 PATIENCE = 10.0  # seconds that a stopping server waits for the trainer
 
@@ -61,7 +55,7 @@ class Training:
         if self.state["state"] in ("running", "cancelling"):
             raise Running("a training is running already; cancel it first")
 
-    async def start(self, settings: dict[str, Any], upload: "Upload | None" = None) -> None:
+    async def start(self, settings: dict[str, Any], upload: Upload | None = None) -> None:
         """Begin with these settings of ``trainer.task``, on an upload if there is one. Raises as ``check_idle``.
 
         What was uploaded, and what the trainer unpacks of it, is deleted when the training ends.
@@ -79,7 +73,7 @@ class Training:
             raise
         self._following = asyncio.create_task(self._follow(self._process, job, upload))
 
-    async def _begin(self, job: Path, settings: dict[str, Any], upload: "Upload | None") -> asyncio.subprocess.Process:
+    async def _begin(self, job: Path, settings: dict[str, Any], upload: Upload | None) -> asyncio.subprocess.Process:
         """The trainer as a process. Raises ``BadRequest`` when it cannot be started."""
         given = {**settings, "train_dir": str(upload.archive)} if upload else settings
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value not in ("", None)]
@@ -126,7 +120,7 @@ class Training:
         """The state and the last lines."""
         return {**self.state, "lines": list(self._said)}
 
-    async def _follow(self, process: asyncio.subprocess.Process, job: Path, upload: "Upload | None") -> None:
+    async def _follow(self, process: asyncio.subprocess.Process, job: Path, upload: Upload | None) -> None:
         try:
             await self._listen(process, job)
         except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on and the next training may begin
@@ -166,27 +160,6 @@ class Training:
         self._changed = asyncio.Event()
 
 
-@dataclasses.dataclass(frozen=True)
-class Upload:
-    """A zip of people's images in a folder of its own, with the cache that the trainer unpacks it into."""
-
-    folder: Path
-
-    @property
-    def archive(self) -> Path:
-        """The zip."""
-        return self.folder / "images.zip"
-
-    @property
-    def cache(self) -> Path:
-        """Where its images are while they are trained on."""
-        return self.folder / "cache"
-
-    def delete(self) -> None:
-        """Leave nothing."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
 def routes(training: Training, max_upload_bytes: int) -> list[BaseRoute]:
     """``/train`` and ``/docs``."""
 
@@ -200,10 +173,7 @@ def routes(training: Training, max_upload_bytes: int) -> list[BaseRoute]:
             await training.cancel()
             return answered(orjson.dumps(training.now()))
         training.check_idle()
-        if _kind(request) == FORM:
-            await training.start(*await _upload(request, max_upload_bytes))
-        else:
-            await training.start(await _settings(request))
+        await training.start(*await uploads.read(request, max_upload_bytes))
         return answered(orjson.dumps(training.now()), 202)
 
     return [Route("/train", train, methods=["GET", "POST", "DELETE"]), *_docs()]
@@ -220,62 +190,6 @@ def _check_site(request: Request) -> None:
     except ValueError:
         if name != "localhost":  # a name that somebody else may point at this machine
             raise OtherSite("training is asked for at localhost or at an address, not at a name") from None
-
-
-def _kind(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def _settings(request: Request) -> dict[str, Any]:
-    if _kind(request) != JSON:
-        raise UnsupportedMediaType(f"the Content-Type has to be {JSON}, or {FORM} with a zip of images")
-    body = b""
-    async for chunk in _bounded(request, LONGEST):
-        body += chunk
-    return schema.train(body)
-
-
-async def _upload(request: Request, largest: int) -> tuple[dict[str, Any], Upload]:
-    """The settings and the zip of images of a form; the zip is kept on disk. Raises ``BadRequest`` or ``TooLarge``."""
-    parser = WholeForm(request.headers, _bounded(request, largest), max_files=1, max_fields=100, max_part_size=1000)
-    form = await parser.whole()
-    try:
-        settings = schema.train_fields(text_fields(form))
-        files = [(name, part) for name, part in form.multi_items() if isinstance(part, UploadFile)]
-        if [name for name, _ in files] != ["file"]:
-            raise BadRequest('the form has to hold one zip of images, in a field named "file"')
-        if "train_dir" in settings:
-            raise BadRequest('the form has "train_dir" and a file, which contradict each other')
-        return settings, await asyncio.to_thread(_kept, files[0][1].file)
-    finally:
-        await form.close()
-
-
-def _kept(file: BinaryIO) -> Upload:
-    """A copy that the trainer can open, which nobody else can read. Raises ``BadRequest`` for what is no zip."""
-    if not zipfile.is_zipfile(file):
-        raise BadRequest("the uploaded file is no zip; it has to be a zip of images, in a layout of docs/training.md")
-    file.seek(0)
-    upload = Upload(Path(tempfile.mkdtemp(prefix="countersign-")))
-    try:
-        with upload.archive.open("wb") as copy:
-            shutil.copyfileobj(file, copy)
-    except BaseException:
-        upload.delete()
-        raise
-    return upload
-
-
-async def _bounded(request: Request, largest: int) -> AsyncGenerator[bytes, None]:
-    """The body's chunks. Raises ``TooLarge``."""
-    announced, came = request.headers.get("content-length", ""), 0
-    if announced.isdigit() and int(announced) > largest:
-        raise TooLarge(f"the request has {int(announced):,} bytes; at most {largest:,} are accepted")
-    async for chunk in request.stream():
-        came += len(chunk)
-        if came > largest:
-            raise TooLarge(f"the request has more than the accepted {largest:,} bytes")
-        yield chunk
 
 
 def _problems() -> list[str]:

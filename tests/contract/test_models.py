@@ -145,7 +145,7 @@ def _keeps_the_engines_contract(model, expected, images, tolerance):
     np.testing.assert_allclose(found, expected, atol=tolerance)
     one_by_one = np.concatenate([model.engine(image[None]) for image in images])
     np.testing.assert_allclose(one_by_one, found, atol=1e-5)
-    np.testing.assert_allclose(model._make_engine(2)(images), found, atol=1e-5)
+    np.testing.assert_allclose(model.engine._make(2)(images), found, atol=1e-5)
     with pytest.raises(ValueError, match="uint8"):
         model.engine(images.astype(np.float32))
     with pytest.raises(ValueError, match="takes uint8"):

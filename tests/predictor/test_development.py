@@ -108,7 +108,7 @@ def test_a_zip_that_is_uploaded_is_trained_on_and_what_comes_out_is_served_also_
         assert httpx.post(address + "/predict", json=body).json()["predictions"][0]["label"] in ("signature", "text")
         served = httpx.get(address + "/health").json()["version"]
     assert not list((tmp_path / "tmp").glob("countersign-*")), "people's images are not left behind"
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "countersign").exists()
     assert manifest.identity(run.newest_model(tmp_path / "runs"))[:12] == served, "what `make serve` serves"
 
 

@@ -184,7 +184,7 @@ def test_a_decision_that_has_nothing_to_compare_with_is_refused_instead_of_ignor
     assert "no instance has references" in content["error"]["message"]
 
 
-@pytest.mark.parametrize("parameters", [{"explain": True}, {"return_embedding": True}, {"far": 0.01}])
+@pytest.mark.parametrize("parameters", [{"explain": True}, {"far": 0.01}])
 def test_a_classifier_refuses_what_only_verifiers_do(server, genuine, parameters):
     body = {"instances": [{"image": b64(genuine[0])}], "parameters": parameters}
     assert httpx.post(server + "/predict", json=body).json()["error"]["code"] == "unanswerable"

@@ -80,15 +80,15 @@ def test_what_finds_no_room_is_refused_at_once_and_takes_none(lanes):
 
 
 def test_as_many_items_as_there_is_room_for_are_done_and_one_more_never_will_be(lanes):
-    assert asyncio.run(lanes.run_all(lambda item: item, [1, 2, 3, 4], LATER)) == [1, 2, 3, 4]
+    assert asyncio.run(run_all(lanes, lambda item: item, [1, 2, 3, 4], LATER)) == [1, 2, 3, 4]
     with pytest.raises(TooLarge, match="at most 4"):
-        asyncio.run(lanes.run_all(lambda item: item, [1, 2, 3, 4, 5], LATER))
+        asyncio.run(run_all(lanes, lambda item: item, [1, 2, 3, 4, 5], LATER))
 
 
 def test_items_that_no_thread_can_be_started_for_take_no_room(lanes):
     lanes.close()
     with pytest.raises(RuntimeError):
-        asyncio.run(lanes.run_all(lambda item: item, [1, 2], LATER))
+        asyncio.run(run_all(lanes, lambda item: item, [1, 2], LATER))
     assert lanes.taken == 0
 
 

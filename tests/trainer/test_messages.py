@@ -47,7 +47,8 @@ def test_an_error_that_ends_a_run_is_kept_and_a_fault_of_ours_with_its_traceback
     assert capsys.readouterr().out == "", "the command prints it itself"
 
 
-def test_a_file_name_that_is_no_text_does_not_end_a_run(tmp_path):
+def test_a_file_name_that_is_no_text_does_not_end_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(messages.LOG, "propagate", False)  # pytest-xdist cannot send what pytest would keep of it
     with messages.kept_in(tmp_path / "log.txt"):
         messages.LOG.info("left out: \udcff.png", extra=messages.KEPT_ONLY)  # pytest's standard output is strict
     assert "\\udcff.png" in (tmp_path / "log.txt").read_text()

@@ -50,8 +50,6 @@ class Classify:
         """``float32 [L]`` to ``{"label", "score", "scores"}``; scores are probabilities."""
         if parameters.far is not None:
             raise BadQuestion("this model classifies; it has no thresholds by false acceptance rate")
-        if parameters.return_embedding:
-            raise BadQuestion("this model classifies; it has no embeddings")
         chosen = int(self.choose(vector[None])[0])
         scores = {label: float(p) for label, p in zip(self.labels, vector, strict=True)}
         return {"label": self.labels[chosen], "score": scores[self.labels[chosen]], "scores": scores}
