@@ -148,10 +148,12 @@ def hands_server(hands):
         yield address
 
 
-@pytest.fixture
-def signature(scans) -> bytes:
-    """One signature file."""
-    return sorted((scans / "signature").iterdir())[0].read_bytes()
+@pytest.fixture(scope="session")
+def signature() -> bytes:
+    """One signature file: the first of ``scans``."""
+    from trainer import samples
+
+    return samples.image(5, 1, "genuine", 0)[0]
 
 
 @pytest.fixture(scope="session")

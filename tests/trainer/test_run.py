@@ -15,6 +15,8 @@ from trainer import config, run, task
 from trainer.artifact import manifest
 from trainer.run import OtherRun
 
+pytestmark = pytest.mark.usefixtures("tensorflow")  # every command here trains, or is refused when it would
+
 EPOCHS = ["--epochs", "4"]
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
 

@@ -10,6 +10,8 @@ from trainer import samples, task
 from trainer.artifact import manifest
 from trainer.samples import Amount
 
+pytestmark = pytest.mark.usefixtures("tensorflow")  # every command here trains, or is refused when it would
+
 
 def run(capsys, *arguments) -> tuple[int, str]:
     status = task.main([*SMALL_RUN, "--epochs", "1", *map(str, arguments)])
