@@ -1,10 +1,14 @@
 """What a run prints is kept in its log.txt, with times, by whoever may write there."""
 
 import datetime
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
+from tests.conftest import ROOT
 from trainer import config, messages, run
 from trainer.errors import UserError
 from trainer.progress import Progress
@@ -47,10 +51,15 @@ def test_an_error_that_ends_a_run_is_kept_and_a_fault_of_ours_with_its_traceback
     assert capsys.readouterr().out == "", "the command prints it itself"
 
 
-def test_a_file_name_that_is_no_text_does_not_end_a_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(messages.LOG, "propagate", False)  # pytest-xdist cannot send what pytest would keep of it
-    with messages.kept_in(tmp_path / "log.txt"):
-        messages.LOG.info("left out: \udcff.png", extra=messages.KEPT_ONLY)  # pytest's standard output is strict
+def test_a_file_name_that_is_no_text_does_not_end_a_run(tmp_path):
+    """In a process of its own: pytest-xdist cannot send what pytest keeps of such a message."""
+    code = "from trainer import messages; from pathlib import Path; import sys\n"
+    code += "with messages.kept_in(Path(sys.argv[1])): messages.LOG.info('left out: \\udcff.png')"
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:surrogateescape"}
+    command = [sys.executable, "-c", code, str(tmp_path / "log.txt")]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == b"left out: \xff.png\n"
     assert "\\udcff.png" in (tmp_path / "log.txt").read_text()
 
 
