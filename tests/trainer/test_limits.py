@@ -1,9 +1,11 @@
 """Limits of imaging, each on the last value that is taken and on the first that is not."""
 
+import io
 import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from trainer import samples
 from trainer.imaging import ImageTooLarge, Limits, Quality, decode, headers
@@ -54,3 +56,12 @@ def test_a_measure_on_its_limit_is_no_warning_and_one_beyond_it_is(signature, co
     on, past = ({code: float(limit)} for limit in (value, np.nextafter(value, beyond)))
     assert Quality(**{**vars(lenient), **on}).warnings(ink, page) == ()
     assert [warning.code for warning in Quality(**{**vars(lenient), **past}).warnings(ink, page)] == [code]
+
+
+def test_a_level_that_is_no_number_is_paper():
+    levels = np.full((4, 5), 0.5, np.float32)
+    levels[1, 2], levels[2, 3], levels[3, 4] = np.nan, np.inf, 1.0
+    buffer = io.BytesIO()
+    Image.fromarray(levels).save(buffer, "TIFF")
+    grey = decode(buffer.getvalue()).grey
+    assert (grey[1, 2], grey[2, 3], grey[3, 4], grey[0, 0]) == (255, 255, 255, 128)
