@@ -12,13 +12,15 @@ import pytest
 
 from predictor import offline, request, settings
 from tests.conftest import ROOT
+from trainer import samples
 
 
 @pytest.fixture
-def files(scans, tmp_path):
+def files(tmp_path):
     """A folder with a signature, a word and a file that is no image."""
-    for number, source in enumerate([next((scans / "signature").iterdir()), next((scans / "text").iterdir())]):
-        (tmp_path / f"{number}{source.suffix}").write_bytes(source.read_bytes())
+    for number, kind in enumerate(["genuine", "text"]):
+        data, suffix = samples.image(5, 1, kind, 0)
+        (tmp_path / f"{number}{suffix}").write_bytes(data)
     (tmp_path / "broken.png").write_bytes(b"SECRET")
     return tmp_path
 

@@ -1,6 +1,7 @@
 """The generated dataset: the same seed gives the same people, and they behave like people."""
 
 import numpy as np
+import pytest
 
 from trainer import samples
 from trainer.imaging import Imaging, canonicalise
@@ -13,6 +14,7 @@ def test_an_image_follows_from_its_four_numbers():
     assert samples.image(3, 5, "genuine", 1)[0] not in [samples.image(*other)[0] for other in others]
 
 
+@pytest.mark.slow
 def test_a_person_does_not_depend_on_how_many_people_there_are(tmp_path):
     for writers in (2, 4):
         for _ in samples.write(tmp_path / str(writers), Amount(writers=writers, genuine=1, forged=1, text=1), seed=9):
@@ -27,6 +29,7 @@ def test_every_generated_image_can_be_read_by_our_imaging():
             assert canonicalise(samples.image(2, writer, kind, 0)[0], Imaging()).image.any()
 
 
+@pytest.mark.slow
 def test_genuine_signatures_are_more_alike_than_those_of_other_people():
     def canonical(writer, number):
         return canonicalise(samples.image(6, writer, "genuine", number)[0], Imaging()).image.astype(float) / 255
