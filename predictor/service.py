@@ -65,16 +65,18 @@ class Service:
             # A folder of its own: a second server on this machine must not change this one's model. An opened model
             # reads its files no more.
             with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
-                return self._open(storage.fetch(path, Path(folder) / "model", shown=False))
-        return self._open(storage.fetch(path, shown=False))
-
-    def _open(self, folder: Path) -> dict[str, Any]:
-        limits = Limits(self._settings.max_image_bytes, self._settings.max_image_pixels)
-        model = Model(folder, self._settings.engine, limits, self._settings.threads)
-        proven = model.prove()
+                model, proven = self._proven(storage.fetch(path, Path(folder) / "model", shown=False))
+        else:
+            model, proven = self._proven(storage.fetch(path, shown=False))
         self._model = model  # from here on health says yes
         seconds = round(time.monotonic() - self._began, 3)
         return {**self.describe(), "engine": self._settings.engine, "golden_answers": proven, "seconds": seconds}
+
+    def _proven(self, folder: Path) -> tuple[Model, int]:
+        """The artefact of a folder, and how many golden answers it has reproduced."""
+        limits = Limits(self._settings.max_image_bytes, self._settings.max_image_pixels)
+        model = Model(folder, self._settings.engine, limits, self._settings.threads)
+        return model, model.prove()
 
     def close(self) -> None:
         """From now on health says no, so that no new work is sent here."""

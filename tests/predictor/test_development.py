@@ -1,16 +1,11 @@
 """Training from the page: only for its own visitor, one at a time, and whatever goes wrong the server goes on."""
 
-import base64
 import concurrent.futures
-import shutil
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.conftest import serving
-from trainer import run
-from trainer.artifact import manifest
 
 EMPTY_ZIP = b"PK\5\6" + bytes(18)
 
@@ -54,12 +49,6 @@ def test_what_is_no_settings_starts_nothing(developing, content, status):
     assert httpx.get(developing + "/train").json()["state"] != "running"
 
 
-@pytest.fixture(scope="module")
-def archive(scans, tmp_path_factory) -> bytes:
-    """The images as a zip."""
-    return Path(shutil.make_archive(str(tmp_path_factory.mktemp("zip") / "scans"), "zip", scans)).read_bytes()
-
-
 def test_without_a_model_the_server_starts_and_says_what_to_do(tmp_path):
     with serving("--mode", "dev", COUNTERSIGN_RUNS=str(tmp_path)) as address:
         assert httpx.get(address + "/").status_code == 200
@@ -89,27 +78,6 @@ def test_an_upload_that_cannot_be_trained_on_starts_nothing_and_leaves_nothing(
         assert says in answer.json()["error"]["message"]
         assert httpx.get(address + "/train").json()["state"] == "idle"
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-def test_a_zip_that_is_uploaded_is_trained_on_and_what_comes_out_is_served_also_after_a_restart(
-    archive, tmp_path, scans
-):
-    settings = {"problem": "signature_vs_text", "epochs": "1", "image_height": "32", "image_width": "64"}
-    (tmp_path / "tmp").mkdir()
-    where = {"COUNTERSIGN_RUNS": str(tmp_path / "runs"), "TMPDIR": str(tmp_path / "tmp")}
-    where["XDG_CACHE_HOME"] = str(tmp_path / "cache")
-    with serving("--mode", "dev", **where) as address:
-        assert httpx.post(address + "/train", files={"file": archive}, data=settings).status_code == 202
-        with httpx.stream("GET", address + "/train", headers={"Accept": "text/event-stream"}, timeout=120) as events:
-            assert any('"state":"done"' in line or '"state":"failed"' in line for line in events.iter_lines())
-        assert httpx.get(address + "/train").json()["state"] == "done"
-        body = {"instances": [{"b64": base64.b64encode(next((scans / "text").iterdir()).read_bytes()).decode()}]}
-        assert httpx.post(address + "/predict", json=body).json()["predictions"][0]["label"] in ("signature", "text")
-        served = httpx.get(address + "/health").json()["version"]
-    assert not list((tmp_path / "tmp").glob("countersign-*")), "people's images are not left behind"
-    assert not (tmp_path / "cache" / "countersign").exists()
-    assert manifest.identity(run.newest_model(tmp_path / "runs"))[:12] == served, "what `make serve` serves"
 
 
 def test_of_several_trainings_that_are_asked_for_at_once_one_begins_and_no_upload_is_left(artifact, tmp_path):

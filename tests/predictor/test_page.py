@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from tests.conftest import serving
-from trainer import samples
+from trainer import run, samples
+from trainer.artifact import manifest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
@@ -182,7 +183,9 @@ def test_the_page_loads_nothing_from_elsewhere_and_runs_no_inline_script(opened,
 @pytest.mark.slow
 def test_a_development_server_without_a_model_trains_one_serves_it_and_predicts(opened, images, scans, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "scans"), "zip", scans)
-    with serving(ENV_MODE="dev", COUNTERSIGN_RUNS=str(tmp_path)) as address:
+    (tmp_path / "tmp").mkdir()
+    places = {"COUNTERSIGN_RUNS": str(tmp_path), "TMPDIR": str(tmp_path / "tmp"), "XDG_CACHE_HOME": str(tmp_path / "c")}
+    with serving(ENV_MODE="dev", **places) as address:
         page = opened(address, ready=False)
         page.wait_for_selector("#health:has-text('no model yet: train one')")
         assert page.locator("#ask").is_hidden()
@@ -194,6 +197,10 @@ def test_a_development_server_without_a_model_trains_one_serves_it_and_predicts(
         page.wait_for_selector(".lamp.ready")
         page.set_input_files("#choose", images[0])
         page.wait_for_selector(f"{ANSWERED} div .verdict")
+        served = page.request.get(address + "/health").json()["version"]
+        assert manifest.identity(run.newest_model(tmp_path))[:12] == served, "what `make serve` serves after a restart"
+        assert not list((tmp_path / "tmp").glob("countersign-*")), "people's images are not left behind"
+        assert not (tmp_path / "c" / "countersign").exists()
         page.set_input_files("input[name=file]", [])
         page.fill("input[name=epochs]", "1000")
         page.click("#train-form button[type=submit]")
