@@ -7,7 +7,7 @@ DEMO := runs/demo
 DEMO_FLAGS ?=
 PARALLEL := -n auto --dist loadgroup
 
-.PHONY: demo test test-fast coverage test-docs test-image serve bench bench-serving bench-verification lint lock clean
+.PHONY: demo test test-fast coverage test-whole test-docs test-image serve bench bench-serving bench-verification lint lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answer a JSON request
@@ -26,10 +26,13 @@ test: $(VENV)/installed-dev  ## run the tests
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(VENV)/installed-dev  ## run the tests that are quick and need no TensorFlow
-	$(BIN)/python -m pytest $(PARALLEL) --without-tensorflow -m "not slow and not image and not pages"
+	$(BIN)/python -m pytest $(PARALLEL) --without-tensorflow -m "not slow and not image and not pages and not whole"
 
 coverage: $(VENV)/installed-dev  ## run the tests and print, for every file, the lines that none of them ran
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered
+
+test-whole: $(VENV)/installed-dev  ## lead models through their whole lives: several workers, Cloud Storage, deployment
+	$(BIN)/python -m pytest $(PARALLEL) -m whole
 
 test-docs: $(VENV)/installed-dev  ## run every command of the README and the docs
 	$(BIN)/python -m pytest $(PARALLEL) -m pages tests/test_docs.py

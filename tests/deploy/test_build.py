@@ -129,6 +129,7 @@ def test_a_build_without_an_artefact_ends_after_pushing(workspace):
     assert not workspace.cloud.world.calls
 
 
+@pytest.mark.whole
 def test_an_artefact_goes_through_gate_and_staging_and_on_a_tag_to_production(workspace):
     workspace.run("push")
     workspace.run("train", _ARTIFACT="runs/contract/model")

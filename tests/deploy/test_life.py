@@ -30,7 +30,7 @@ def traffic(cloud):
     return {versions[id]: share for id, share in endpoint.traffic_split.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_the_whole_life(command, running_cloud, bucket, scans, tmp_path, monkeypatch):
     cloud = running_cloud
     monkeypatch.chdir(tmp_path)

@@ -94,6 +94,7 @@ class Endpoints(Registry):
             raise invalid(f"{kept.id} has traffic; it cannot be undeployed.")
 
         def work():
+            self._deployed(endpoint, request.deployed_model_id)  # another operation may have been faster
             endpoint.deployed_models.remove(kept)
             self._set_split(endpoint, split if split or endpoint.deployed_models else {}, keep=not split)
             if self.machines:

@@ -290,6 +290,7 @@ def gated(hands_run, artifact, hands_data, tmp_path_factory):
     return job / "model"
 
 
+@pytest.mark.xdist_group("gate")  # which is trained once
 def test_what_the_gate_calls_text_is_said_so_instead_of_scored(gated, scans, hands_data, artifact):
     model, gate = Model(gated), Model(artifact)
     assert model.prove() == 2 * len(samples.KINDS) * 3
@@ -307,6 +308,7 @@ def test_what_the_gate_calls_text_is_said_so_instead_of_scored(gated, scans, han
     assert model.decide(model.look(name), [model.look(name)])["decision"] == "accept"
 
 
+@pytest.mark.xdist_group("gate")  # which is trained once
 def test_with_a_gate_an_image_is_decoded_and_inked_once(gated, hands_data):
     model, data = Model(gated), min((hands_data / "001").iterdir()).read_bytes()
     calls = collections.Counter()
@@ -318,6 +320,7 @@ def test_with_a_gate_an_image_is_decoded_and_inked_once(gated, hands_data):
     assert calls[imaging.decode.__code__] == calls[imaging.find_ink.__code__] == 1
 
 
+@pytest.mark.xdist_group("gate")  # which is trained once
 def test_a_damaged_gate_is_noticed(gated, tmp_path):
     folder = shutil.copytree(gated, tmp_path / "model")
     path = folder / "gate" / "manifest.json"

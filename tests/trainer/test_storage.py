@@ -363,7 +363,7 @@ def metrics(folder):
     return json.loads((folder / "report" / "report.json").read_text())["classification"]
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_zip_and_prefix_give_the_numbers_of_the_folder_and_a_job_goes_on(bucket, scans, run_dir, tmp_path):
     """Everything on Cloud Storage: data as a zip or a prefix, the job with its checkpoints, the model."""
     archive = shutil.make_archive(str(tmp_path / "scans"), "zip", scans.parent, "scans")

@@ -81,7 +81,7 @@ def read(path):
     return [float(value) for line in path.read_text().splitlines()[1:] for value in line.split(",")]
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_two_workers_make_one_model_and_only_the_primary_writes(scans, tmp_path):
     # Without dropout, whose chances differ between devices, it is the model that one machine makes.
     settings = ["--train-dir", str(scans), *SMALL_RUN, "--epochs", "2", "--dropout", "0"]
