@@ -31,7 +31,7 @@ test-fast: $(VENV)/installed-dev  ## run the tests that are quick and need no Te
 coverage: $(VENV)/installed-dev  ## run the tests and print, for every file, the lines that none of them ran
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered
 
-test-whole: $(VENV)/installed-dev  ## lead models through their whole lives: several workers, Cloud Storage, deployment
+test-whole: $(VENV)/installed-dev  ## run the tests that train, interrupt or deploy for long: devices, workers, Cloud Storage
 	$(BIN)/python -m pytest $(PARALLEL) -m whole
 
 test-docs: $(VENV)/installed-dev  ## run every command of the README and the docs

@@ -134,7 +134,7 @@ print(json.dumps(histories))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_two_devices_learn_what_one_learns(scans, tmp_path):
     """In a process of its own, whose processor counts as two devices."""
     command = [sys.executable, "-c", TRAIN, str(tmp_path), str(scans)]

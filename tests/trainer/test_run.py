@@ -50,7 +50,7 @@ def wait_for(process, path):
         time.sleep(0.005)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_a_killed_run_continues_and_reaches_the_numbers_of_an_uninterrupted_one(scans, tmp_path, capsys):
     whole = tmp_path / "whole"
     assert task.main(command(scans, whole)[3:]) == 0

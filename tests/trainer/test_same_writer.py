@@ -66,7 +66,7 @@ def test_vectors_have_length_1_and_an_image_is_nearest_to_itself(model, hands_da
     assert (np.argmax(vectors @ vectors.T, axis=1) == np.arange(6)).all()
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_the_classical_siamese_learns_from_pairs_and_from_the_weights_of_an_artefact(
     capsys, hands, hands_data, tmp_path
 ):
@@ -112,7 +112,7 @@ def test_weights_of_an_artefact_are_taken_whole_and_of_another_network_not_at_al
         initial.load(network("resnet18"), str(hands))
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_an_interrupted_run_goes_on_to_the_same_numbers(capsys, hands_run, hands_data, tmp_path):
     (tmp_path / "job").mkdir()
     for name in ("config.toml", "records", "audit.json"):

@@ -346,7 +346,7 @@ def test_an_index_on_cloud_storage_is_read_with_its_images(bucket, tmp_path):
     assert sorted(p.name for p in source.root.parent.iterdir()) == ["a.png", "list.csv"]
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_a_run_publishes_to_cloud_storage_and_a_server_serves_from_there(bucket, scans, tmp_path, capsys):
     place = "gs://bank-scans/run/model"
     arguments = ["--train-dir", str(scans), "--job-dir", str(tmp_path / "job"), "--model-dir", place, *SMALL_RUN]
