@@ -53,6 +53,7 @@ def elsewhere(tmp_path):
     return {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
 
 
+@pytest.mark.slow
 def test_a_run_is_prepared_and_locked_without_fcntl(elsewhere, scans, tmp_path):
     code = """
 import sys

@@ -71,6 +71,7 @@ def reached(desired: Desired, live: Live) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in (1, 2, 3))])
 def test_from_any_state_crashed_at_any_step_plan_and_apply_converge(part):
     crashes = 0

@@ -190,6 +190,7 @@ def test_what_always_arrives_damaged_is_an_error_and_not_left_under_its_name(buc
     assert list(bucket.client.list_blobs(bucket, prefix="bad-up/")) == []
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_an_error_in_the_end(folder, proxy, monkeypatch, tmp_path):
     monkeypatch.setattr(objects, "PATIENCE", 3.0)
     proxy.fail("hang", "GET", "/b/bank-scans/o", times=99)
