@@ -90,24 +90,28 @@ def test_a_kill_at_any_moment_leaves_no_artefact_or_a_whole_one(scans, tmp_path,
     manifest.verify(manifest.read(folder / "model"), folder / "model")
 
 
-@pytest.mark.xdist_group("run_dir")  # which only one process may open
-def test_a_finished_run_holds_everything_and_is_not_trained_again(run_dir, scans, capsys):
+@pytest.fixture
+def own_run(run_dir, tmp_path):
+    """A copy of the finished run: only one process may work in a job dir, and many tests share the run."""
+    return shutil.copytree(run_dir, tmp_path / run_dir.name, ignore=shutil.ignore_patterns("lock"))
+
+
+def test_a_finished_run_holds_everything_and_is_not_trained_again(own_run, scans, capsys):
     for name in ("model/saved_model.pb", "model/model.tflite", "model/model.int8.tflite", "model/manifest.json"):
-        assert (run_dir / name).is_file()
+        assert (own_run / name).is_file()
     for name in ("report.json", "report.md", "confusion.png", "roc.png", "training.png"):
-        assert (run_dir / "report" / name).is_file()
+        assert (own_run / "report" / name).is_file()
     for name in ("config.toml", "log.txt", "training.csv", "checkpoints", "records/manifest.json"):
-        assert (run_dir / name).exists()
-    assert not list(run_dir.rglob("*.partial"))
-    before = (run_dir / "model" / "manifest.json").stat().st_mtime_ns
-    assert task.main(["--train-dir", str(scans), "--job-dir", str(run_dir), *SMALL_RUN]) == 0
+        assert (own_run / name).exists()
+    assert not list(own_run.rglob("*.partial"))
+    before = (own_run / "model" / "manifest.json").stat().st_mtime_ns
+    assert task.main(["--train-dir", str(scans), "--job-dir", str(own_run), *SMALL_RUN]) == 0
     assert "complete already" in capsys.readouterr().out
-    assert (run_dir / "model" / "manifest.json").stat().st_mtime_ns == before
+    assert (own_run / "model" / "manifest.json").stat().st_mtime_ns == before
 
 
-@pytest.mark.xdist_group("run_dir")  # which only one process may open
-def test_a_job_dir_of_other_settings_is_refused_by_name(run_dir, scans, capsys):
-    assert task.main(["--train-dir", str(scans), "--job-dir", str(run_dir), *SMALL_RUN, "--seed", "8"]) == 1
+def test_a_job_dir_of_other_settings_is_refused_by_name(own_run, scans, capsys):
+    assert task.main(["--train-dir", str(scans), "--job-dir", str(own_run), *SMALL_RUN, "--seed", "8"]) == 1
     assert "seed was 7, now 8" in capsys.readouterr().err
 
 
@@ -183,7 +187,6 @@ def test_the_recorded_settings_start_another_run_with_one_flag_changed(run_dir, 
     assert run.open_run(again, NOW).folder.name == "20260102-030405-signature_vs_text"
 
 
-@pytest.mark.xdist_group("run_dir")  # which only one process may open
-def test_open_run_of_another_config_raises(run_dir):
+def test_open_run_of_another_config_raises(own_run):
     with pytest.raises(OtherRun):
-        run.open_run(config.from_command_line(["--job-dir", str(run_dir)], {}), NOW)
+        run.open_run(config.from_command_line(["--job-dir", str(own_run)], {}), NOW)
