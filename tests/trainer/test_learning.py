@@ -1,7 +1,8 @@
 """A floor under learning: trained for seconds, a model of each kind knows much more of unseen writers than chance.
 
-What breaks learning (gradients that are not applied, a rate of nothing, shuffled labels, weights that are not averaged,
-augmentation that destroys) leaves the numbers where an untrained model has them, far from the floors here.
+What breaks learning (gradients that are not applied, a rate of nothing, shuffled labels, weights that are not averaged)
+leaves the numbers where an untrained model has them, far from the floors here. The verifier learns without
+augmentation, which ``test_variation.py`` holds.
 """
 
 import dataclasses

@@ -24,7 +24,7 @@ class Quality:
     cut_off: float = 0.002  # at most: share of the image's outermost pixels that is ink
     blank: float = 0.0005  # at least: share of the page that is ink; below it may be a dot of dirt
     too_much_ink: float = 0.35  # at most: share of the page that is ink; above it may be a photograph
-    # At most: strokes that a column of the writing crosses, on average. Of 4,070 signatures and words of eleven public
+    # At most: strokes that a column of the writing crosses, on average. Of 4,070 signatures and words of twelve public
     # sets none has more than 6, of 210 letters and receipts 84 % have more than 7.
     looks_like_a_page: float = 7
 
