@@ -15,7 +15,7 @@ from deploy.apply import Moved, Stopped
 from deploy.smoke import SmokeFailed
 from deploy.spec import Environment
 from deploy.vertex import POLL, Connection, Unavailable, Vertex
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.flags import Parser, between, checked, given
 from trainer.plugins import nearest
 

@@ -13,7 +13,7 @@ from deploy.plan import Desired, Plan, diff
 from deploy.smoke import SmokeFailed
 from deploy.steps import Alias, CreateEndpoint, DeleteEndpoint, Deploy, Smoke, Step, Traffic, Undeploy, titled
 from deploy.vertex import Unanswered
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 
 class Platform(Protocol):

@@ -11,7 +11,7 @@ from deploy import submission
 from deploy.spec import Environment
 from deploy.vertex import Vertex, proto
 from trainer import storage
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.imaging import FILE_SUFFIXES
 from trainer.storage import Place
 

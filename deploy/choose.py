@@ -7,7 +7,7 @@ Knows the live state, not the SDK. Next: ``plan.py`` says how to get there.
 from deploy.live import Deployed, Endpoint, Identity, Live, Version
 from deploy.plan import Desired, Plan
 from deploy.steps import Alias
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 
 class NoChoice(UserError):

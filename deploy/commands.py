@@ -18,7 +18,7 @@ from deploy.plan import Desired, Plan, diff
 from deploy.spec import Environment, as_label
 from deploy.vertex import Vertex
 from trainer import config
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.imaging import ImageError
 
 CANARY = (10, 50, 100)  # percent of the traffic, each after a smoke test of the one before

@@ -6,7 +6,7 @@ Pure: knows manifests and numbers, not where they come from.
 from collections.abc import Mapping
 
 from trainer.artifact.manifest import Manifest
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 
 class Refused(UserError):

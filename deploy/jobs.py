@@ -12,7 +12,7 @@ import yaml
 from deploy import submission
 from deploy.spec import Environment, as_label
 from deploy.vertex import CloudError, NotAllowed, Vertex, as_json, proto
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 FOLDER = Path(__file__).parent / "jobs"
 LATE = 5  # looks at the log after a job's end

@@ -26,7 +26,7 @@ from deploy.steps import (
     Undeploy,
     titled,
 )
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 
 class Impossible(UserError):

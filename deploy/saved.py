@@ -15,7 +15,7 @@ from deploy.live import Identity, Live
 from deploy.plan import Plan
 from deploy.spec import Environment
 from trainer import storage
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 FORMAT = "countersign-plan/2"
 FOLDER = Path("runs") / "plans"

@@ -7,7 +7,7 @@ by the one decoder of trainer and server, turned upright by it. Knows images, no
 import cv2
 import numpy as np
 
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.imaging import decode
 
 LEAST = 512  # pixels of the longer side below which strokes would be lost

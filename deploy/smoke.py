@@ -13,7 +13,7 @@ from deploy.probe import Ask, Tally, tries
 from deploy.release import Release
 from deploy.waiting import Wait
 from trainer.artifact import manifest, recorded
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 UNLUCKY = 1e-6  # chance that a healthy canary is not reached in all tries
 PATIENCE = 120.0  # seconds until a change of traffic has to have arrived

@@ -11,7 +11,7 @@ import shlex
 from typing import Any
 
 from deploy.vertex import CloudError, Unavailable, Vertex
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 LOOKS = 3  # at the list of jobs after a lost reply: a new job may take a moment to be listed
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")

@@ -10,7 +10,7 @@ from deploy.live import Identity, Live
 from deploy.perform import Platform
 from deploy.plan import Desired, Plan
 from deploy.spec import Environment
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 
 def check(platform: Platform, desired: Desired, made: Plan, live: Live) -> None:

@@ -21,7 +21,7 @@ from google.cloud import aiplatform_v1 as api
 from google.protobuf import json_format
 
 from deploy.waiting import Clock, Wait
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.storage import refused
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+import trainer.console.quiet
+
 ROOT = Path(__file__).parent.parent
 SMALL = {"writers": 14, "genuine": 3, "forged": 2, "text": 5}
 HANDS = {"layout": "paired_folders", "writers": 16, "genuine": 7, "forged": 3}
@@ -58,9 +60,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def tensorflow():
     """TensorFlow, imported once and quietly. What trains or exports requests it before anything that takes time."""
-    from trainer import quiet
 
-    return quiet.import_tensorflow()
+    return trainer.console.quiet.import_tensorflow()
 
 
 @pytest.fixture(scope="session")

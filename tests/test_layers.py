@@ -13,7 +13,7 @@ SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 SHARED_WITH_PREDICTOR = ("trainer.imaging", "trainer.artifact", "trainer.storage", "trainer.flags")
 SHARED_WITH_DEPLOY = (
     "trainer.artifact.manifest", "trainer.artifact.recorded", "trainer.storage", "trainer.flags", "trainer.plugins",
-    "trainer.errors", "trainer.imaging", "trainer.config", "trainer.toml",
+    "trainer.console.errors", "trainer.imaging", "trainer.config", "trainer.toml",
 )  # fmt: skip
 ALLOWED = {
     "trainer": ("trainer",),
@@ -64,7 +64,7 @@ def test_a_room_imports_only_what_its_arrows_allow():
 
 def test_imaging_knows_only_numpy_pillow_and_opencv():
     # The command writes what layouts read back; the package itself knows no layout.
-    command_line = ("trainer.flags", "trainer.progress", "trainer.corpora", "trainer.plugins")
+    command_line = ("trainer.flags", "trainer.console.progress", "trainer.corpora", "trainer.plugins")
     forbidden = [
         f"{name(path)} imports {module}"
         for path in below("trainer/imaging")
@@ -88,7 +88,8 @@ def test_the_artefact_imports_no_tensorflow_at_import():
 
 def test_the_manifest_needs_only_the_standard_library():
     modules = imports(ROOT / "trainer/artifact/manifest.py")
-    assert {m for m in modules if m.split(".")[0] not in sys.stdlib_module_names} == {"trainer.errors.UserError"}
+    foreign = {m for m in modules if m.split(".")[0] not in sys.stdlib_module_names}
+    assert foreign == {"trainer.console.errors.UserError"}
 
 
 def test_only_storage_imports_cloud_storage():

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from trainer.errors import UserError
-from trainer.messages import LOG
+from trainer.console.errors import UserError
+from trainer.console.messages import LOG
 
 
 class OtherCheckpoints(UserError):

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import corpora, quiet, sources, storage
+from trainer import corpora, sources, storage
 from trainer.artifact import enrolled
 from trainer.artifact.model import Look, Model
+from trainer.console import quiet
+from trainer.console.errors import UserError
 from trainer.corpora import Sample
-from trainer.errors import UserError
 from trainer.evaluate import look_at
 from trainer.flags import Parser
 

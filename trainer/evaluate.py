@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from trainer import corpora, plugins, quiet, sources, storage
+from trainer import corpora, plugins, sources, storage
 from trainer.artifact.model import Model
 from trainer.audit.examine import examine
+from trainer.console import quiet
+from trainer.console.errors import UserError
+from trainer.console.progress import Progress
 from trainer.corpora import Sample
-from trainer.errors import UserError
 from trainer.flags import Parser
 from trainer.imaging import ImageError
-from trainer.progress import Progress
 from trainer.survey import survey
 
 Refused = list[tuple[str, str]]

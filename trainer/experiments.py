@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trainer.messages import LOG
+from trainer.console.messages import LOG
 
 NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/([a-z0-9][a-z0-9-]{0,127})(?:/([a-z0-9][a-z0-9-]{0,127}))?")
 PATIENCE = 60.0  # seconds that the end of a run waits for what was not sent yet

@@ -27,9 +27,9 @@ from trainer.artifact.decision import Decision
 from trainer.artifact.engine import Engine, load
 from trainer.artifact.manifest import PRECISIONS
 from trainer.artifact.model import GATE
-from trainer.errors import UserError
+from trainer.console.errors import UserError
+from trainer.console.quiet import native_stderr_closed
 from trainer.imaging import Imaging, Quality, canonicalise
-from trainer.quiet import native_stderr_closed
 
 GOLDEN = [(writer, kind) for writer in (1, 2, 3) for kind in samples.KINDS]
 GOLDEN_SEED = 2**40  # beyond every --seed, so that golden people are in no training data

@@ -19,11 +19,11 @@ import tensorflow as tf
 from trainer import dataset, initial
 from trainer.checkpoints import OtherCheckpoints, State
 from trainer.config import Training
-from trainer.errors import UserError
-from trainer.messages import LOG
+from trainer.console.errors import UserError
+from trainer.console.messages import LOG
+from trainer.console.progress import Progress
 from trainer.model import trunk
 from trainer.problems import Loss, Problem
-from trainer.progress import Progress
 from trainer.records import Records
 
 

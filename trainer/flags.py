@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.plugins import nearest
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from trainer import storage
 from trainer.artifact import manifest
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.model import trunk
 
 

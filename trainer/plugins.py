@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 
 class UnknownName(UserError):

@@ -13,14 +13,15 @@ import shutil
 import sys
 from typing import Any
 
-from trainer import config, plugins, quiet, readings, records, run, sampling, splits
+from trainer import config, plugins, readings, records, run, sampling, splits
 from trainer.audit.examine import Audit, examine
 from trainer.audit.families import leaders
 from trainer.config import Config
+from trainer.console import quiet
+from trainer.console.errors import UserError
+from trainer.console.messages import LOG
 from trainer.corpora import Sample
-from trainer.errors import UserError
 from trainer.imaging import Imaging
-from trainer.messages import LOG
 from trainer.problems import Problem
 from trainer.readings import Data
 from trainer.resolve import resolved

@@ -8,10 +8,10 @@ import shutil
 
 from trainer import corpora, plugins, samples, sources, storage
 from trainer.config import Config
+from trainer.console.messages import LOG
+from trainer.console.progress import Progress
 from trainer.corpora import Reading, Sample
-from trainer.messages import LOG
 from trainer.problems import Problem
-from trainer.progress import Progress
 from trainer.run import Run
 from trainer.sources import Source
 

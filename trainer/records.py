@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from trainer.console.errors import UserError
 from trainer.corpora import Sample
-from trainer.errors import UserError
 from trainer.imaging import Imaging
 from trainer.survey import Survey
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainer import plugins, sampling
 from trainer.config import Config
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.problems import Problem
 
 

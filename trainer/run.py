@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from trainer import config, storage
 from trainer.artifact import manifest
 from trainer.config import Config
-from trainer.errors import UserError
-from trainer.messages import kept_in
+from trainer.console.errors import UserError
+from trainer.console.messages import kept_in
 from trainer.storage import Place, lock
 
 RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))

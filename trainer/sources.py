@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from trainer import storage
-from trainer.errors import UserError
+from trainer.console.errors import UserError
+from trainer.console.progress import Progress
 from trainer.imaging import FILE_SUFFIXES
-from trainer.progress import Progress
 
 INDEX = ".csv"
 ARCHIVE = ".zip"

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from trainer.audit.families import leaders
+from trainer.console.errors import UserError
 from trainer.corpora import Sample
-from trainer.errors import UserError
 
 PARTS = ("train", "validation", "test")
 Group = tuple[str, str]  # origin, and the writer or the image

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from trainer.audit import duplicates, leak
+from trainer.console.progress import Progress
 from trainer.corpora import Sample
 from trainer.imaging import ImageError, Imaging, canonicalise, decode, score
-from trainer.progress import Progress
 
 COMPARED = Imaging(96, 192)  # copies are looked for on this canvas, whatever the model's is: thresholds depend on it
 CHUNK = 1024  # images; what is lost at most by a kill

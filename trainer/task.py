@@ -22,8 +22,8 @@ def _stop(*_):
         os.write(1, b"\x1b[?25h")  # the progress bar has hidden the cursor
     text = "interrupted; the same command continues from the newest checkpoint"
     os.write(1, f"\n{text}\n".encode())
-    if "trainer.messages" in sys.modules:
-        sys.modules["trainer.messages"].keep_now(text)
+    if "trainer.console.messages" in sys.modules:
+        sys.modules["trainer.console.messages"].keep_now(text)
     os._exit(130)
 
 
@@ -31,12 +31,13 @@ if __name__ == "__main__":  # before the imports below, which take seconds
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
 
-from trainer import config, experiments, plugins, quiet, report, run, storage, tuning, workers
+from trainer import config, experiments, plugins, report, run, storage, tuning, workers
 from trainer.artifact import manifest
 from trainer.artifact.model import Model
 from trainer.config import Config
-from trainer.errors import UserError
-from trainer.messages import LOG, timed
+from trainer.console import quiet
+from trainer.console.errors import UserError
+from trainer.console.messages import LOG, timed
 from trainer.prepare import Prepared, prepare
 from trainer.problems import Problem
 from trainer.resolve import resolved

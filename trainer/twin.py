@@ -10,7 +10,7 @@ from pathlib import Path
 from trainer import storage
 from trainer.artifact import manifest
 from trainer.artifact.model import Model
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.flags import Parser
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from trainer.console.errors import UserError
 from trainer.corpora import Sample
-from trainer.errors import UserError
 from trainer.metrics import Ranking, calibration, errors
 
 REFERENCES = (1, 5, 10)

@@ -17,8 +17,8 @@ from typing import Any
 
 from trainer import storage
 from trainer.config import Config
-from trainer.errors import UserError
-from trainer.messages import LOG
+from trainer.console.errors import UserError
+from trainer.console.messages import LOG
 from trainer.storage import Place
 
 PRIMARY = ("chief", "master")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import config, plugins, quiet, resolve
+from trainer import config, plugins, resolve
+from trainer.console import quiet
 
 
 def untrained(folder: Path, backbone: str = "") -> Path:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from trainer import quiet
+from trainer.console import quiet
 
 ROUNDS, BATCH = 5, 32
 

@@ -15,7 +15,7 @@ from deploy.smoke import SmokeFailed
 from deploy.steps import Alias, Deploy, Smoke, Traffic, Undeploy
 from deploy.vertex import CloudError, Unanswered
 from tests.deploy import worlds
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 A, B, C = worlds.IDENTITIES[0], worlds.IDENTITIES[2], worlds.IDENTITIES[4]
 ON, LARGER = worlds.SERVINGS[0], worlds.SERVINGS[2]

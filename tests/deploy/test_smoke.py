@@ -17,7 +17,7 @@ from deploy.smoke import SmokeFailed
 from deploy.waiting import Clock, Wait
 from trainer import samples
 from trainer.artifact import recorded
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.imaging import ImageError
 
 IMAGE = "image@sha256:" + "0" * 64

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from tests.contract.test_models import HANDS, chosen
 from trainer import config, model, plugins, resolve
 from trainer.backbones import _resnet
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.imaging import Imaging
 
 SMALL = Imaging(32, 64)

@@ -9,9 +9,10 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from trainer import config, messages, run
-from trainer.errors import UserError
-from trainer.progress import Progress
+from trainer import config, run
+from trainer.console import messages
+from trainer.console.errors import UserError
+from trainer.console.progress import Progress
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
 

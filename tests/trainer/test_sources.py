@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from trainer import sources, storage
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 from trainer.sources import UnsafeArchive
 
 

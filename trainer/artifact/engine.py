@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer.artifact.manifest import BadArtifact, Manifest
-from trainer.quiet import native_stderr_closed
+from trainer.console.quiet import native_stderr_closed
 
 Engine = Callable[[np.ndarray], np.ndarray]
 Maker = Callable[..., Engine]  # of an engine that computes with so many ``threads``, one unless said

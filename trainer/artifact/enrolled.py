@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer.artifact.verify import LENGTH
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 FIELDS = ("encoder", "writers", "files", "embeddings")
 

@@ -11,7 +11,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 FILE = "manifest.json"
 FORMAT = "countersign/2"

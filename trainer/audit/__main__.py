@@ -13,10 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from trainer import corpora, quiet, sources
+from trainer import corpora, sources
 from trainer.audit import page, told, verifier
 from trainer.audit.examine import examine
-from trainer.errors import UserError
+from trainer.console import quiet
+from trainer.console.errors import UserError
 from trainer.flags import Parser
 from trainer.imaging import INKS, Imaging
 from trainer.survey import survey

@@ -12,8 +12,8 @@ from typing import Any
 from trainer.audit import duplicates
 from trainer.audit.families import leaders
 from trainer.audit.finding import DOUBTFUL, NOTE, UNTRUE, Finding
+from trainer.console.progress import Progress
 from trainer.corpora import Reading, Sample
-from trainer.progress import Progress
 from trainer.survey import Survey
 
 EXACT = 1.0

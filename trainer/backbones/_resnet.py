@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from trainer.backbones import Backbone
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 FILTERS = [64, 128, 256, 512]
 # ImageNet's statistics: dark ink on light paper, as its weights know it, normalised as they were trained.

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from trainer import plugins
+from trainer.console.errors import UserError
 from trainer.corpora import _tree
 from trainer.corpora._tree import PREDICT, Tree, image_files
-from trainer.errors import UserError
 from trainer.imaging import FILE_SUFFIXES
 
 __all__ = [

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trainer import corpora, quiet, sources
-from trainer.errors import UserError
+from trainer import corpora, sources
+from trainer.console import quiet
+from trainer.console.errors import UserError
 from trainer.flags import Parser
 
 

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from trainer import corpora, plugins
+from trainer.console.progress import Progress
 from trainer.flags import Parser
 from trainer.imaging import FILE_SUFFIXES, INKS, ImageError, Imaging, as_png, canonicalise
-from trainer.progress import Progress
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from trainer import plugins, samples
+from trainer.console.progress import Progress
 from trainer.flags import Parser
-from trainer.progress import Progress
 from trainer.samples import Amount
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from trainer.progress import Progress
+from trainer.console.progress import Progress
 from trainer.storage import lock
 from trainer.storage.objects import REMOTE, Bucket, Remote, StorageError, crc32c
 

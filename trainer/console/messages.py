@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer.errors import UserError
+from trainer.console.errors import UserError
 
 LOG = logging.getLogger("trainer")
 KEPT_ONLY = {"kept_only": True}  # ``extra`` of a message that is on the terminal already, in another form

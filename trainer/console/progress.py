@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from trainer.messages import KEPT_ONLY, LOG
+from trainer.console.messages import KEPT_ONLY, LOG
 
 EVERY = 5.0  # seconds between two lines where there is no terminal
 
