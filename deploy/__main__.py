@@ -16,8 +16,8 @@ from deploy.smoke import SmokeFailed
 from deploy.spec import Environment
 from deploy.vertex import POLL, Connection, Unavailable, Vertex
 from trainer.console.errors import UserError
-from trainer.flags import Parser, between, checked, given
-from trainer.plugins import nearest
+from trainer.settings.flags import Parser, between, checked, given
+from trainer.settings.spelling import nearest
 
 HELP = """\
 Put a model on Vertex AI: train it there, register, deploy, promote, roll back, and ask it.

@@ -17,9 +17,9 @@ from deploy.perform import Platform
 from deploy.plan import Desired, Plan, diff
 from deploy.spec import Environment, as_label
 from deploy.vertex import Vertex
-from trainer import config
 from trainer.console.errors import UserError
 from trainer.imaging import ImageError
+from trainer.settings import config
 
 CANARY = (10, 50, 100)  # percent of the traffic, each after a smoke test of the one before
 

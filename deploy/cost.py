@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.live import Endpoint
-from trainer import toml
+from trainer.settings import toml
 
 TABLE = Path(__file__).parent / "prices.toml"
 HOURS = 730  # of a month

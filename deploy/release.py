@@ -12,6 +12,7 @@ from deploy.spec import Environment
 from trainer import storage
 from trainer.artifact import manifest
 from trainer.artifact.manifest import BadArtifact, Manifest
+from trainer.console.progress import fetching
 from trainer.storage import Place
 
 
@@ -37,7 +38,7 @@ def given(environment: Environment) -> Release:
 @functools.cache
 def opened(artifact: str, image: str) -> Release:
     """Fetch, read and verify."""
-    folder = storage.fetch(artifact)
+    folder = storage.fetch(artifact, progress=fetching)
     described = manifest.read(folder)
     manifest.verify(described, folder)
     return Release(folder, described, manifest.identity(folder), image)

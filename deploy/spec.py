@@ -12,9 +12,9 @@ from typing import Any
 
 from deploy.live import DIGITS, Serving
 from deploy.vertex import ACCELERATORS
-from trainer import toml
-from trainer.flags import BadSetting, between, option, parsed
-from trainer.plugins import nearest
+from trainer.settings import toml
+from trainer.settings.flags import BadSetting, between, option, parsed
+from trainer.settings.spelling import nearest
 
 FOLDER = Path(__file__).parent / "environments"
 MANAGED = {"managed-by": "countersign"}

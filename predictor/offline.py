@@ -23,8 +23,9 @@ from trainer.artifact import enrolled, explain
 from trainer.artifact.decision import BadQuestion, Parameters
 from trainer.artifact.manifest import BadArtifact
 from trainer.artifact.model import Look, Model
-from trainer.flags import Parser
+from trainer.console.progress import fetching
 from trainer.imaging import FILE_SUFFIXES, ImageError
+from trainer.settings.flags import Parser
 
 FORMATS = ("table", "csv", "jsonl")
 References = Sequence[Look | np.ndarray]
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print one row for each image; 1 when the model cannot be opened or an image could not be answered."""
     options = _options(arguments)
     try:
-        model = Model(storage.fetch(options.model))
+        model = Model(storage.fetch(options.model, progress=fetching))
         model.prove()
         files = list(_files(options.paths))
         compared = _compared(model, options)

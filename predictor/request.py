@@ -14,7 +14,7 @@ from pathlib import Path
 from predictor import wire
 from trainer.artifact import enrolled
 from trainer.artifact.enrolled import NotEnrolled
-from trainer.flags import Parser
+from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from predictor.errors import BadRequest
-from trainer.flags import nearest
+from trainer.settings.spelling import nearest
 
 Base64 = Annotated[
     str,

@@ -65,9 +65,9 @@ class Service:
             # A folder of its own: a second server on this machine must not change this one's model. An opened model
             # reads its files no more.
             with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
-                model, proven = self._proven(storage.fetch(path, Path(folder) / "model", shown=False))
+                model, proven = self._proven(storage.fetch(path, Path(folder) / "model"))
         else:
-            model, proven = self._proven(storage.fetch(path, shown=False))
+            model, proven = self._proven(storage.fetch(path))
         self._model = model  # from here on health says yes
         seconds = round(time.monotonic() - self._began, 3)
         return {**self.describe(), "engine": self._settings.engine, "golden_answers": proven, "seconds": seconds}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from predictor.vcpus import vcpus
 from trainer.artifact import engine
-from trainer.flags import Parser, between, given, one_of, option, parsed
+from trainer.settings.flags import Parser, between, given, one_of, option, parsed
 
 MODES = ("prod", "dev")
 

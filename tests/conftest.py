@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-import trainer.console.quiet
+from trainer.console import quiet
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"writers": 14, "genuine": 3, "forged": 2, "text": 5}
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items):
 def tensorflow():
     """TensorFlow, imported once and quietly. What trains or exports requests it before anything that takes time."""
 
-    return trainer.console.quiet.import_tensorflow()
+    return quiet.import_tensorflow()
 
 
 @pytest.fixture(scope="session")

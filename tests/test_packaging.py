@@ -57,7 +57,7 @@ def test_the_wheel_holds_every_module_and_runs_without_the_source(built, tmp_pat
     assert {p.relative_to(ROOT).as_posix() for room in ROOMS for p in (ROOT / room).rglob("*.py")} <= inside
     assert {p.relative_to(ROOT).as_posix() for p in (ROOT / "predictor" / "web").iterdir()} <= inside
     run("-m", "pip", "install", str(wheel), "--no-deps", "--quiet", "--target", str(tmp_path / "site"), cwd=tmp_path)
-    code = "import trainer.config as c; assert '/site/' in c.__file__; c.from_command_line(['--help'])"
+    code = "import trainer.settings.config as c; assert '/site/' in c.__file__; c.from_command_line(['--help'])"
     assert "--train-dir" in run("-c", code, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")})
 
 

@@ -14,9 +14,10 @@ from trainer.artifact import enrolled
 from trainer.artifact.model import Look, Model
 from trainer.console import quiet
 from trainer.console.errors import UserError
+from trainer.console.progress import fetching
 from trainer.corpora import Sample
 from trainer.evaluate import look_at
-from trainer.flags import Parser
+from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .npz file to write")
     options = flags.parse_args(arguments)
     try:
-        model = Model(storage.fetch(options.model))
+        model = Model(storage.fetch(options.model, progress=fetching))
         model.prove()
         people = _enrol(model, [sources.bring(path) for path in options.data])
         enrolled.write(people, options.out)

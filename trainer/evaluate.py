@@ -15,15 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from trainer import corpora, plugins, sources, storage
+from trainer import corpora, sources, storage
 from trainer.artifact.model import Model
 from trainer.audit.examine import examine
 from trainer.console import quiet
 from trainer.console.errors import UserError
-from trainer.console.progress import Progress
+from trainer.console.progress import Progress, fetching
 from trainer.corpora import Sample
-from trainer.flags import Parser
 from trainer.imaging import ImageError
+from trainer.settings import plugins
+from trainer.settings.flags import Parser
 from trainer.survey import survey
 
 Refused = list[tuple[str, str]]
@@ -91,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = flags.parse_args(arguments)
     quiet.import_tensorflow()  # a problem's file names its head; nothing of it is run
     try:
-        _evaluate(Model(storage.fetch(options.model)), options.data, options.out, options.layout)
+        _evaluate(Model(storage.fetch(options.model, progress=fetching)), options.data, options.out, options.layout)
     except (UserError, OSError) as error:
         print(f"python -m trainer.evaluate: {error}", file=sys.stderr)
         return 1

@@ -12,19 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainer.console.messages import LOG
+from trainer.settings.experiment import NAME
 
-NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/([a-z0-9][a-z0-9-]{0,127})(?:/([a-z0-9][a-z0-9-]{0,127}))?")
 PATIENCE = 60.0  # seconds that the end of a run waits for what was not sent yet
-
-
-def checked(name: str) -> str:
-    """An experiment's name as the flag takes it. Raises ``ValueError``."""
-    if name and not NAME.fullmatch(name):
-        raise ValueError(
-            f"{name!r} is no experiment; it has to be projects/PROJECT/locations/REGION/EXPERIMENT[/RUN], names in "
-            "small letters, digits and dashes"
-        )
-    return name
 
 
 class Tracker:

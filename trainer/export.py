@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import plugins, samples
+from trainer import samples
 from trainer.artifact import golden, manifest
 from trainer.artifact.decision import Decision
 from trainer.artifact.engine import Engine, load
@@ -30,6 +30,7 @@ from trainer.artifact.model import GATE
 from trainer.console.errors import UserError
 from trainer.console.quiet import native_stderr_closed
 from trainer.imaging import Imaging, Quality, canonicalise
+from trainer.settings import plugins
 
 GOLDEN = [(writer, kind) for writer in (1, 2, 3) for kind in samples.KINDS]
 GOLDEN_SEED = 2**40  # beyond every --seed, so that golden people are in no training data

@@ -18,13 +18,13 @@ import tensorflow as tf
 
 from trainer import dataset, initial
 from trainer.checkpoints import OtherCheckpoints, State
-from trainer.config import Training
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 from trainer.console.progress import Progress
 from trainer.model import trunk
 from trainer.problems import Loss, Problem
 from trainer.records import Records
+from trainer.settings.config import Training
 
 
 class Diverged(UserError):

@@ -12,6 +12,7 @@ import tensorflow as tf
 from trainer import storage
 from trainer.artifact import manifest
 from trainer.console.errors import UserError
+from trainer.console.progress import fetching
 from trainer.model import trunk
 
 
@@ -21,7 +22,7 @@ class NoWeights(UserError):
 
 def load(model: keras.Model, given: str) -> str:
     """Put what fits into the model; says in one line what was taken. Raises ``NoWeights`` when nothing fits."""
-    path = storage.fetch(given)
+    path = storage.fetch(given, progress=fetching)
     found = _of_file(path) if path.is_file() else _of_artifact(path)
     taken = []
     for weight in model.weights:

@@ -5,9 +5,9 @@ Knows neither data nor training. Next: ``fit.py`` trains it, ``export.py`` ships
 
 import keras
 
-from trainer import plugins
-from trainer.config import Model
 from trainer.imaging import Imaging
+from trainer.settings import plugins
+from trainer.settings.config import Model
 
 FEATURES = "features"  # the layer between a backbone and a head
 

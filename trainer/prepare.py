@@ -13,10 +13,9 @@ import shutil
 import sys
 from typing import Any
 
-from trainer import config, plugins, readings, records, run, sampling, splits
+from trainer import readings, records, run, sampling, splits
 from trainer.audit.examine import Audit, examine
 from trainer.audit.families import leaders
-from trainer.config import Config
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
@@ -26,6 +25,8 @@ from trainer.problems import Problem
 from trainer.readings import Data
 from trainer.resolve import resolved
 from trainer.run import Run
+from trainer.settings import config, plugins
+from trainer.settings.config import Config
 from trainer.survey import Survey, identity, survey
 
 HELP = """\

@@ -6,13 +6,15 @@ Knows settings, layouts and problems, no pixels. Next: ``prepare.py`` looks at t
 import dataclasses
 import shutil
 
-from trainer import corpora, plugins, samples, sources, storage
-from trainer.config import Config
+from trainer import corpora, samples, sources, storage
 from trainer.console.messages import LOG
 from trainer.console.progress import Progress
 from trainer.corpora import Reading, Sample
 from trainer.problems import Problem
 from trainer.run import Run
+from trainer.settings import plugins
+from trainer.settings.config import Config
+from trainer.settings.spelling import nearest
 from trainer.sources import Source
 
 
@@ -125,7 +127,7 @@ def labels(data: Data, problem: Problem) -> tuple[str, ...]:
     for label in sorted({problem.label_of(sample.label) for sample in data.tested()} - set(known)):
         raise corpora.UnknownLayout(
             f"the test part holds the label {label!r}, which no training image has"
-            f"{plugins.nearest(label, list(known))}; trained are: {', '.join(known)}"
+            f"{nearest(label, list(known))}; trained are: {', '.join(known)}"
         )
     return known
 

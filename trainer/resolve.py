@@ -6,10 +6,12 @@ Knows settings and problems, no data. Next: ``prepare.py`` and ``fit.py`` use wh
 import dataclasses
 from typing import Any
 
-from trainer import plugins, sampling
-from trainer.config import Config
+from trainer import sampling
 from trainer.console.errors import UserError
 from trainer.problems import Problem
+from trainer.settings import plugins
+from trainer.settings.config import Config
+from trainer.settings.spelling import nearest
 
 
 def resolved(wanted: Config, problem: Problem, replicas: int = 1) -> Config:
@@ -29,7 +31,7 @@ def resolved(wanted: Config, problem: Problem, replicas: int = 1) -> Config:
     if training.loss not in problem.losses:
         known = list(problem.losses)
         raise plugins.UnknownName(
-            f"{model.problem} has no loss {training.loss!r}{plugins.nearest(training.loss, known) or ';'} there is: "
+            f"{model.problem} has no loss {training.loss!r}{nearest(training.loss, known) or ';'} there is: "
             f"{', '.join(known)}"
         )
     sampling.check_size(problem.losses[training.loss].sampling, training.batch_size, replicas)

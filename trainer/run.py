@@ -11,11 +11,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from trainer import config, storage
+from trainer import storage
 from trainer.artifact import manifest
-from trainer.config import Config
 from trainer.console.errors import UserError
 from trainer.console.messages import kept_in
+from trainer.console.progress import fetching
+from trainer.settings import config
+from trainer.settings.config import Config
 from trainer.storage import Place, lock
 
 RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))
@@ -174,7 +176,7 @@ def open_run(wanted: Config, now: datetime.datetime) -> Run:
         job = Place.of(wanted.output.job_dir, _stays_here)
         _claim(job.folder)  # before anything there is replaced by what an earlier run has left
         try:
-            job.pull()
+            job.pull(fetching)
             run = _places(job, wanted)
             if run.settings.is_file():
                 _check_same(run, wanted)
@@ -211,7 +213,7 @@ def _places(job: Place, wanted: Config) -> Run:
 def _pulled(path: str) -> Place:
     """A place with what an earlier run has left there."""
     place = Place.of(path, _stays_here)
-    place.pull()
+    place.pull(fetching)
     return place
 
 

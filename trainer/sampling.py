@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from trainer.console.errors import UserError
-from trainer.flags import BadSetting
+from trainer.settings.flags import BadSetting
 
 IMAGES = "images"  # any that come, each once an epoch: for losses that look at images one by one
 WRITERS, PAIRS = "writers", "pairs"  # for losses that compare

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from trainer import storage
 from trainer.console.errors import UserError
-from trainer.console.progress import Progress
+from trainer.console.progress import Progress, fetching
 from trainer.imaging import FILE_SUFFIXES
 
 INDEX = ".csv"
@@ -44,9 +44,9 @@ def bring(given: str) -> Source:
     name = PurePosixPath(path.rstrip("/")).name
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == INDEX and storage.is_remote(path):
-        folder = storage.fetch(path.rstrip("/").rpartition("/")[0], wanted=_is_data)
+        folder = storage.fetch(path.rstrip("/").rpartition("/")[0], wanted=_is_data, progress=fetching)
         return Source(given, label, folder / name, PurePosixPath(name).stem)
-    here = storage.fetch(path, wanted=_is_data)
+    here = storage.fetch(path, wanted=_is_data, progress=fetching)
     if suffix == ARCHIVE and here.is_file():
         here = unpack(here)
     elif not here.exists():

@@ -1,7 +1,7 @@
 """``python -m trainer.task``: images to an exported model with honest numbers.
 
 Flags -> Config -> prepare, fit, export, evaluate. This file is the order of things; the things themselves are one
-module each. Start with ``config.py`` for the settings or ``problems/`` for what can be learnt.
+module each. Start with ``settings/config.py`` for the settings or ``problems/`` for what can be learnt.
 """
 
 import contextlib
@@ -31,16 +31,18 @@ if __name__ == "__main__":  # before the imports below, which take seconds
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
 
-from trainer import config, experiments, plugins, report, run, storage, tuning, workers
+from trainer import experiments, report, run, storage, tuning, workers
 from trainer.artifact import manifest
 from trainer.artifact.model import Model
-from trainer.config import Config
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG, timed
+from trainer.console.progress import fetching
 from trainer.prepare import Prepared, prepare
 from trainer.problems import Problem
 from trainer.resolve import resolved
+from trainer.settings import config, plugins
+from trainer.settings.config import Config
 
 if TYPE_CHECKING:
     from trainer.fit import Fitted  # brings TensorFlow
@@ -185,7 +187,7 @@ def _gate(given: str) -> Path | None:
     """The artefact that is asked first whether an image is a signature. Raises ``BadArtifact`` for any other."""
     if not given:
         return None
-    folder = storage.fetch(given)
+    folder = storage.fetch(given, progress=fetching)
     found = Model(folder).manifest
     if "signature" not in found.labels:
         raise manifest.BadArtifact(f"--gate {given!r} answers {found.problem}: it has to know the label 'signature'")

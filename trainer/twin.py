@@ -11,7 +11,8 @@ from trainer import storage
 from trainer.artifact import manifest
 from trainer.artifact.model import Model
 from trainer.console.errors import UserError
-from trainer.flags import Parser
+from trainer.console.progress import fetching
+from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags.add_argument("out", metavar="OUT", type=Path, help="a new folder")
     options = flags.parse_args(arguments)
     try:
-        copy(storage.fetch(options.model), options.precision, options.out)
+        copy(storage.fetch(options.model, progress=fetching), options.precision, options.out)
     except (UserError, OSError) as error:
         print(f"python -m trainer.twin: {error}", file=sys.stderr)
         return 1

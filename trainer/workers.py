@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainer import storage
-from trainer.config import Config
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
+from trainer.console.progress import fetching
+from trainer.settings.config import Config
 from trainer.storage import Place
 
 PRIMARY = ("chief", "master")
@@ -135,7 +136,7 @@ def _copy(given: str, folder: Path) -> Path:
     """A folder of the same name with what is at a path, which may be nothing."""
     copy = folder / (PurePosixPath(given.rstrip("/")).name or "run")
     if storage.is_remote(given):
-        Place(copy, given.rstrip("/")).pull()
+        Place(copy, given.rstrip("/")).pull(fetching)
     elif storage.local(given).is_dir():
         shutil.copytree(storage.local(given), copy, ignore=shutil.ignore_patterns("lock", "*.partial"))
     return copy

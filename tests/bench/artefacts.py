@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import config, plugins, resolve
+from trainer import resolve
 from trainer.console import quiet
+from trainer.settings import config, plugins
 
 
 def untrained(folder: Path, backbone: str = "") -> Path:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from trainer.console import quiet
+from trainer.settings import config, plugins
 
 ROUNDS, BATCH = 5, 32
 
@@ -20,7 +21,7 @@ def main() -> None:
     tf = quiet.import_tensorflow()
     import keras
 
-    from trainer import config, corpora, dataset, fit, model, plugins, records, resolve, samples, splits, survey
+    from trainer import corpora, dataset, fit, model, records, resolve, samples, splits, survey
     from trainer.imaging import Imaging
     from trainer.samples import Amount
 

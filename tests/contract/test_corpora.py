@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from trainer import corpora, plugins, samples, sources
+from trainer import corpora, samples, sources
 from trainer.imaging import __main__ as imaging_command
 from trainer.samples import Amount
 from trainer.samples import __main__ as command
+from trainer.settings import plugins
 
 
 @pytest.fixture(params=plugins.names("corpora"))

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import config, model, plugins, report, resolve, samples, twin
+from trainer import model, report, resolve, samples, twin
 from trainer.artifact import decision
 from trainer.artifact.manifest import read
 from trainer.artifact.model import Model
@@ -15,6 +15,7 @@ from trainer.corpora import Sample
 from trainer.evaluate import Evaluation
 from trainer.export import export, publish
 from trainer.imaging import Imaging
+from trainer.settings import config, plugins
 
 LABELS = ("first", "second", "third")
 HANDS = ("genuine", "forged")

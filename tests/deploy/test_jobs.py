@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.deploy.conftest import vertex
 from tests.loopback.machines import Machines
 from tests.loopback.server import Loopback
-from trainer import config
+from trainer.settings import config
 
 TRAINER = "us-central1-docker.pkg.dev/my-project/countersign/trainer:1"
 

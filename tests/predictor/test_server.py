@@ -19,11 +19,12 @@ from starlette.routing import Route
 from predictor.app import create_app
 from predictor.settings import Settings
 from tests.conftest import ROOT, serving, terminate
-from trainer import config, model
+from trainer import model
 from trainer.artifact import manifest
 from trainer.artifact.manifest import read
 from trainer.artifact.model import Model
 from trainer.imaging import Imaging, canonicalise
+from trainer.settings import config
 
 
 def b64(data: bytes) -> str:

@@ -7,10 +7,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.contract.test_models import HANDS, chosen
-from trainer import config, model, plugins, resolve
+from trainer import model, resolve
 from trainer.backbones import _resnet
 from trainer.console.errors import UserError
 from trainer.imaging import Imaging
+from trainer.settings import config, plugins
 
 SMALL = Imaging(32, 64)
 

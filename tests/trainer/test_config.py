@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from tests.conftest import ROOT
-from trainer import config
-from trainer.config import Config
+from trainer.settings import config
+from trainer.settings.config import Config
 
 
 def fails(capsys, *arguments: str) -> str:

@@ -2,9 +2,10 @@
 
 import pytest
 
-from trainer import corpora, plugins
+from trainer import corpora
 from trainer.corpora import OverlappingData, UnknownLayout
 from trainer.corpora import __main__ as command
+from trainer.settings import plugins
 
 
 def touch(root, *names):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, SMALL_RUN
-from trainer import config, plugins, records, resolve
+from trainer import records, resolve
 from trainer.model import FEATURES
+from trainer.settings import config, plugins
 
 PROBLEM = plugins.load("problems", "signature_vs_text")
 

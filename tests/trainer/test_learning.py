@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer import config, corpora, plugins, records, resolve, sampling, splits, survey
+from trainer import corpora, records, resolve, sampling, splits, survey
 from trainer.imaging import Imaging
+from trainer.settings import config, plugins
 
 CANVAS = Imaging(32, 64)
 pytestmark = pytest.mark.slow

@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from trainer import losses, plugins
+from trainer import losses
+from trainer.settings import plugins
 
 GENUINE, FORGED = 0, 1
 

@@ -9,10 +9,11 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from trainer import config, run
+from trainer import run
 from trainer.console import messages
 from trainer.console.errors import UserError
 from trainer.console.progress import Progress
+from trainer.settings import config
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tests.contract.test_models import chosen
-from trainer import fit, model, plugins
+from trainer import fit, model
 from trainer.imaging import Imaging
 from trainer.problems import same_writer
+from trainer.settings import plugins
 
 SMALL = Imaging(32, 64)
 

@@ -11,9 +11,10 @@ import time
 import pytest
 
 from tests.conftest import ROOT, SMALL_RUN
-from trainer import config, run, task
+from trainer import run, task
 from trainer.artifact import manifest
 from trainer.run import OtherRun
+from trainer.settings import config
 
 pytestmark = pytest.mark.usefixtures("tensorflow")  # every command here trains, or is refused when it would
 

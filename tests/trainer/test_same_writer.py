@@ -14,9 +14,10 @@ from PIL import Image
 
 from predictor import offline
 from tests.conftest import HANDS_RUN
-from trainer import enrol, evaluate, imaging, initial, plugins, samples, task
+from trainer import enrol, evaluate, imaging, initial, samples, task
 from trainer.artifact import enrolled, explain, manifest
 from trainer.artifact.model import Look, Model
+from trainer.settings import config, plugins
 
 
 def train(capsys, *arguments) -> tuple[int, str]:
@@ -87,7 +88,7 @@ def test_the_classical_siamese_learns_from_pairs_and_from_the_weights_of_an_arte
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving with NumPy 2
 def test_weights_of_an_artefact_are_taken_whole_and_of_another_network_not_at_all(hands, tensorflow):
-    from trainer import config, resolve
+    from trainer import resolve
     from trainer.imaging import Imaging
     from trainer.model import build
 
@@ -121,7 +122,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(capsys, hands_run, hands
     arguments = ("--train-dir", hands_data, "--job-dir", tmp_path / "job")
     from keras.callbacks import Callback
 
-    from trainer import config, fit, records, resolve
+    from trainer import fit, records, resolve
     from trainer.imaging import Imaging
     from trainer.model import build
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from trainer import corpora, dataset, records, samples, sampling, splits, survey
-from trainer.flags import BadSetting
 from trainer.imaging import Imaging
 from trainer.samples import Amount
 from trainer.sampling import FORGED, GENUINE, Hands, TooFewWriters
+from trainer.settings.flags import BadSetting
 
 CANVAS = (32, 64)
 

@@ -18,8 +18,9 @@ from google.cloud.storage import Client
 from tests.conftest import ROOT, SMALL_RUN, serving
 from tests.faults import FaultProxy
 from tests.loopback.storage import cloud_storage
-from trainer import config, prepare, records, run, sources, storage, task
+from trainer import prepare, records, run, sources, storage, task
 from trainer.artifact import manifest
+from trainer.settings import config
 from trainer.storage import Place, StorageError, objects
 
 # Google's client drops refused and broken answers unread, so their sockets are closed by the garbage collector.
@@ -294,7 +295,7 @@ def test_nested_prefixes_are_fetched_at_the_same_time_by_threads_and_processes(n
     code = f"""
 from trainer import storage
 for _ in range(5):
-    storage.fetch({OUTER!r}, wanted=lambda name: name.endswith(".png"), shown=False)
+    storage.fetch({OUTER!r}, wanted=lambda name: name.endswith(".png"))
 """
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:

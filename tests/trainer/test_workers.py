@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import ROOT, SMALL_RUN
 from trainer import task, workers
 from trainer.artifact import manifest
-from trainer.config import from_command_line as settings_of
-from trainer.flags import BadSetting
+from trainer.settings.config import from_command_line as settings_of
+from trainer.settings.flags import BadSetting
 from trainer.workers import BadCluster
 
 

@@ -18,8 +18,8 @@ from trainer.audit import page, told, verifier
 from trainer.audit.examine import examine
 from trainer.console import quiet
 from trainer.console.errors import UserError
-from trainer.flags import Parser
 from trainer.imaging import INKS, Imaging
+from trainer.settings.flags import Parser
 from trainer.survey import survey
 
 

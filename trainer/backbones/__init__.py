@@ -14,8 +14,8 @@ CONSTANT = "BACKBONE"
 class Backbone:
     """``build(ink, chosen)`` maps ink ``float32 [N, H, W, 1]``, 0 paper to 1 ink, to features ``float32 [N, F]``.
 
-    ``chosen`` are the settings of ``trainer.config.Model``: ``dropout``, ``preset``. ``embedding`` is the size of the
-    vector for a problem that compares vectors.
+    ``chosen`` are the settings of ``trainer.settings.config.Model``: ``dropout``, ``preset``. ``embedding`` is the
+    size of the vector for a problem that compares vectors.
     """
 
     build: Callable[[Any, Any], Any]

@@ -3,8 +3,10 @@
 Knows nothing of what is being counted. A run's log keeps the lines, of a bar the last numbers.
 """
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -71,6 +73,13 @@ class Progress:
         left = (self.total + self.later - self._done) / max(1e-6, rate)
         ahead = f"{_clock(left)} left" if left >= 1 else f"in {seconds:.1f} s"
         return f"{rate:.0f} {self.unit}/s  {_spell(self._values)}  {ahead}".replace("    ", "  ")
+
+
+@contextlib.contextmanager
+def fetching(megabytes: int) -> Iterator[Callable[[int], None]]:
+    """The bar of a transfer from Cloud Storage, as ``trainer.storage`` takes it."""
+    with Progress("fetching", megabytes, unit="MB") as progress:
+        yield progress.show
 
 
 def _clock(seconds: float) -> str:

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from trainer import plugins
 from trainer.console.errors import UserError
 from trainer.corpora import _tree
 from trainer.corpora._tree import PREDICT, Tree, image_files
 from trainer.imaging import FILE_SUFFIXES
+from trainer.settings import plugins
 
 __all__ = [
     "CONSTANT",

@@ -13,7 +13,7 @@ from rich.text import Text
 from trainer import corpora, sources
 from trainer.console import quiet
 from trainer.console.errors import UserError
-from trainer.flags import Parser
+from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:

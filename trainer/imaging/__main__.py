@@ -11,10 +11,11 @@ import os
 import sys
 from pathlib import Path
 
-from trainer import corpora, plugins
+from trainer import corpora
 from trainer.console.progress import Progress
-from trainer.flags import Parser
 from trainer.imaging import FILE_SUFFIXES, INKS, ImageError, Imaging, as_png, canonicalise
+from trainer.settings import plugins
+from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:

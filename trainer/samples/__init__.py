@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import plugins
 from trainer.samples import hand, paper, pen, words
 from trainer.samples.letters import CURSIVE, CYRILLIC, GREEK, PRINT
+from trainer.settings import plugins
 
 KINDS = ("genuine", "forged", "text")
 DATE = 1_577_836_800  # of every generated file: 1 January 2020

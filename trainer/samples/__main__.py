@@ -3,10 +3,11 @@
 import shutil
 from pathlib import Path
 
-from trainer import plugins, samples
+from trainer import samples
 from trainer.console.progress import Progress
-from trainer.flags import Parser
 from trainer.samples import Amount
+from trainer.settings import plugins
+from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:

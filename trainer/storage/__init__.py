@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from trainer.console.progress import Progress
 from trainer.storage import lock
 from trainer.storage.objects import REMOTE, Bucket, Remote, StorageError, crc32c
 
@@ -23,6 +22,9 @@ __all__ = ["REMOTE", "Place", "StorageError", "cache", "cached", "exists", "fetc
 
 MOUNT = Path("/gcs")  # Vertex AI mounts every bucket here in training containers
 TRANSFERS = 8  # files at a time
+
+Progress = Callable[[int], contextlib.AbstractContextManager[Callable[[int], None]]]
+"""Draws a bar: called with the megabytes to transfer, entered for a function that takes those transferred so far."""
 
 
 def is_remote(path: str) -> bool:
@@ -62,13 +64,16 @@ def cached(path: str, kind: str = "data") -> Path:
 
 
 def fetch(
-    path: str, into: Path | None = None, wanted: Callable[[str], bool] = lambda name: True, shown: bool = True
+    path: str,
+    into: Path | None = None,
+    wanted: Callable[[str], bool] = lambda name: True,
+    progress: Progress | None = None,
 ) -> Path:
     """A folder or file as a local one: itself, or a verified copy of a ``gs://`` prefix or object.
 
     ``into`` is where the copy goes, in the cache if not given; what is there already in the same generation is not
-    transferred again. ``wanted`` chooses among the names below a prefix; ``shown`` draws a progress bar. Raises
-    ``StorageError``; nothing half transferred is ever under its final name.
+    transferred again. ``wanted`` chooses among the names below a prefix; ``progress`` draws how far the copy is.
+    Raises ``StorageError``; nothing half transferred is ever under its final name.
     """
     if not is_remote(path):
         return local(path)
@@ -84,7 +89,7 @@ def fetch(
             raise StorageError(f"there is nothing below {path!r}, or nothing of use")
         keep = {found.relative for found in objects}
         with _alone(into):
-            _bring_all(bucket, chosen, into, lambda name: name in keep, shown)
+            _bring_all(bucket, chosen, into, lambda name: name in keep, progress)
     return into
 
 
@@ -116,13 +121,13 @@ class Place:
         """A path people give; for Cloud Storage the work is done in the cache."""
         return cls(cached(path, "jobs"), path.rstrip("/"), leave) if is_remote(path) else cls(local(path))
 
-    def pull(self) -> None:
+    def pull(self, progress: Progress | None = None) -> None:
         """Bring what is at the prefix, which may be nothing. Raises ``StorageError``."""
         if not self.remote:
             return
         with Bucket(self.remote) as bucket, _alone(self.folder):
             objects = [found for found in bucket.list() if found.name.startswith(bucket.prefix)]
-            _bring_all(bucket, objects, self.folder, self.leave)
+            _bring_all(bucket, objects, self.folder, self.leave, progress)
         self._sent = {found.relative.as_posix(): _stamp(self.folder / found.relative) for found in objects}
 
     def push(self, *last: str) -> None:
@@ -174,23 +179,20 @@ def _bring_all(
     objects: list[Remote],
     into: Path,
     leave: Callable[[PurePosixPath], bool] = lambda name: False,
-    shown: bool = True,
+    progress: Progress | None = None,
 ) -> None:
     """Make a folder hold exactly these objects, and what ``leave`` says."""
     missing = [found for found in objects if not found.is_at(into / found.relative)]
     whole = max(1, sum(found.size for found in missing) // 2**20)
-    bar = Progress("fetching", whole, unit="MB") if missing and shown else None
-    with bar or contextlib.nullcontext():
+    with progress(whole) if missing and progress else contextlib.nullcontext(lambda done: None) as show:
         sizes: list[int] = []  # appending is atomic, so threads may count together
 
         def count(size: int) -> None:
             sizes.append(size)
-            if bar:
-                bar.show(min(sum(sizes) // 2**20, whole))
+            show(min(sum(sizes) // 2**20, whole))
 
         _together([functools.partial(bucket.bring, found, into / found.relative, count) for found in missing])
-        if bar:
-            bar.show(whole)
+        show(whole)
     kept = {into / found.relative for found in objects}
     for file in [p for p in into.rglob("*") if p.is_file() and p not in kept]:
         if not leave(PurePosixPath(file.relative_to(into))):

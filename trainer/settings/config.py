@@ -13,10 +13,12 @@ from typing import Any
 
 import tomli_w
 
-from trainer import experiments, plugins, storage, toml
+from trainer import storage
 from trainer.artifact import manifest
-from trainer.flags import BadSetting, Parser, between, given, one_of, option, parsed
 from trainer.imaging import INKS
+from trainer.settings import experiment, plugins, toml
+from trainer.settings.flags import BadSetting, Parser, between, given, one_of, option, parsed
+from trainer.settings.spelling import nearest
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 _whole = lambda low, high: between(low, high, int)  # noqa: E731
@@ -186,7 +188,7 @@ class Output:
     )
     experiment: str = option(
         "", "keep settings and numbers there: projects/PROJECT/locations/REGION/EXPERIMENT[/RUN] of Vertex AI",
-        experiments.checked, metavar="NAME",
+        experiment.checked, metavar="NAME",
     )  # fmt: skip
     tensorboard: str = option(
         "", "and curves there: a Vertex TensorBoard, projects/PROJECT/locations/REGION/tensorboards/ID", metavar="NAME"
@@ -274,7 +276,7 @@ def load(path: Path) -> dict[str, dict[str, Any]]:
         raise BadSetting(f"{str(path)!r} is not TOML: {error}") from None
     unknown = [name for name in tables if name not in SECTIONS]
     if unknown:
-        raise BadSetting(f"unknown table [{unknown[0]}]{plugins.nearest(unknown[0], list(SECTIONS))}")
+        raise BadSetting(f"unknown table [{unknown[0]}]{nearest(unknown[0], list(SECTIONS))}")
     for name, values in tables.items():
         if not isinstance(values, dict):
             raise BadSetting(f"{str(path)!r}: {name!r} is {values!r}; it has to be a table [{name}]")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainer.console.errors import UserError
-from trainer.plugins import nearest
+from trainer.settings.spelling import nearest
 
 
 class BadSetting(UserError):

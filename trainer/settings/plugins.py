@@ -4,12 +4,12 @@ Adding one is adding a file that defines the folder's constant (``PROBLEM``, ``B
 changes, and ``tests/contract`` tests it before you write a test. Knows none of them by name.
 """
 
-import difflib
 import importlib
 import pkgutil
 from pathlib import Path
 
 from trainer.console.errors import UserError
+from trainer.settings.spelling import nearest
 
 
 class UnknownName(UserError):
@@ -18,7 +18,7 @@ class UnknownName(UserError):
 
 def names(folder: str) -> list[str]:
     """The plug-ins in a folder of ``trainer``: ``names("backbones") -> ["compact", ...]``, sorted."""
-    place = Path(__file__).parent / folder  # looked into, not imported: that would bring all that they need
+    place = Path(__file__).parents[1] / folder  # looked into, not imported: that would bring all that they need
     return sorted(module.name for module in pkgutil.iter_modules([str(place)]) if not module.name.startswith("_"))
 
 
@@ -36,9 +36,3 @@ def load(folder: str, name: str):
     """What a plug-in file defines: ``load("problems", "genuine_vs_forged") -> Problem``. Raises ``UnknownName``."""
     module = importlib.import_module(f"trainer.{folder}.{check(folder, name)}")
     return getattr(module, importlib.import_module(f"trainer.{folder}").CONSTANT)
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """``, did you mean 'x'?`` when something is spelt alike, else nothing."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f", did you mean {close[0]!r}?" if close else ""
