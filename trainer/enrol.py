@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import corpora, sources, storage
+from trainer import corpora, storage
 from trainer.artifact import enrolled
 from trainer.artifact.model import Look, Model
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.progress import fetching
 from trainer.corpora import Sample
+from trainer.data import sources
 from trainer.evaluate import look_at
 from trainer.settings.flags import Parser
 

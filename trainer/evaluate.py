@@ -15,17 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from trainer import corpora, sources, storage
+from trainer import corpora, storage
 from trainer.artifact.model import Model
 from trainer.audit.examine import examine
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.progress import Progress, fetching
 from trainer.corpora import Sample
+from trainer.data import sources
+from trainer.data.image_index import survey
 from trainer.imaging import ImageError
 from trainer.settings import plugins
 from trainer.settings.flags import Parser
-from trainer.survey import survey
 
 Refused = list[tuple[str, str]]
 

@@ -16,14 +16,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import dataset, initial
+from trainer import initial
 from trainer.checkpoints import OtherCheckpoints, State
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 from trainer.console.progress import Progress
+from trainer.data import batches
+from trainer.data.records import Records
 from trainer.model import trunk
 from trainer.problems import Loss, Problem
-from trainer.records import Records
 from trainer.settings.config import Training
 
 
@@ -220,16 +221,16 @@ def _epoch(strategy, steps, problem, model, records, training, epoch) -> dict[st
     both = images + records.images("validation")
     with Progress(f"epoch {epoch + 1}/{training.epochs}", both, later=both * (training.epochs - epoch - 1)) as progress:
         way = problem.losses[training.loss].sampling
-        batches = dataset.training(records, canvas, size, training.seed, epoch, training.augment, way)
+        stream = batches.training(records, canvas, size, training.seed, epoch, training.augment, way)
         total = tf.zeros(3)
-        for number, batch in enumerate(strategy.experimental_distribute_dataset(batches), start=1):
+        for number, batch in enumerate(strategy.experimental_distribute_dataset(stream), start=1):
             total += train(*batch)
             loss, accuracy, count = total.numpy()
             row = {"loss": loss / count, "accuracy": accuracy / count}
             progress.show(number * size, **row)
         vectors, seen = [], []
         for ours, targets in strategy.experimental_distribute_dataset(
-            dataset.in_order(records, "validation", canvas, size)
+            batches.in_order(records, "validation", canvas, size)
         ):
             vectors.append(strategy.gather(answer(ours), axis=0).numpy())
             seen.append({name: strategy.gather(values, axis=0).numpy() for name, values in targets.items()})

@@ -1,7 +1,7 @@
 """What training minimises, in ``keras.ops``: each maps (targets, vectors) to one number for each image.
 
 ``targets`` is a dict of ``int32 [N]``: ``label`` and ``writer``. Losses between images compare the rows of one batch,
-which ``sampling.py`` draws for them. Knows no model and no loop.
+which ``data/sampling.py`` draws for them. Knows no model and no loop.
 """
 
 from keras import ops

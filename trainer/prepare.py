@@ -1,8 +1,8 @@
 """``python -m trainer.prepare``: what people name as data -> a survey -> an audit -> parts -> records.
 
 The first half of ``trainer.task``, which calls it; takes the same flags. Knows settings and problems, not models. Next:
-``readings.py`` reads folders, ``survey.py`` looks at images, ``audit/`` judges them, ``splits.py`` deals them,
-``records.py`` writes them.
+``data/dataset.py`` reads folders, ``data/image_index.py`` looks at images, ``audit/`` judges them, ``data/splits.py``
+deals them, ``data/records.py`` writes them.
 """
 
 import dataclasses
@@ -13,21 +13,22 @@ import shutil
 import sys
 from typing import Any
 
-from trainer import readings, records, run, sampling, splits
+from trainer import run
 from trainer.audit.examine import Audit, examine
-from trainer.audit.families import leaders
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 from trainer.corpora import Sample
+from trainer.data import dataset, records, sampling, splits
+from trainer.data.components import components
+from trainer.data.dataset import Data
+from trainer.data.image_index import Survey, identity, survey
 from trainer.imaging import Imaging
 from trainer.problems import Problem
-from trainer.readings import Data
 from trainer.resolve import resolved
 from trainer.run import Run
 from trainer.settings import config, plugins
 from trainer.settings.config import Config
-from trainer.survey import Survey, identity, survey
 
 HELP = """\
 Look at every image, audit, split and write the records of a run, without training. Takes the flags of trainer.task,
@@ -66,13 +67,13 @@ class Prepared:
 
 def prepare(wanted: Config, problem: Problem, place: Run) -> Prepared:
     """Everything up to training. Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``."""
-    data = readings.read(wanted, problem, place)
+    data = dataset.read(wanted, problem, place.folder / "samples")
     imaging = Imaging(wanted.model.image_height, wanted.model.image_width, ink=wanted.model.ink)
     everything = [*data.learnt(), *data.tested()]
     source = _source(wanted, problem, everything)
     found = records.existing(place.records, source, imaging)
     if not found:
-        labels = readings.labels(data, problem)
+        labels = dataset.labels(data, problem)
         place.record(wanted)  # from here on an interrupted run is found again
         try:
             look = survey(everything, imaging, place.survey)
@@ -107,7 +108,7 @@ def _deal(
     unseen = every[learnt:] if given else drawn
     problem.check(unseen)
     for part, chosen in (*parts.items(), ("test", unseen)):
-        LOG.info(f"  {part}: {readings.summary(chosen)}")
+        LOG.info(f"  {part}: {dataset.summary(chosen)}")
     poor = {
         (sample.origin, sample.name): f"quality {quality:.2f} is below --min-quality {settings.min_quality:g} ({why})"
         for sample, quality, why in zip(every, look.facts.quality.tolist(), look.facts.warnings, strict=True)
@@ -137,7 +138,7 @@ def _deal(
 
 def _repeated(every: list[Sample], judged: Audit, learnt: int, drop: bool) -> dict[tuple[str, str], str]:
     """Images to learn from that repeat an image to test with, with the reason. Raises ``RepeatedImages``."""
-    family = leaders(len(every), judged.twins)
+    family = components(len(every), judged.twins)
     tested = {family[number]: number for number in range(learnt, len(every))}
     pairs = [(number, tested[family[number]]) for number in range(learnt) if family[number] in tested]
     found = {(every[i].origin, every[i].name): f"repeats the test image {every[j].name}" for i, j in pairs}

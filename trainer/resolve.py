@@ -6,8 +6,8 @@ Knows settings and problems, no data. Next: ``prepare.py`` and ``fit.py`` use wh
 import dataclasses
 from typing import Any
 
-from trainer import sampling
 from trainer.console.errors import UserError
+from trainer.data import sampling
 from trainer.problems import Problem
 from trainer.settings import plugins
 from trainer.settings.config import Config

@@ -38,6 +38,7 @@ from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG, timed
 from trainer.console.progress import fetching
+from trainer.data import batches
 from trainer.prepare import Prepared, prepare
 from trainer.problems import Problem
 from trainer.resolve import resolved
@@ -140,7 +141,7 @@ def _fit(
     tracker: experiments.Tracker | None,
 ) -> "Fitted":  # fmt: skip
     """Train, and finish what was trained."""
-    from trainer import dataset, model
+    from trainer import model
     from trainer.fit import fit
 
     def build():
@@ -155,7 +156,7 @@ def _fit(
         tuning.report(fitted.history[fitted.best_epoch - 1], len(fitted.history))
     if problem.finish is None:
         return fitted
-    vectors, _ = dataset.answers(
+    vectors, _ = batches.answers(
         lambda images: fitted.model(images, training=False).numpy(), prepared.records, "train", prepared.canvas
     )
     backbone = plugins.load("backbones", wanted.model.backbone)
@@ -167,12 +168,12 @@ def _export(
     gate: Path | None,
 ) -> None:  # fmt: skip
     """Write the artefact, with a decision by the exported model's own answers to the validation part."""
-    from trainer import dataset, export
+    from trainer import export
 
     labels = prepared.records.labels
 
     def decide(engine):
-        vectors, targets = dataset.answers(engine, prepared.records, "validation", prepared.canvas)
+        vectors, targets = batches.answers(engine, prepared.records, "validation", prepared.canvas)
         decision = problem.decide(labels, vectors, targets)
         return decision, problem.errors(decision, vectors, targets)
 

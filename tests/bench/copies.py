@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trainer import corpora, samples, survey
+from trainer import corpora, samples
 from trainer.audit.examine import examine
+from trainer.data import image_index
 
 PEOPLE, COPIES = 1000, 20
 
@@ -25,7 +26,7 @@ def main(seeds: list[int]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             planted = _plant(Path(folder) / "people", seed)
             reading = corpora.read(Path(folder) / "people")
-            look = survey.survey(reading.samples, survey.COMPARED, Path(folder) / "survey")
+            look = image_index.survey(reading.samples, image_index.COMPARED, Path(folder) / "survey")
             pairs = examine(look, [reading]).content["duplicates"]["pairs"]
         found = {frozenset(name.removeprefix("people/") for name in pair["images"]) for pair in pairs}
         print(f"seed {seed}: {len(found & planted)} of {len(planted)} copies found, {len(found - planted)} false pairs")

@@ -18,7 +18,7 @@ import os, sys, time
 from pathlib import Path
 cores = int(sys.argv[3])
 os.cpu_count = lambda: cores
-from trainer import corpora, quiet, records, splits, survey
+from trainer import corpora, records, splits, survey; from trainer.console import quiet
 quiet.import_tensorflow()
 from trainer.audit.examine import examine
 from trainer.imaging import Imaging

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from trainer.console import quiet
+from trainer.data import batches, image_index, records, splits
 from trainer.settings import config, plugins
 
 ROUNDS, BATCH = 5, 32
@@ -21,7 +22,7 @@ def main() -> None:
     tf = quiet.import_tensorflow()
     import keras
 
-    from trainer import corpora, dataset, fit, model, records, resolve, samples, splits, survey
+    from trainer import corpora, fit, model, resolve, samples
     from trainer.imaging import Imaging
     from trainer.samples import Amount
 
@@ -32,7 +33,7 @@ def main() -> None:
         print()
         problem, strategy = plugins.load("problems", "signature_vs_text"), fit.strategy_here()
         canvas = problem.canvas
-        look = survey.survey(found, Imaging(*canvas), Path(folder) / "survey")
+        look = image_index.survey(found, Imaging(*canvas), Path(folder) / "survey")
         parts = splits.split(found, 0.1, 0.0, seed=1)
         prepared = records.write(look, parts, ("signature", "text"), Path(folder) / "records", "bench")
         wanted = resolve.resolved(config.from_command_line(["--batch-size", str(BATCH)], {}), problem)
@@ -44,14 +45,14 @@ def main() -> None:
         epoch = itertools.count()
 
         def real() -> float:
-            batches = dataset.training(prepared, canvas, BATCH, 1, next(epoch), augment=True)
+            stream = batches.training(prepared, canvas, BATCH, 1, next(epoch), augment=True)
             began, images = time.perf_counter(), 0
-            for batch in strategy.experimental_distribute_dataset(batches):
+            for batch in strategy.experimental_distribute_dataset(stream):
                 train(*batch).numpy()
                 images += BATCH
             return images / (time.perf_counter() - began)
 
-        resident = next(iter(dataset.training(prepared, canvas, BATCH, 1, 0, augment=True)))
+        resident = next(iter(batches.training(prepared, canvas, BATCH, 1, 0, augment=True)))
 
         def memory() -> float:
             steps = prepared.images("train") // BATCH

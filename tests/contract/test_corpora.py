@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from trainer import corpora, samples, sources
-from trainer.imaging import __main__ as imaging_command
+from trainer import corpora, samples
+from trainer import preprocess as imaging_command
+from trainer.data import sources
 from trainer.samples import Amount
 from trainer.samples import __main__ as command
 from trainer.settings import plugins

@@ -10,14 +10,15 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from tests.conftest import SMALL_RUN
-from trainer import corpora, prepare, records, samples, survey
+from trainer import corpora, prepare, samples
 from trainer.audit import __main__ as command
-from trainer.audit import duplicates, leak, verifier
+from trainer.audit import leak, verifier
 from trainer.audit.examine import examine
+from trainer.data import image_features, image_index, near_copies, records
 from trainer.imaging import Imaging, canonicalise
 from trainer.samples import Amount
 
-CANVAS = survey.COMPARED
+CANVAS = image_index.COMPARED
 
 
 def picture(path) -> Image.Image:
@@ -45,7 +46,7 @@ COPIES = {
 
 def examined(folder, tmp_path, imaging=CANVAS, tests=()):
     readings = corpora.read_all((None, path, path.name) for path in (folder, *tests))
-    look = survey.survey([s for r in readings for s in r.samples], imaging, tmp_path / "survey")
+    look = image_index.survey([s for r in readings for s in r.samples], imaging, tmp_path / "survey")
     return examine(look, readings, len(tests))
 
 
@@ -86,17 +87,17 @@ def test_look_alikes_are_the_nearest_of_each_whatever_the_block(monkeypatch):
     values = np.concatenate([groups + 0.1 * rng.normal(size=groups.shape) for _ in range(3)])
     descriptors = np.round(values / np.abs(values).max(axis=1, keepdims=True) * 127).astype(np.int8)
     unit = descriptors / np.linalg.norm(descriptors.astype(float), axis=1, keepdims=True)
-    near = np.triu(unit @ unit.T >= duplicates.ALIKE, 1)
+    near = np.triu(unit @ unit.T >= near_copies.ALIKE, 1)
     expected = [(int(i), int(j)) for i, j in np.argwhere(near)]
     for block in (7, 64, 4096):
-        monkeypatch.setattr(duplicates, "BLOCK", block)
-        assert duplicates.look_alikes(descriptors) == expected
-    assert duplicates.look_alikes(descriptors[:1]) == []
+        monkeypatch.setattr(near_copies, "BLOCK", block)
+        assert near_copies.look_alikes(descriptors) == expected
+    assert near_copies.look_alikes(descriptors[:1]) == []
 
 
 def test_many_equal_images_stay_few_pairs():
-    pairs = duplicates.look_alikes(np.tile(np.arange(288).astype(np.int8), (3000, 1)))
-    assert len(pairs) <= 3000 * duplicates.NEIGHBOURS
+    pairs = near_copies.look_alikes(np.tile(np.arange(288).astype(np.int8), (3000, 1)))
+    assert len(pairs) <= 3000 * near_copies.NEIGHBOURS
 
 
 @pytest.mark.parametrize("drawn", ["dot", "line", "block", "nothing"])
@@ -105,10 +106,10 @@ def test_odd_ink_has_a_descriptor_and_a_likeness(drawn):
     where = {"dot": np.s_[50, 90], "line": np.s_[40:42, 10:180], "block": np.s_[:, :], "nothing": np.s_[:0, :0]}
     image[where[drawn]] = 255
     other = canonicalise(samples.image(1, 1, "genuine", 0)[0], CANVAS).image[:, :, 0]
-    assert duplicates.describe(image).shape == (288,)
-    assert duplicates.likeness(image, other) < duplicates.SAME
-    assert duplicates.likeness(other, image) < duplicates.SAME
-    assert duplicates.likeness(other, other) == pytest.approx(1)
+    assert near_copies.describe(image).shape == (288,)
+    assert near_copies.likeness(image, other) < near_copies.SAME
+    assert near_copies.likeness(other, image) < near_copies.SAME
+    assert near_copies.likeness(other, other) == pytest.approx(1)
 
 
 def scan(signature: np.ndarray, paper: int) -> Image.Image:
@@ -196,7 +197,7 @@ def test_areas_are_those_of_scikit_learn():
 
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_features_of_a_page_without_contrast_are_numbers(level):
-    assert np.isfinite(leak.features(np.full((40, 60), level, np.uint8))).all()
+    assert np.isfinite(image_features.features(np.full((40, 60), level, np.uint8))).all()
 
 
 def rates(skilled: float, random: float, spread: float) -> dict:
@@ -320,7 +321,7 @@ def test_no_copy_of_a_test_image_is_learnt_from_however_many_there_are(tensorflo
 def test_forged_and_genuine_may_be_one_label_and_are_told_apart_all_the_same(paired, tmp_path):
     shutil.copy(sorted((paired / "003").iterdir())[0], paired / "003_forg" / "copy.png")
     reading = corpora.read(paired)
-    look = survey.survey(reading.samples, CANVAS, tmp_path / "survey")
+    look = image_index.survey(reading.samples, CANVAS, tmp_path / "survey")
     found = examine(look, [reading], meaning=lambda label: "signature")
     assert "duplicates_across_labels" not in {finding.code for finding in found.findings}
     assert found.content["leak"][0]["labels"] == ["forged", "genuine"]

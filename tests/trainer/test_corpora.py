@@ -4,7 +4,7 @@ import pytest
 
 from trainer import corpora
 from trainer.corpora import OverlappingData, UnknownLayout
-from trainer.corpora import __main__ as command
+from trainer.data import __main__ as command
 from trainer.settings import plugins
 
 

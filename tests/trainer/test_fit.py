@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, SMALL_RUN
-from trainer import records, resolve
+from trainer import resolve
+from trainer.data import records
 from trainer.model import FEATURES
 from trainer.settings import config, plugins
 
@@ -110,16 +111,18 @@ def test_every_problem_stops_by_default_and_0_means_never(name):
 TRAIN = """
 import json, sys
 from pathlib import Path
-from trainer import quiet
+from trainer.console import quiet
 tf = quiet.import_tensorflow()
 folder, data = Path(sys.argv[1]), Path(sys.argv[2])
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from trainer import config, corpora, fit, model, plugins, resolve, records, splits, survey
+from trainer import corpora, fit, model, resolve
+from trainer.data import image_index, records, splits
+from trainer.settings import config, plugins
 from trainer.imaging import Imaging
 labels = ("signature", "text")
 samples = corpora.read(data).samples
-look = survey.survey(samples, Imaging(32, 64), folder / "survey")
+look = image_index.survey(samples, Imaging(32, 64), folder / "survey")
 prepared = records.write(look, splits.split(samples, 0.3, 0.0, 1), labels, folder / "records", "source")
 problem = plugins.load("problems", "signature_vs_text")
 flags = ["--epochs", "2", "--batch-size", "16", "--dropout", "0", "--image-height", "32", "--image-width", "64"]

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer import corpora, records, resolve, sampling, splits, survey
+from trainer import corpora, resolve
+from trainer.data import image_index, records, sampling, splits
 from trainer.imaging import Imaging
 from trainer.settings import config, plugins
 
@@ -30,7 +31,7 @@ def learn(name, data, folder, *flags):
     labels = problem.labels or tuple(sorted({sample.label for sample in found}))
     by_writer = problem.losses[wanted.training.loss].sampling in sampling.WAYS
     prepared = records.write(
-        survey.survey(found, CANVAS, folder / "survey"), splits.split(found, 0.34, 0.0, 1), labels,
+        image_index.survey(found, CANVAS, folder / "survey"), splits.split(found, 0.34, 0.0, 1), labels,
         folder / "records", "source", {}, by_writer, splits.people(found, [], labels[0]) if by_writer else {},
     )  # fmt: skip
 

@@ -55,7 +55,7 @@ def test_an_error_that_ends_a_run_is_kept_and_a_fault_of_ours_with_its_traceback
 
 def test_a_file_name_that_is_no_text_does_not_end_a_run(tmp_path):
     """In a process of its own: pytest-xdist cannot send what pytest keeps of such a message."""
-    code = "from trainer import messages; from pathlib import Path; import sys\n"
+    code = "from trainer.console import messages; from pathlib import Path; import sys\n"
     code += "with messages.kept_in(Path(sys.argv[1])): messages.LOG.info('left out: \\udcff.png')"
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8:surrogateescape"}
     command = [sys.executable, "-c", code, str(tmp_path / "log.txt")]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SMALL_RUN
-from trainer import prepare, records, samples
+from trainer import prepare, samples
+from trainer.data import records
 from trainer.samples import Amount
 
 GENUINE_ONLY = Amount("writer_folders", writers=9, genuine=4)

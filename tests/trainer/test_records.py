@@ -6,9 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from trainer import corpora, dataset, records, splits, survey
+from trainer import corpora
+from trainer.data import batches, image_index, records, splits
+from trainer.data.records import RecordsChanged
 from trainer.imaging import Imaging, canonicalise
-from trainer.records import RecordsChanged
 
 IMAGING = Imaging(32, 64)
 LABELS = ("signature", "text")
@@ -28,7 +29,7 @@ def prepare(tmp_path):
 
     def prepare(folder, **options):
         samples = corpora.read(folder).samples
-        look = survey.survey(samples, IMAGING, tmp_path / "survey")
+        look = image_index.survey(samples, IMAGING, tmp_path / "survey")
         parts = splits.split(samples, 0.3, 0.0, seed=1)
         return parts, records.write(look, parts, LABELS, tmp_path / "records", "source", **options)
 
@@ -41,7 +42,7 @@ def test_every_readable_image_is_stored_once_with_its_label(data, prepare, tenso
     assert prepared.refused[0][0].endswith("001_099.png")
     stored = [
         (image.tobytes(), LABELS[label])
-        for images, targets in dataset.in_order(prepared, "validation", (32, 64), 8)
+        for images, targets in batches.in_order(prepared, "validation", (32, 64), 8)
         for image, label in zip(images.numpy(), targets["label"].numpy(), strict=True)
     ]
     expected = [
@@ -61,11 +62,11 @@ def test_what_is_left_out_is_named_with_its_reason(scans, prepare):
 
 
 def test_an_interrupted_survey_goes_on_and_sees_the_same(scans, tmp_path, monkeypatch):
-    monkeypatch.setattr(survey, "CHUNK", 32)
+    monkeypatch.setattr(image_index, "CHUNK", 32)
     samples = corpora.read(scans).samples
-    whole = survey.survey(samples, IMAGING, tmp_path / "whole")
+    whole = image_index.survey(samples, IMAGING, tmp_path / "whole")
     looked = []
-    seeing = survey._look
+    seeing = image_index._look
 
     def until_killed(sample, imaging):
         looked.append(sample)
@@ -73,27 +74,27 @@ def test_an_interrupted_survey_goes_on_and_sees_the_same(scans, tmp_path, monkey
             raise KeyboardInterrupt
         return seeing(sample, imaging)
 
-    monkeypatch.setattr(survey, "_look", until_killed)
+    monkeypatch.setattr(image_index, "_look", until_killed)
     with pytest.raises(KeyboardInterrupt):
-        survey.survey(samples, IMAGING, tmp_path / "again")
+        image_index.survey(samples, IMAGING, tmp_path / "again")
     done = len(list((tmp_path / "again").glob("*.npz")))
     assert 0 < done < len(samples) / 32
     looked.clear()
-    monkeypatch.setattr(survey, "_look", lambda *given: looked.append(given) or seeing(*given))
-    again = survey.survey(samples, IMAGING, tmp_path / "again")
+    monkeypatch.setattr(image_index, "_look", lambda *given: looked.append(given) or seeing(*given))
+    again = image_index.survey(samples, IMAGING, tmp_path / "again")
     assert len(looked) == len(samples) - 32 * done, "what was seen is not looked at again"
     assert [(n, i.tobytes()) for n, i in again.images()] == [(n, i.tobytes()) for n, i in whole.images()]
-    for field in dataclasses.fields(survey.Facts):
+    for field in dataclasses.fields(image_index.Facts):
         np.testing.assert_array_equal(getattr(again.facts, field.name), getattr(whole.facts, field.name))
 
 
 def test_a_survey_of_other_files_or_another_imaging_begins_anew(scans, tmp_path):
     samples = corpora.read(scans).samples
-    survey.survey(samples, IMAGING, tmp_path / "survey")
+    image_index.survey(samples, IMAGING, tmp_path / "survey")
     wider = Imaging(32, 96)
-    look = survey.survey(samples[:5], wider, tmp_path / "survey")
+    look = image_index.survey(samples[:5], wider, tmp_path / "survey")
     data = samples[3].path.read_bytes()
-    np.testing.assert_array_equal(look.compared(3), canonicalise(data, survey.COMPARED).image[:, :, 0])
+    np.testing.assert_array_equal(look.compared(3), canonicalise(data, image_index.COMPARED).image[:, :, 0])
     images = dict(look.images())
     np.testing.assert_array_equal(images[3], canonicalise(data, wider).image)
     assert len(images) == 5
@@ -119,10 +120,10 @@ def test_another_imaging_or_other_data_says_to_prepare_again(scans, prepare, tmp
 
 def test_a_file_that_changes_changes_the_identity(data):
     samples = corpora.read(data).samples
-    before = survey.identity(samples)
-    assert survey.identity(samples) == before
+    before = image_index.identity(samples)
+    assert image_index.identity(samples) == before
     samples[0].path.write_bytes(samples[0].path.read_bytes() + b" ")
-    assert survey.identity(samples) != before
+    assert image_index.identity(samples) != before
 
 
 def test_an_epoch_follows_from_seed_and_epoch_and_holds_every_image_once(scans, prepare, monkeypatch):
@@ -131,13 +132,13 @@ def test_an_epoch_follows_from_seed_and_epoch_and_holds_every_image_once(scans, 
     assert len(prepared.shards["train"]) == -(-len(parts["train"]) // 30)
 
     def images(seed, epoch, augment=False):
-        batches = dataset.training(prepared, (32, 64), 5, seed, epoch, augment)
-        return np.concatenate([batch.numpy() for batch, _ in batches])
+        stream = batches.training(prepared, (32, 64), 5, seed, epoch, augment)
+        return np.concatenate([batch.numpy() for batch, _ in stream])
 
     assert np.array_equal(images(1, 0), images(1, 0))
     assert not np.array_equal(images(1, 0), images(1, 1))
     assert not np.array_equal(images(1, 0), images(2, 0))
-    whole = [i for i, _ in dataset.training(prepared, (32, 64), 1, 1, 0, False)]
+    whole = [i for i, _ in batches.training(prepared, (32, 64), 1, 1, 0, False)]
     assert len({image.numpy().tobytes() for image in whole}) == len(parts["train"])
     assert np.array_equal(images(1, 0, True), images(1, 0, True))
     assert not np.array_equal(images(1, 0, True), images(1, 0))
@@ -146,7 +147,7 @@ def test_an_epoch_follows_from_seed_and_epoch_and_holds_every_image_once(scans, 
 def test_training_shards_hold_labels_in_no_order(scans, prepare, tensorflow):
     """Sorted shards cost three points of accuracy once: every epoch ended with one label."""
     _, prepared = prepare(scans)
-    (images,) = dataset.in_order(prepared, "train", (32, 64), 999)
+    (images,) = batches.in_order(prepared, "train", (32, 64), 999)
     labels = images[1]["label"].numpy()
     changes = np.count_nonzero(np.diff(labels))
     assert 0.3 < changes / len(labels) < 0.7
@@ -154,7 +155,7 @@ def test_training_shards_hold_labels_in_no_order(scans, prepare, tensorflow):
 
 def test_jitter_moves_ink_but_keeps_it_ink(tensorflow, signature):
     image = canonicalise(signature, IMAGING).image
-    changed = dataset.jitter(tensorflow.constant(np.stack([image] * 32)), [3, 4]).numpy()
+    changed = batches.jitter(tensorflow.constant(np.stack([image] * 32)), [3, 4]).numpy()
     assert changed.shape == (32, 32, 64, 1)
     assert changed.dtype == np.uint8
     assert len({one.tobytes() for one in changed}) == 32, "each image by an amount of its own"

@@ -17,6 +17,7 @@ from tests.conftest import HANDS_RUN
 from trainer import enrol, evaluate, imaging, initial, samples, task
 from trainer.artifact import enrolled, explain, manifest
 from trainer.artifact.model import Look, Model
+from trainer.data import records
 from trainer.settings import config, plugins
 
 
@@ -122,7 +123,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(capsys, hands_run, hands
     arguments = ("--train-dir", hands_data, "--job-dir", tmp_path / "job")
     from keras.callbacks import Callback
 
-    from trainer import fit, records, resolve
+    from trainer import fit, resolve
     from trainer.imaging import Imaging
     from trainer.model import build
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from trainer import corpora, dataset, records, samples, sampling, splits, survey
+from trainer import corpora, samples
+from trainer.data import batches, image_index, records, sampling, splits
+from trainer.data.sampling import FORGED, GENUINE, Hands, TooFewWriters
 from trainer.imaging import Imaging
 from trainer.samples import Amount
-from trainer.sampling import FORGED, GENUINE, Hands, TooFewWriters
 from trainer.settings.flags import BadSetting
 
 CANVAS = (32, 64)
@@ -152,23 +153,23 @@ def prepared(tmp_path, monkeypatch):
     for _ in samples.write(tmp_path / "data", Amount("paired_folders", 12, 3, 2), seed=4):
         pass
     found = corpora.read(tmp_path / "data").samples
-    look = survey.survey(found, Imaging(*CANVAS), tmp_path / "survey")
+    look = image_index.survey(found, Imaging(*CANVAS), tmp_path / "survey")
     parts = splits.split(found, 0.2, 0.0, seed=1)
     return records.write(look, parts, ("genuine", "forged"), tmp_path / "records", "source", by_writer=True)
 
 
 def test_a_writer_lies_in_one_shard(prepared, tensorflow):
-    seen = [set(dataset._read((path,), CANVAS)[1]["writer"].tolist()) for path in prepared.paths("train")]
+    seen = [set(batches._read((path,), CANVAS)[1]["writer"].tolist()) for path in prepared.paths("train")]
     assert len(seen) > 1
     assert sum(map(len, seen)) == len(set.union(*seen))
 
 
 def test_large_data_is_drawn_window_by_window_and_nobody_is_forgotten(prepared, tensorflow, monkeypatch):
-    monkeypatch.setattr(dataset, "_room", lambda canvas: 25)
+    monkeypatch.setattr(batches, "_room", lambda canvas: 25)
 
     def epoch(number):
-        batches = dataset.training(prepared, CANVAS, 16, 1, number, False, "writers")
-        return [(images.numpy(), targets["writer"].numpy()) for images, targets in batches]
+        stream = batches.training(prepared, CANVAS, 16, 1, number, False, "writers")
+        return [(images.numpy(), targets["writer"].numpy()) for images, targets in stream]
 
     first, again, next_one = epoch(0), epoch(0), epoch(1)
     assert len(first) == len(prepared.paths("train")), "a step for each small window"
@@ -179,4 +180,4 @@ def test_large_data_is_drawn_window_by_window_and_nobody_is_forgotten(prepared, 
 
 
 def _writers(path):
-    return dataset._read((path,), CANVAS)[1]["writer"].tolist()
+    return batches._read((path,), CANVAS)[1]["writer"].tolist()

@@ -16,8 +16,8 @@ from PIL import Image
 
 from tests.trainer.test_imaging import chunk, saved
 from trainer import corpora, samples
+from trainer import preprocess as command
 from trainer.imaging import Blank, Imaging, Quality, TooMuchInk, canonicalise, decode, score
-from trainer.imaging import __main__ as command
 from trainer.imaging.ink import find_ink
 
 CANVAS = Imaging(96, 192)

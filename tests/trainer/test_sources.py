@@ -7,9 +7,10 @@ import zipfile
 
 import pytest
 
-from trainer import sources, storage
+from trainer import storage
 from trainer.console.errors import UserError
-from trainer.sources import UnsafeArchive
+from trainer.data import sources
+from trainer.data.sources import UnsafeArchive
 
 
 @pytest.fixture(autouse=True)

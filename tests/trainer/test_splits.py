@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer import splits
 from trainer.corpora import Sample
-from trainer.splits import PARTS, TooFewSamples, split
+from trainer.data import splits
+from trainer.data.splits import PARTS, TooFewSamples, split
 
 
 def people(sizes: list[int], origin: str = "o", labels=("genuine", "forged")) -> list[Sample]:

@@ -18,8 +18,9 @@ from google.cloud.storage import Client
 from tests.conftest import ROOT, SMALL_RUN, serving
 from tests.faults import FaultProxy
 from tests.loopback.storage import cloud_storage
-from trainer import prepare, records, run, sources, storage, task
+from trainer import prepare, run, storage, task
 from trainer.artifact import manifest
+from trainer.data import records, sources
 from trainer.settings import config
 from trainer.storage import Place, StorageError, objects
 
@@ -327,7 +328,8 @@ def test_a_second_process_does_not_touch_a_job_that_is_held(bucket, tmp_path):
         (mine.folder / "audit.json").write_text("not sent yet")
         code = """
 import datetime
-from trainer import config, run
+from trainer import run
+from trainer.settings import config
 run.open_run(config.from_command_line(["--job-dir", "gs://bank-scans/held"]), datetime.datetime.now())
 """
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

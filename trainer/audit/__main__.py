@@ -13,14 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from trainer import corpora, sources
+from trainer import corpora
 from trainer.audit import page, told, verifier
 from trainer.audit.examine import examine
 from trainer.console import quiet
 from trainer.console.errors import UserError
+from trainer.data import sources
+from trainer.data.image_index import survey
 from trainer.imaging import INKS, Imaging
 from trainer.settings.flags import Parser
-from trainer.survey import survey
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Which images are copies of one another, and which copies and writers are on both sides of a split.
 
-Exact copies by their bytes, near copies by ``duplicates.py``. Knows samples and where people put them, not pixels.
+Exact copies by their bytes, near copies by ``data/near_copies.py``. Knows samples and where people put them, not
+pixels.
 """
 
 import collections
@@ -9,12 +10,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from trainer.audit import duplicates
-from trainer.audit.families import leaders
 from trainer.audit.finding import DOUBTFUL, NOTE, UNTRUE, Finding
 from trainer.console.progress import Progress
 from trainer.corpora import Reading, Sample
-from trainer.survey import Survey
+from trainer.data import near_copies
+from trainer.data.components import components
+from trainer.data.image_index import Survey
 
 EXACT = 1.0
 SHOWN = 5  # examples in a message
@@ -37,13 +38,13 @@ def find(look: Survey) -> list[Pair]:
     numbers = sorted(first.values())
     compared: set[tuple[int, int]] = set()
     while True:
-        candidates = duplicates.look_alikes(facts.descriptor[numbers]) if numbers else []
+        candidates = near_copies.look_alikes(facts.descriptor[numbers]) if numbers else []
         alike = {(numbers[i], numbers[j]) for i, j in candidates} - compared
         compared |= alike
         found = _proven(look, sorted(alike))
         pairs += found
-        family = leaders(len(look.samples), [(i, j) for i, j, _ in pairs])
-        if not found or max(collections.Counter(family).values()) <= duplicates.NEIGHBOURS:
+        family = components(len(look.samples), [(i, j) for i, j, _ in pairs])
+        if not found or max(collections.Counter(family).values()) <= near_copies.NEIGHBOURS:
             return sorted(pairs)
         numbers = sorted({family[number] for number in numbers})
 
@@ -56,9 +57,9 @@ def _proven(look: Survey, alike: list[tuple[int, int]]) -> list[Pair]:
         Progress("comparing", len(alike), unit="pairs") as progress,
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
-        scores = pool.map(lambda pair: duplicates.likeness(look.compared(pair[0]), look.compared(pair[1])), alike)
+        scores = pool.map(lambda pair: near_copies.likeness(look.compared(pair[0]), look.compared(pair[1])), alike)
         found = zip(alike, progress.counted(scores), strict=True)
-        return [(i, j, score) for (i, j), score in found if score >= duplicates.SAME]
+        return [(i, j, score) for (i, j), score in found if score >= near_copies.SAME]
 
 
 def declared_parts(samples: list[Sample], readings: list[Reading], tests: int) -> list[str]:
@@ -73,7 +74,7 @@ def describe(samples: list[Sample], found: list[Pair], parts: list[str]) -> dict
 
     At most ``LISTED`` pairs are spelt out, those that cross most first: a set may hold a copy of everything.
     """
-    family = leaders(len(samples), [(i, j) for i, j, _ in found])
+    family = components(len(samples), [(i, j) for i, j, _ in found])
     members: dict[int, list[int]] = collections.defaultdict(list)
     for number in sorted({number for i, j, _ in found for number in (i, j)}):
         members[family[number]].append(number)

@@ -10,7 +10,7 @@ from typing import Any
 from trainer.audit import copies, shape, shortcuts
 from trainer.audit.finding import UNTRUE, Finding
 from trainer.corpora import Reading
-from trainer.survey import Survey
+from trainer.data.image_index import Survey
 
 
 @dataclasses.dataclass(frozen=True)

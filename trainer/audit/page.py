@@ -15,8 +15,8 @@ from PIL import Image
 from trainer.audit import told
 from trainer.audit.finding import DOUBTFUL, NOTE, UNTRUE
 from trainer.corpora import Sample
+from trainer.data.image_index import Survey
 from trainer.imaging import ImageError, decode
-from trainer.survey import Survey
 
 THUMB = (220, 110)  # pixels at most
 MOST = 60  # pictures of a kind

@@ -7,7 +7,7 @@ import numpy as np
 
 from trainer.audit.finding import DOUBTFUL, NOTE, Finding
 from trainer.corpora import Reading
-from trainer.survey import Survey
+from trainer.data.image_index import Survey
 
 LOPSIDED = 10  # times as many images of one label as of another
 FEW_WRITERS = 10  # of a label; intervals over fewer say little

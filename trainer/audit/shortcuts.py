@@ -9,8 +9,9 @@ import numpy as np
 
 from trainer.audit import leak
 from trainer.audit.finding import DOUBTFUL, NOTE, UNTRUE, Finding
+from trainer.data import image_features
+from trainer.data.image_index import RAW_NAMES, Survey
 from trainer.imaging import Imaging
-from trainer.survey import RAW_NAMES, Survey
 
 EVERYTHING = "everything"
 AUTHENTICITY = {"genuine", "forged"}
@@ -44,7 +45,7 @@ def _probed(look: Survey, name: str, chosen: np.ndarray, labels: np.ndarray) -> 
     kinds = [look.facts.kind[number] for number in numbers]
     raw, names = _with_kinds(look.facts.raw[numbers], list(RAW_NAMES), kinds)
     before = leak.probe(raw, names, labels[numbers], groups)
-    after = leak.probe(look.facts.canonical[numbers], list(leak.NAMES), labels[numbers], groups)
+    after = leak.probe(look.facts.canonical[numbers], list(image_features.NAMES), labels[numbers], groups)
     return {
         "of": name,
         "labels": sorted(set(labels[numbers].tolist())),

@@ -1,8 +1,9 @@
 """Dataset layouts, one file each: who wrote an image and what it is, read from folder and file names.
 
 Knows names, not pixels. ``read`` looks at a tree, finds the layout that explains it and lists its samples; a new
-layout is one more file here that defines ``CORPUS``. ``python -m trainer.corpora PATH...`` tells what is read. Next:
-``trainer/sources.py``, which brings zips and Cloud Storage here; ``trainer/splits.py``, which keeps writers apart.
+layout is one more file here that defines ``CORPUS``. ``python -m trainer.data PATH...`` tells what is read. Next:
+``trainer/data/sources.py``, which brings zips and Cloud Storage here; ``trainer/data/splits.py``, which keeps writers
+apart.
 """
 
 import collections

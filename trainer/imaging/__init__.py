@@ -2,7 +2,7 @@
 
 NumPy, Pillow and OpenCV only; never TensorFlow (the server imports this). ``decode.py`` turns bytes into grey levels,
 ``ink.py`` grey levels into ink, ``lines.py`` takes out what forms draw, ``quality.py`` says what is doubtful.
-``python -m trainer.imaging IN OUT`` shows what models see.
+``python -m trainer.preprocess IN OUT`` shows what models see.
 """
 
 import dataclasses

@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 
-from trainer import judge, losses, sampling
+from trainer import judge, losses
 from trainer.artifact.decision import Classify
+from trainer.data import sampling
 from trainer.problems import Loss, Problem
 
 

@@ -8,8 +8,9 @@ data has them, skilled forgeries.
 import numpy as np
 from keras import layers
 
-from trainer import calibrate, judge_verification, losses, sampling, verification
+from trainer import calibrate, judge_verification, losses, verification
 from trainer.backbones import Backbone
+from trainer.data import sampling
 from trainer.model import mirrored
 from trainer.problems import Loss, Problem
 from trainer.samples import Amount

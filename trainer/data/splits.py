@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from trainer.audit.families import leaders
 from trainer.console.errors import UserError
 from trainer.corpora import Sample
+from trainer.data.components import components
 
 PARTS = ("train", "validation", "test")
 Group = tuple[str, str]  # origin, and the writer or the image
@@ -82,7 +82,7 @@ def _joined(groups: list[tuple[str, str]], twins: Iterable[tuple[int, int]]) -> 
     """Groups that share a twin become one, called by the first of their names."""
     names = sorted(set(groups))
     number = {name: place for place, name in enumerate(names)}
-    family = leaders(len(names), ((number[groups[one]], number[groups[other]]) for one, other in twins))
+    family = components(len(names), ((number[groups[one]], number[groups[other]]) for one, other in twins))
     return [names[family[number[group]]] for group in groups]
 
 

@@ -2,7 +2,7 @@
 
 Each image is moved, bent and inked a little, by itself. Before that, all images of a person in a batch, genuine and
 forged, are bent strongly and alike: somebody else's signature, with forgeries of it. A hundred writers are soon learnt
-by heart; people who never come twice are not. NumPy and OpenCV. Next: ``dataset.py`` calls it.
+by heart; people who never come twice are not. NumPy and OpenCV. Next: ``batches.py`` calls it.
 """
 
 import dataclasses

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from trainer import sampling, variation
-from trainer.records import Records
+from trainer.data import augmentation, sampling
+from trainer.data.records import Records
 
 SHUFFLE = 64 * 2**20  # bytes of images in the shuffle buffer, or from which batches of people are drawn
 TARGETS = ("label", "writer", "source")  # numbers that lie beside each image
@@ -73,7 +73,7 @@ def _by_hand(records, canvas, batch_size, seed, epoch, augment, way):
             hands = _hands(targets)
             steps = max(1, len(images) // batch_size)
             for rows in sampling.WAYS[way](hands, batch_size, steps, rng):
-                drawn = variation.vary(images[rows], targets["writer"][rows], rng) if augment else images[rows]
+                drawn = augmentation.vary(images[rows], targets["writer"][rows], rng) if augment else images[rows]
                 yield drawn, {name: values[rows] for name, values in targets.items()}
 
     whole = tf.TensorSpec((batch_size,), tf.int32)

@@ -5,17 +5,21 @@ Knows settings, layouts and problems, no pixels. Next: ``prepare.py`` looks at t
 
 import dataclasses
 import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from trainer import corpora, samples, sources, storage
+from trainer import corpora, samples, storage
 from trainer.console.messages import LOG
 from trainer.console.progress import Progress
 from trainer.corpora import Reading, Sample
-from trainer.problems import Problem
-from trainer.run import Run
+from trainer.data import sources
+from trainer.data.sources import Source
 from trainer.settings import plugins
 from trainer.settings.config import Config
 from trainer.settings.spelling import nearest
-from trainer.sources import Source
+
+if TYPE_CHECKING:
+    from trainer.problems import Problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +43,12 @@ class Data:
         return self.readings[: len(self.readings) - self.tests]
 
 
-def read(wanted: Config, problem: Problem, place: Run) -> Data:
-    """Bring and read every folder, and say as what. Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``."""
+def read(wanted: Config, problem: "Problem", folder: Path) -> Data:
+    """Bring and read every folder, and say as what; the generated dataset goes into ``folder``.
+
+    Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``."""
     _check_places(wanted)
-    learn = [sources.bring(path) for path in wanted.data.train_dir] or [_generated(wanted, problem, place)]
+    learn = [sources.bring(path) for path in wanted.data.train_dir] or [_generated(wanted, problem, folder)]
     test = [sources.bring(path) for path in wanted.data.test_dir]
     folders = ((source.label, source.root, source.name) for source in [*learn, *test])
     readings = corpora.read_all(folders, wanted.data.layout)
@@ -96,9 +102,8 @@ def _absolute(path: str) -> str:
     return path.rstrip("/") if storage.is_remote(path) else str(storage.local(path).resolve())
 
 
-def _generated(wanted: Config, problem: Problem, place: Run) -> Source:
-    """The generated dataset, written once into the run's folder; complete or absent."""
-    folder = place.folder / "samples"
+def _generated(wanted: Config, problem: "Problem", folder: Path) -> Source:
+    """The generated dataset, written once; complete or absent."""
     if not folder.is_dir():
         partial = folder.with_name("samples.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -110,7 +115,7 @@ def _generated(wanted: Config, problem: Problem, place: Run) -> Source:
     return Source("generated", None, folder, "samples")
 
 
-def labels(data: Data, problem: Problem) -> tuple[str, ...]:
+def labels(data: Data, problem: "Problem") -> tuple[str, ...]:
     """The labels that are learnt. Raises ``UnknownLayout`` for too few, or for one that only the test has."""
     found = sorted({problem.label_of(sample.label) for sample in data.learnt()})
     known = problem.labels or tuple(found)

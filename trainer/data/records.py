@@ -1,6 +1,6 @@
 """Canonical images on disk: TFRecord shards and a manifest that says what they are and what was refused.
 
-What a survey has seen, dealt to the parts of a split, once. Knows parts and imaging, not models. Next: ``dataset.py``
+What a survey has seen, dealt to the parts of a split, once. Knows parts and imaging, not models. Next: ``batches.py``
 streams them.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from trainer.console.errors import UserError
 from trainer.corpora import Sample
+from trainer.data.image_index import Survey
 from trainer.imaging import Imaging
-from trainer.survey import Survey
 
 FILE = "manifest.json"
 Key = tuple[str, str]  # of an image: origin and name

@@ -1,7 +1,7 @@
 """Which images make a batch: any, P writers x (K genuine + F forged), or explicit pairs. Numbers of rows, drawn by lot.
 
 Losses between images learn from what meets in a batch. Knows no pixels and no files; the same generator gives the same
-batches. Next: ``dataset.py`` brings the images.
+batches. Next: ``batches.py`` brings the images.
 """
 
 import dataclasses

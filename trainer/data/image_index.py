@@ -16,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.audit import duplicates, leak
 from trainer.console.progress import Progress
 from trainer.corpora import Sample
+from trainer.data import image_features, near_copies
 from trainer.imaging import ImageError, Imaging, canonicalise, decode, score
 
 COMPARED = Imaging(96, 192)  # copies are looked for on this canvas, whatever the model's is: thresholds depend on it
 CHUNK = 1024  # images; what is lost at most by a kill
 AHEAD = 256  # images that threads may be ahead of the writer
 FILE = "survey.json"
-RAW_NAMES = (*leak.NAMES, *leak.FILE_NAMES)
+RAW_NAMES = (*image_features.NAMES, *image_features.FILE_NAMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +53,8 @@ ARRAYS = {
     "size": ((2,), np.int32),
     "quality": ((), np.float32),
     "raw": ((len(RAW_NAMES),), np.float32),
-    "canonical": ((len(leak.NAMES),), np.float32),
-    "descriptor": ((duplicates.ROWS * duplicates.COLUMNS,), np.int8),
+    "canonical": ((len(image_features.NAMES),), np.float32),
+    "descriptor": ((near_copies.ROWS * near_copies.COLUMNS,), np.int8),
 }
 TEXTS = ("refused", "kind", "warnings")
 
@@ -174,9 +174,9 @@ def _look(sample: Sample, imaging: Imaging) -> tuple[np.ndarray | None, dict]:
         "digest": int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little"),
         "size": (height * page.shrink, width * page.shrink),
         "quality": score(seen.warnings),
-        "raw": (*leak.features(page.grey), np.log(height * page.shrink), np.log(width * page.shrink)),
-        "canonical": leak.features(255 - image),
-        "descriptor": duplicates.describe(compared),
+        "raw": (*image_features.features(page.grey), np.log(height * page.shrink), np.log(width * page.shrink)),
+        "canonical": image_features.features(255 - image),
+        "descriptor": near_copies.describe(compared),
     }
 
 
