@@ -17,7 +17,7 @@ from trainer.console.errors import UserError
 from trainer.console.progress import fetching
 from trainer.corpora import Sample
 from trainer.data import sources
-from trainer.evaluate import look_at
+from trainer.data.files import look_at
 from trainer.settings.flags import Parser
 
 

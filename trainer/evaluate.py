@@ -1,83 +1,27 @@
 """The published numbers: from raw image files, through the exported artefact, with the code that serves.
 
 ``python -m trainer.evaluate MODEL --data DIR... --out DIR`` measures any artefact on any labelled data;
-``trainer.task`` measures its own on the unseen part. No Keras model is run. Next: ``report.py`` writes it down.
+``trainer.task`` measures its own on the unseen part. No Keras model is run. Next:
+``evaluation/report.py`` writes it down.
 """
 
-import concurrent.futures
 import dataclasses
-import os
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from trainer import corpora, storage
 from trainer.artifact.model import Model
 from trainer.audit.examine import examine
 from trainer.console import quiet
 from trainer.console.errors import UserError
-from trainer.console.progress import Progress, fetching
-from trainer.corpora import Sample
+from trainer.console.progress import fetching
 from trainer.data import sources
 from trainer.data.image_index import survey
-from trainer.imaging import ImageError
+from trainer.evaluation import report
+from trainer.evaluation.measure import evaluate
 from trainer.settings import plugins
 from trainer.settings.flags import Parser
-
-Refused = list[tuple[str, str]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What an artefact answers to labelled images.
-
-    ``vectors`` is ``float32 [N, D]`` for the N ``samples`` that could be read, zeros where the model calls an image no
-    signature, and ``decision`` what is made of them; ``refused`` are (path, reason).
-    """
-
-    samples: list[Sample]
-    vectors: np.ndarray
-    decision: Any
-    refused: Refused
-    metrics: dict[str, Any]
-
-
-def evaluate(model: Model, samples: list[Sample]) -> Evaluation:
-    """Answer every sample and measure. Unreadable images are counted and named, never guessed."""
-    seen, refused = look_at(samples, "evaluating", lambda data: model.look(data).vector)
-    if not seen:
-        raise UserError(f"none of the {len(samples)} test images can be read, for example {': '.join(refused[0])}")
-    vectors = np.stack([vector for _, vector in seen])
-    readable = [sample for sample, _ in seen]
-    judge = plugins.load("problems", model.manifest.problem).judge
-    numbers = judge.measure(vectors, readable, model.decision)
-    numbers["errors"] = judge.errors(numbers)
-    return Evaluation(readable, vectors, model.decision, refused, numbers)
-
-
-def look_at(
-    samples: list[Sample], title: str, look: Callable[[bytes], Any]
-) -> tuple[list[tuple[Sample, Any]], Refused]:
-    """Every sample with what ``look`` makes of its file, in parallel; and what could not be used."""
-
-    def one(sample: Sample):
-        try:
-            return sample, look(sample.path.read_bytes()), None
-        except (ImageError, OSError) as error:
-            return sample, None, str(error)
-
-    seen, refused = [], []
-    with Progress(title, len(samples)) as progress, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for sample, found, reason in progress.counted(pool.map(one, samples)):
-            if reason is None:
-                seen.append((sample, found))
-            else:
-                refused.append((str(sample.path), reason))
-    return seen, refused
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,7 +48,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _evaluate(model: Model, data: list[str], out: Path, layout: str) -> None:
     """Measure, audit the data, and write the report."""
-    from trainer import report
 
     problem = plugins.load("problems", model.manifest.problem)
     model.prove()

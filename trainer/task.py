@@ -31,7 +31,7 @@ if __name__ == "__main__":  # before the imports below, which take seconds
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
 
-from trainer import experiments, report, run, storage, tuning, workers
+from trainer import experiments, run, storage, tuning, workers
 from trainer.artifact import manifest
 from trainer.artifact.model import Model
 from trainer.console import quiet
@@ -39,6 +39,7 @@ from trainer.console.errors import UserError
 from trainer.console.messages import LOG, timed
 from trainer.console.progress import fetching
 from trainer.data import batches
+from trainer.evaluation import report
 from trainer.prepare import Prepared, prepare
 from trainer.problems import Problem
 from trainer.resolve import resolved
@@ -114,7 +115,7 @@ def _publish(
 ) -> dict[str, Any]:  # fmt: skip
     """Export aside, measure the exported artefact on raw images, then move it to its place; returns the numbers."""
     from trainer import export
-    from trainer.evaluate import evaluate
+    from trainer.evaluation.measure import evaluate
 
     LOG.info(f"best epoch: {fitted.best_epoch}; exporting")
     data = _facts(wanted, prepared, fitted)

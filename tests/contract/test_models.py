@@ -7,12 +7,13 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import model, report, resolve, samples, twin
+from trainer import model, resolve, samples, twin
 from trainer.artifact import decision
 from trainer.artifact.manifest import read
 from trainer.artifact.model import Model
 from trainer.corpora import Sample
-from trainer.evaluate import Evaluation
+from trainer.evaluation.measure import Evaluation
+from trainer.evaluation import report
 from trainer.export import export, publish
 from trainer.imaging import Imaging
 from trainer.settings import config, plugins

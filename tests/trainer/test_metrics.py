@@ -8,7 +8,7 @@ import pytest
 from trainer.artifact.decision import Classify
 from trainer.artifact.manifest import BadArtifact
 from trainer.corpora import Sample
-from trainer.metrics import classification
+from trainer.evaluation.metrics import classification
 
 
 def labelled(labels) -> list[Sample]:

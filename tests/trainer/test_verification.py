@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from trainer import calibrate, verification
 from trainer.artifact.decision import from_manifest
 from trainer.corpora import Sample
-from trainer.metrics import Ranking, calibration, errors
-from trainer.verification import GENUINE, RANDOM, SKILLED, NothingToCompare, Truth, compare, measure
+from trainer.evaluation import calibration, protocol
+from trainer.evaluation.metrics import Ranking, calibration_curve, errors
+from trainer.evaluation.protocol import GENUINE, RANDOM, SKILLED, NothingToCompare, Truth, compare, measure
 
 
 def people(count, genuine=14, forged=10, seed=0, spread=0.35, skill=0.75, origin="here"):
@@ -39,7 +39,7 @@ def targets_of(samples):
 @pytest.fixture(scope="module")
 def decision():
     vectors, samples = people(120, seed=1)
-    return calibrate.verify(("genuine", "forged"), vectors, targets_of(samples))
+    return calibration.verify(("genuine", "forged"), vectors, targets_of(samples))
 
 
 def brute_force_eer(score, genuine):
@@ -89,10 +89,10 @@ def test_expected_calibration_error_is_that_of_counting_bins():
     for low in np.arange(10) / 10:
         here = (probability >= low) & (probability < low + 0.1)
         expected += abs(np.sum(weight[here] * probability[here]) - np.sum(weight[here] * genuine[here]))
-    assert calibration(probability, genuine)["ece"] == pytest.approx(expected)
+    assert calibration_curve(probability, genuine)["ece"] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("references", verification.REFERENCES)
+@pytest.mark.parametrize("references", protocol.REFERENCES)
 def test_the_protocol_questions_every_other_genuine_one_every_forgery_and_other_people(references):
     vectors, samples = people(5)
     truth = Truth.of(samples)
@@ -109,7 +109,7 @@ def test_the_protocol_questions_every_other_genuine_one_every_forgery_and_other_
         assert not (questioned[:, None] == chosen[None]).all(axis=2).any(), "no reference is questioned"
     assert np.count_nonzero(found.kind == GENUINE) == 10 * (14 - references)
     assert np.count_nonzero(found.kind == SKILLED) == 10 * 10
-    assert np.count_nonzero(found.kind == RANDOM) == 10 * verification.OTHERS
+    assert np.count_nonzero(found.kind == RANDOM) == 10 * protocol.OTHERS
 
 
 def test_random_forgeries_come_from_the_same_source_and_writers_with_too_few_are_left_out():
@@ -159,7 +159,7 @@ def test_the_pair_error_compares_single_signatures_of_one_writer():
         if samples[one].writer == samples[other].writer and "genuine" in labels:
             score.append(float(vectors[one] @ vectors[other]))
             genuine.append(labels == {"genuine"})
-    found = verification._pairs(vectors, Truth.of(samples))
+    found = protocol._pairs(vectors, Truth.of(samples))
     assert found["eer"] == pytest.approx(brute_force_eer(np.array(score), np.array(genuine)))
     assert (found["genuine"], found["forged"]) == (4 * 10, 4 * 15)
 
@@ -185,7 +185,7 @@ def test_scores_of_people_never_seen_are_calibrated_and_so_are_thresholds(decisi
     for references in (1, 3, 10):
         part = compare(vectors, truth, references, decision.evidence).against(SKILLED)
         probability = 1 / (1 + np.exp(-part.score))
-        assert calibration(probability, part.kind == GENUINE)["ece"] < 0.05
+        assert calibration_curve(probability, part.kind == GENUINE)["ece"] < 0.05
         forged = compare(vectors, truth, references, decision.evidence)
         passed = forged.score[forged.kind == SKILLED] >= decision.threshold("0.01", references)
         assert 0.005 < np.mean(passed) < 0.02
@@ -195,7 +195,7 @@ def test_scores_of_people_never_seen_are_calibrated_and_so_are_thresholds(decisi
 @pytest.mark.parametrize("forged", [0, 8])
 def test_a_smaller_rate_never_accepts_more_and_admits_no_more_than_was_counted(writers, forged):
     vectors, samples = people(writers, seed=writers, forged=forged)
-    found = calibrate.verify(("genuine", "forged"), vectors, targets_of(samples))
+    found = calibration.verify(("genuine", "forged"), vectors, targets_of(samples))
     for references in (1, 5, 10):
         equal, one, tenth = (found.threshold(name, references) for name in ("eer", "0.01", "0.001"))
         assert equal <= one <= tenth
@@ -208,7 +208,7 @@ def test_a_smaller_rate_never_accepts_more_and_admits_no_more_than_was_counted(w
 
 def test_what_more_references_add_is_not_guessed_beyond_what_was_seen():
     vectors, samples = people(30, genuine=4, seed=3)
-    found = calibrate.verify(("genuine", "forged"), vectors, targets_of(samples))
+    found = calibration.verify(("genuine", "forged"), vectors, targets_of(samples))
     assert found.most == 3
     assert found.more(10) == np.log(3)
 
@@ -227,9 +227,9 @@ def test_one_person_with_forgeries_can_be_measured(decision):
     numbers = measure(vectors, samples, decision)
     assert numbers["references"]["10"]["eer_random"] is None
     assert numbers["references"]["10"]["eer_skilled"] is not None
-    verification.check(samples)
+    protocol.check(samples)
     with pytest.raises(NothingToCompare, match="--test-fraction"):
-        verification.check(samples[:1])
+        protocol.check(samples[:1])
 
 
 def test_what_is_no_signature_is_rejected_and_nobodys_reference(decision):
@@ -249,7 +249,7 @@ def test_a_decision_survives_the_manifest(decision):
 def test_a_useless_encoder_still_gives_a_decision_that_never_prefers_the_unlike():
     vectors = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    found = calibrate.verify(
+    found = calibration.verify(
         ("genuine", "forged"),
         vectors,
         {"label": np.arange(60) % 2, "writer": np.arange(60) // 6, "source": np.zeros(60)},
@@ -266,7 +266,7 @@ def test_an_encoder_that_prefers_forgeries_gives_a_decision_that_does_not():
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     label = np.tile([0] * 6 + [1] * 4, 30)
     targets = {"label": label, "writer": np.arange(300) // 10, "source": np.zeros(300)}
-    found = calibrate.verify(("genuine", "forged"), vectors, targets)
+    found = calibration.verify(("genuine", "forged"), vectors, targets)
     assert found.a0 > 0
     assert found.a0 + found.a1 * np.log(found.most) > 0
 
@@ -283,10 +283,10 @@ def test_scores_on_the_threshold_are_accepted_and_inconclusive_ones_are_not_coun
     low, high = decision.edges(1)
     kinds = np.array([GENUINE, GENUINE, SKILLED, SKILLED, RANDOM, RANDOM, RANDOM])
     scores = np.array([high, low, low, low - 9, low, low, low])
-    numbers = verification._numbers(verification.Comparisons(scores, kinds, np.zeros(7, int)), 1, decision)
+    numbers = protocol._numbers(protocol.Comparisons(scores, kinds, np.zeros(7, int)), 1, decision)
     assert numbers["inconclusive"] == pytest.approx(100 * 2 / 4), "random forgeries are not of the share"
     equal = decision.threshold("eer", 1)
-    at = verification._at(verification.Comparisons(np.full(7, equal), kinds, np.zeros(7, int)), equal)
+    at = protocol._at(protocol.Comparisons(np.full(7, equal), kinds, np.zeros(7, int)), equal)
     assert at == {"frr": 0.0, "far_skilled": 100.0, "far_random": 100.0}
 
 
@@ -295,15 +295,15 @@ def test_the_interval_holds_nineteen_of_twenty_rounds_of_the_bootstrap(decision)
     found = compare(vectors, Truth.of(samples), 5, decision.evidence).against(SKILLED)
     writers, place = np.unique(found.writer, return_inverse=True)
     ranking = Ranking(found.score, found.kind == GENUINE)
-    rates = [ranking.errors(times[place]).equal() for times in verification._redrawn(found, writers)]
-    low, high = verification._against(found, "skilled", SKILLED)["eer_skilled_interval"]
+    rates = [ranking.errors(times[place]).equal() for times in protocol._redrawn(found, writers)]
+    low, high = protocol._against(found, "skilled", SKILLED)["eer_skilled_interval"]
     assert np.mean([low <= rate <= high for rate in rates]) == pytest.approx(0.95, abs=0.02)
 
 
 def test_every_writer_weighs_alike_in_the_calibration_and_so_do_both_kinds():
     kind = np.array([GENUINE] * 9 + [SKILLED] * 4)
     writer = np.array([0] * 8 + [1] + [0] * 3 + [1])
-    weight = calibrate._even(verification.Comparisons(np.zeros(13), kind, writer))
+    weight = calibration._even(protocol.Comparisons(np.zeros(13), kind, writer))
     for own in (kind == GENUINE, kind == SKILLED):
         assert [weight[own & (writer == one)].sum() for one in (0, 1)] == pytest.approx([0.25, 0.25])
 
@@ -315,7 +315,7 @@ def test_a_tenth_of_the_validation_comparisons_is_inconclusive(decision):
     for references in (1, 2, 3, 5, 7, 10):
         found = compare(vectors, Truth.of(samples), references, decision.evidence).against(SKILLED)
         inconclusive.append(decision.is_inconclusive(found.score, references))
-        weight.append(calibrate._even(found))
+        weight.append(calibration._even(found))
     share = np.average(np.concatenate(inconclusive), weights=np.concatenate(weight))
     assert share == pytest.approx(0.10, abs=0.005)
 
@@ -324,9 +324,9 @@ def test_a_tenth_of_the_validation_comparisons_is_inconclusive(decision):
 def test_a_validation_part_that_cannot_be_compared_is_refused_with_the_flag_to_change(writers, genuine):
     vectors, samples = people(writers, genuine=genuine, forged=0)
     with pytest.raises(NothingToCompare, match="--validation-fraction"):
-        calibrate.watch(vectors, targets_of(samples))
+        calibration.watch(vectors, targets_of(samples))
 
 
 def test_a_probability_of_1_is_in_the_last_bin():
-    bins = calibration(np.array([0.0, 0.95, 1.0]), np.array([False, True, True]))["bins"]
+    bins = calibration_curve(np.array([0.0, 0.95, 1.0]), np.array([False, True, True]))["bins"]
     assert [each["predicted"] for each in bins] == pytest.approx([0.0, 0.975])

@@ -2,7 +2,7 @@
 
 In words for auditors: how much less like the references is this signature than they are like each other? With few
 references a usual value stands in for that. One threshold for each number of references then serves all people. NumPy
-only; knows no images and no HTTP. Next: ``trainer/calibrate.py`` finds the numbers.
+only; knows no images and no HTTP. Next: ``trainer/evaluation/calibration.py`` finds the numbers.
 """
 
 import dataclasses

@@ -12,7 +12,7 @@ import numpy as np
 
 from trainer.backbones import Backbone
 from trainer.corpora import Sample
-from trainer.judge import Judge
+from trainer.evaluation.classification import Judge
 from trainer.samples import Amount
 
 CONSTANT = "PROBLEM"

@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 
-from trainer import judge, losses
+from trainer import losses
 from trainer.artifact.decision import Classify
 from trainer.data import sampling
+from trainer.evaluation import classification
 from trainer.problems import Loss, Problem
 
 
@@ -39,7 +40,7 @@ def classification_problem(**own) -> Problem:
         watched="val_loss",
         decide=lambda labels, vectors, targets: Classify.even(labels),
         errors=errors,
-        judge=judge.CLASSIFICATION,
+        judge=classification.CLASSIFICATION,
         defaults={
             "epochs": 15,
             "patience": 4,

@@ -8,9 +8,10 @@ data has them, skilled forgeries.
 import numpy as np
 from keras import layers
 
-from trainer import calibrate, judge_verification, losses, verification
+from trainer import losses
 from trainer.backbones import Backbone
 from trainer.data import sampling
+from trainer.evaluation import calibration, protocol, verification
 from trainer.model import mirrored
 from trainer.problems import Loss, Problem
 from trainer.samples import Amount
@@ -65,13 +66,13 @@ PROBLEM = Problem(
         "contrastive": Loss(losses.contrastive, sampling.PAIRS),
     },
     accuracy=losses.nearest_is_fellow,
-    watch=calibrate.watch,
+    watch=calibration.watch,
     watched="val_eer",
-    decide=calibrate.verify,
-    errors=calibrate.rates,
+    decide=calibration.verify,
+    errors=calibration.rates,
     finish=finish,
-    check=verification.check,
-    judge=judge_verification.VERIFICATION,
+    check=protocol.check,
+    judge=verification.VERIFICATION,
     labels=("genuine", "forged"),
     min_labels=1,
     defaults={

@@ -2,7 +2,7 @@
 
 For every writer n references are drawn from the genuine signatures; the other genuine ones are questioned, so are the
 writer's skilled forgeries and, as random forgeries, other people's genuine signatures. One global threshold for all.
-Knows vectors and a decision, no images. Next: ``calibrate.py`` makes decisions, ``judge_verification.py`` tells.
+Knows vectors and a decision, no images. Next: ``calibration.py`` makes decisions, ``verification.py`` tells.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 
 from trainer.console.errors import UserError
 from trainer.corpora import Sample
-from trainer.metrics import Ranking, calibration, errors
+from trainer.evaluation.metrics import Ranking, calibration_curve, errors
 
 REFERENCES = (1, 5, 10)
 DRAWS = 5  # of the references of every writer; scores of all draws count
@@ -242,7 +242,7 @@ def _calibration(found: Comparisons, references: int) -> dict[str, Any] | None:
     part = found.against(SKILLED)
     if not part.has(SKILLED):
         return None
-    return {"references": references, **calibration(1 / (1 + np.exp(-part.score)), part.kind == GENUINE)}
+    return {"references": references, **calibration_curve(1 / (1 + np.exp(-part.score)), part.kind == GENUINE)}
 
 
 def _by_source(counts: dict[str, Comparisons], truth: Truth, samples: list[Sample]) -> dict[str, Any]:

@@ -11,8 +11,17 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from trainer.artifact.verify import FUSIONS, Verify
-from trainer.metrics import Ranking, errors
-from trainer.verification import GENUINE, RANDOM, SKILLED, Comparisons, NothingToCompare, Truth, compare, of_targets
+from trainer.evaluation.metrics import Ranking, errors
+from trainer.evaluation.protocol import (
+    GENUINE,
+    RANDOM,
+    SKILLED,
+    Comparisons,
+    NothingToCompare,
+    Truth,
+    compare,
+    of_targets,
+)
 
 COUNTS = (1, 2, 3, 5, 7, 10, 15)  # of references; ln of the last is where more no longer help
 RATES = (0.01, 0.001)  # of false acceptance, for which thresholds are stored

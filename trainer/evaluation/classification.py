@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from trainer import metrics
 from trainer.corpora import Sample
+from trainer.evaluation import metrics
 
 Draw = Callable[[Any], None]  # on matplotlib axes
 

@@ -1,7 +1,7 @@
 """Numbers people are judged by, from scores and from the exported model's own vectors. scikit-learn where it has them.
 
 NumPy in, plain JSON out; percentages are 0 to 100, areas 0 to 1. Knows no files and no models. Next:
-``verification.py`` decides what is compared with what.
+``protocol.py`` decides what is compared with what.
 """
 
 import dataclasses
@@ -87,7 +87,7 @@ def errors(score: np.ndarray, genuine: np.ndarray) -> Errors:
     return Ranking(score, genuine).errors()
 
 
-def calibration(probability: np.ndarray, genuine: np.ndarray, bins: int = 10) -> dict[str, Any]:
+def calibration_curve(probability: np.ndarray, genuine: np.ndarray, bins: int = 10) -> dict[str, Any]:
     """How far probabilities are from what happens, both kinds counting alike whatever their numbers.
 
     ``ece`` is the expected calibration error (Naeini et al. 2015, eq. 3) over bins of equal width, 0 to 1; each of

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer.audit import told, verifier
-from trainer.evaluate import Evaluation
-from trainer.judge import Judge
+from trainer.evaluation.classification import Judge
+from trainer.evaluation.measure import Evaluation
 
 
 def write(

@@ -1,6 +1,6 @@
 """How a verifier is told and drawn: a table for people, ROC, DET, scores and calibration as pictures.
 
-The numbers are those of ``verification.py``; this file invents none.
+The numbers are those of ``protocol.py``; this file invents none.
 """
 
 from typing import Any
@@ -9,9 +9,9 @@ import numpy as np
 from scipy.stats import norm
 
 from trainer.corpora import Sample
-from trainer.judge import Draw, Judge
-from trainer.metrics import errors
-from trainer.verification import GENUINE, RANDOM, SKILLED, Comparisons, Truth, compare, measure
+from trainer.evaluation.classification import Draw, Judge
+from trainer.evaluation.metrics import errors
+from trainer.evaluation.protocol import GENUINE, RANDOM, SKILLED, Comparisons, Truth, compare, measure
 
 KINDS = {"skilled": SKILLED, "random": RANDOM}
 TICKS = (0.1, 1, 5, 10, 20, 40)  # percent, on the axes of a DET plot
