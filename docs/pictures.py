@@ -15,9 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from trainer import samples
 from trainer.artifact import explain
 from trainer.artifact.model import Model
+from trainer.samples import generator
 
 HERE = Path(__file__).parent
 SEED = 31  # people the demo's model has never seen
@@ -37,7 +37,7 @@ def main(model: Model, verifier: Model) -> None:
 def _answers(model: Model) -> Figure:
     figure = _figure(12, 3.4)
     for column, (writer, kind) in enumerate(SHOWN):
-        data, _ = samples.image(SEED, writer, kind, 0)
+        data, _ = generator.image(SEED, writer, kind, 0)
         answer = model.answer(data)
         _show(figure.add_subplot(2, len(SHOWN), column + 1), Image.open(BytesIO(data)))
         seen = figure.add_subplot(2, len(SHOWN), len(SHOWN) + column + 1)
@@ -56,7 +56,7 @@ def _samples() -> Figure:
     for row in range(rows):
         for column, (kind, number) in enumerate(columns):
             axes = figure.add_subplot(rows, len(columns), row * len(columns) + column + 1)
-            _show(axes, Image.open(BytesIO(samples.image(SEED, row + 1, kind, number)[0])))
+            _show(axes, Image.open(BytesIO(generator.image(SEED, row + 1, kind, number)[0])))
             if row == 0:
                 axes.set_title(kind)
     return figure
@@ -67,8 +67,8 @@ def _hands(verifier: Model) -> Figure:
     figure = _figure(12, 4.8)
     rows = 3
     for column, (writer, kind) in enumerate(COMPARED):
-        references = [samples.image(SEED, writer, "genuine", number)[0] for number in range(REFERENCES)]
-        questioned = samples.image(SEED, writer, kind, REFERENCES)[0]
+        references = [generator.image(SEED, writer, "genuine", number)[0] for number in range(REFERENCES)]
+        questioned = generator.image(SEED, writer, kind, REFERENCES)[0]
         look, known = verifier.look(questioned), [verifier.look(reference) for reference in references]
         answer = verifier.decide(look, known)
         found = explain.against_nearest(verifier.engine, look, known)
@@ -95,7 +95,7 @@ def _page(verifier: Path) -> bytes:
     ):
         files = [Path(folder) / f"reference-{number}.png" for number in range(3)] + [Path(folder) / "questioned.png"]
         for number, file in enumerate(files):
-            file.write_bytes(samples.image(SEED, *PAGE, number)[0])
+            file.write_bytes(generator.image(SEED, *PAGE, number)[0])
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1080, "height": 700})
         page.goto(address + "/")

@@ -125,9 +125,9 @@ def hands_run(tensorflow, hands_data, once) -> Path:
 
 
 def _generated(folder: Path, amount: dict, seed: int) -> None:
-    from trainer import samples
+    from trainer.samples import amount, generator
 
-    list(samples.write(folder, samples.Amount(**amount), seed=seed))
+    list(generator.write(folder, amount.Amount(**amount), seed=seed))
 
 
 def _trained(data: Path, folder: Path, settings: list[str]) -> None:
@@ -152,9 +152,9 @@ def hands_server(hands):
 @pytest.fixture(scope="session")
 def signature() -> bytes:
     """One signature file: the first of ``scans``."""
-    from trainer import samples
+    from trainer.samples import generator
 
-    return samples.image(5, 1, "genuine", 0)[0]
+    return generator.image(5, 1, "genuine", 0)[0]
 
 
 @pytest.fixture(scope="session")

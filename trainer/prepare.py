@@ -126,7 +126,7 @@ def _deal(
         for source_given, reading in zip(data.given, data.readings, strict=True)
     ]
     names = [(sample.origin, sample.name) for sample in unseen]
-    by_writer = problem.losses[wanted.training.loss].sampling in sampling.WAYS
+    by_writer = plugins.load("losses", wanted.training.loss).sampling in sampling.WAYS
     people = splits.people(every, judged.twins, labels[0]) if by_writer else {}
     found = records.write(
         look, parts, labels, place.records, source, {**poor, **dropped}, by_writer, people,
@@ -180,7 +180,9 @@ def _source(wanted: Config, problem: Problem, everything: list[Sample]) -> str:
     """Changes when a file, its label, its writer or its part does."""
     told = [wanted.data.validation_fraction, wanted.data.test_fraction, wanted.data.min_quality]
     told += [wanted.data.drop_duplicates, wanted.training.seed, problem.by_writer, len(wanted.data.test_dir)]
-    told += [problem.losses[wanted.training.loss].sampling in sampling.WAYS]  # whether shards keep writers together
+    told += [
+        plugins.load("losses", wanted.training.loss).sampling in sampling.WAYS
+    ]  # whether shards keep writers together
     digest = hashlib.sha256(json.dumps([identity(everything), told]).encode())
     for sample in everything:
         part = [sample.part] if sample.part else []

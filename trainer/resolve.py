@@ -1,6 +1,6 @@
 """Settings that were left to the problem, written out: what a run records is complete.
 
-Knows settings and problems, no data. Next: ``prepare.py`` and ``fit.py`` use what is settled here.
+Knows settings and problems, no data. Next: ``prepare.py`` and ``training/loop.py`` use what is settled here.
 """
 
 import dataclasses
@@ -24,17 +24,17 @@ def resolved(wanted: Config, problem: Problem, replicas: int = 1) -> Config:
         "backbone": problem.backbone,
         "image_height": height,
         "image_width": width,
-        "loss": next(iter(problem.losses)),
+        "loss": problem.losses[0],
         **problem.defaults,
     }
     model, training = (_filled(section, left) for section in (wanted.model, wanted.training))
     if training.loss not in problem.losses:
-        known = list(problem.losses)
+        known = [*problem.losses]
         raise plugins.UnknownName(
             f"{model.problem} has no loss {training.loss!r}{nearest(training.loss, known) or ';'} there is: "
             f"{', '.join(known)}"
         )
-    sampling.check_size(problem.losses[training.loss].sampling, training.batch_size, replicas)
+    sampling.check_size(plugins.load("losses", training.loss).sampling, training.batch_size, replicas)
     if model.preset and not plugins.load("backbones", model.backbone).presets:
         raise UserError(f"--preset {model.preset!r}: the backbone {model.backbone} has no presets; see --init-from")
     data = wanted.data

@@ -31,7 +31,7 @@ if __name__ == "__main__":  # before the imports below, which take seconds
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
 
-from trainer import experiments, run, storage, tuning, workers
+from trainer import run, storage
 from trainer.artifact import manifest
 from trainer.artifact.model import Model
 from trainer.console import quiet
@@ -45,9 +45,11 @@ from trainer.problems import Problem
 from trainer.resolve import resolved
 from trainer.settings import config, plugins
 from trainer.settings.config import Config
+from trainer.training import cluster, export, network
+from trainer.vertex import experiments, hypertune
 
 if TYPE_CHECKING:
-    from trainer.fit import Fitted  # brings TensorFlow
+    from trainer.training.loop import Fitted  # brings TensorFlow
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,9 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def train(wanted: Config, role: workers.Role | None = None) -> run.Run:
+def train(wanted: Config, role: cluster.Role | None = None) -> run.Run:
     """One run from start to end, or from where it was interrupted; ``role`` is that of the environment if not given."""
-    role = role or workers.join()
+    role = role or cluster.join()
     problem = plugins.load("problems", wanted.model.problem)
     wanted = resolved(wanted, problem, role.replicas)
     verbose, now = wanted.output.verbose, datetime.datetime.now()
@@ -75,7 +77,7 @@ def train(wanted: Config, role: workers.Role | None = None) -> run.Run:
         return _train_in(place, mine, problem, role)
 
 
-def _train_in(place: run.Run, wanted: Config, problem: Problem, role: workers.Role) -> run.Run:
+def _train_in(place: run.Run, wanted: Config, problem: Problem, role: cluster.Role) -> run.Run:
     if place.is_complete(wanted):
         place.save()  # the run may have ended between its last two steps
         LOG.info(f"{place.model} is complete already; choose another --job-dir to train again\n")
@@ -102,8 +104,6 @@ def _describe_machine() -> None:
     """For --verbose: versions and devices."""
     import tensorflow as tf
 
-    from trainer import export
-
     LOG.debug(", ".join(f"{name} {version}" for name, version in export.versions().items()))
     LOG.debug(
         f"devices: {', '.join(device.name for device in tf.config.list_physical_devices())}; {os.cpu_count()} cores"
@@ -114,7 +114,6 @@ def _publish(
     wanted: Config, problem: Problem, place: run.Run, prepared: Prepared, gate: Path | None, fitted: "Fitted"
 ) -> dict[str, Any]:  # fmt: skip
     """Export aside, measure the exported artefact on raw images, then move it to its place; returns the numbers."""
-    from trainer import export
     from trainer.evaluation.measure import evaluate
 
     LOG.info(f"best epoch: {fitted.best_epoch}; exporting")
@@ -138,15 +137,14 @@ def _publish(
 
 
 def _fit(
-    wanted: Config, problem: Problem, place: run.Run, prepared: Prepared, role: workers.Role,
+    wanted: Config, problem: Problem, place: run.Run, prepared: Prepared, role: cluster.Role,
     tracker: experiments.Tracker | None,
 ) -> "Fitted":  # fmt: skip
     """Train, and finish what was trained."""
-    from trainer import model
-    from trainer.fit import fit
+    from trainer.training.loop import fit
 
     def build():
-        return model.build(wanted.model, prepared.imaging, prepared.records.labels)
+        return network.build(wanted.model, prepared.imaging, prepared.records.labels)
 
     watchers = _watchers(place, tracker, role)
     fitted = fit(
@@ -154,7 +152,7 @@ def _fit(
     )
     if role.primary:
         # Of the weights that are exported, at the last step.
-        tuning.report(fitted.history[fitted.best_epoch - 1], len(fitted.history))
+        hypertune.report(fitted.history[fitted.best_epoch - 1], len(fitted.history))
     if problem.finish is None:
         return fitted
     vectors, _ = batches.answers(
@@ -169,7 +167,6 @@ def _export(
     gate: Path | None,
 ) -> None:  # fmt: skip
     """Write the artefact, with a decision by the exported model's own answers to the validation part."""
-    from trainer import export
 
     labels = prepared.records.labels
 
@@ -246,20 +243,20 @@ def _tracker(wanted: Config, place: run.Run) -> Iterator[experiments.Tracker | N
     tracker.close()
 
 
-def _watchers(place: run.Run, tracker: experiments.Tracker | None, role: workers.Role) -> list:
+def _watchers(place: run.Run, tracker: experiments.Tracker | None, role: cluster.Role) -> list:
     """Numbers of each epoch to whoever asked, and copies on Cloud Storage where the run has its place there."""
     import keras
 
     def tell(epoch: int, row: dict[str, float]) -> None:
         place.save()
         if role.primary:
-            tuning.report(row, epoch + 1)
+            hypertune.report(row, epoch + 1)
         if tracker:
             tracker.epoch(epoch + 1, row)
 
     watchers: list = [keras.callbacks.LambdaCallback(on_epoch_end=tell)]
     if place.tensorboard:
-        from trainer.curves import Curves
+        from trainer.vertex.tensorboard import Curves
 
         watchers.insert(0, Curves(place.tensorboard))
     return watchers

@@ -12,9 +12,9 @@ from trainer.settings import config, plugins
 def untrained(folder: Path, backbone: str = "") -> Path:
     """A ``same_writer`` of the default shape, or with another backbone at its own; writes ``folder``."""
     quiet.import_tensorflow()
-    from trainer.export import export, publish
     from trainer.imaging import Imaging
-    from trainer.model import build, mirrored
+    from trainer.training.export import export, publish
+    from trainer.training.network import build, mirrored
 
     problem = plugins.load("problems", "same_writer")
     canvas = ["--image-height", "128", "--image-width", "256"] if backbone == "lightweight" else []

@@ -22,7 +22,7 @@ import hypothesis
 import schemathesis
 
 from tests.conftest import serving
-from trainer import samples
+from trainer.samples import generator
 
 SLOWEST = 5.0  # seconds
 GROWTH = 40_000_000  # bytes of resident memory, after the first tenth
@@ -41,7 +41,7 @@ def main() -> int:
                 attack.before = attack.memory()
         _generated(attack, count // 10)
         grown = attack.memory() - attack.before
-        image = base64.b64encode(samples.image(5, 1, "genuine", 0)[0]).decode()
+        image = base64.b64encode(generator.image(5, 1, "genuine", 0)[0]).decode()
         well = client.post(server + "/predict", json={"instances": [image]}).status_code
     print(
         f"{sum(attack.statuses.values()):,} requests: " + ", ".join(f"{n:,} x {s}" for s, n in attack.statuses.items())
@@ -191,7 +191,7 @@ _KINDS = [
     _cut, _flipped, _wrong_types, _wrong_types, _nested, _numbers, _bad_base64, _damaged, _damaged, _bomb, _archive,
     _mangled_form, _other_kinds,
 ]  # fmt: skip
-_IMAGES = [samples.image(9, writer, kind, 0)[0] for writer in range(1, 6) for kind in ("genuine", "text")]
+_IMAGES = [generator.image(9, writer, kind, 0)[0] for writer in range(1, 6) for kind in ("genuine", "text")]
 
 
 def _image(rng: random.Random) -> bytes:

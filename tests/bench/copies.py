@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trainer import corpora, samples
+from trainer import corpora
 from trainer.audit.examine import examine
 from trainer.data import image_index
+from trainer.samples import generator
 
 PEOPLE, COPIES = 1000, 20
 
@@ -36,7 +37,7 @@ def _plant(folder: Path, seed: int) -> set[frozenset[str]]:
     """Write the images and the copies; the pairs of names that are one image."""
     rng = np.random.default_rng(seed)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        made = list(pool.map(lambda writer: samples.image(seed, writer, "genuine", 0), range(PEOPLE)))
+        made = list(pool.map(lambda writer: generator.image(seed, writer, "genuine", 0), range(PEOPLE)))
     planted = set()
     for writer, (data, suffix) in enumerate(made):
         _save(folder / f"{writer:04d}" / f"0{suffix}", data)

@@ -20,8 +20,8 @@ from pathlib import Path
 from predictor import wire
 from tests.bench.artefacts import untrained
 from tests.conftest import serving
-from trainer import samples
 from trainer.artifact.model import Model
+from trainer.samples import generator
 
 IMAGES, ROUNDS = 12, 40
 
@@ -30,7 +30,7 @@ def main() -> None:
     """Print both medians and the ratio."""
     with tempfile.TemporaryDirectory() as folder:
         artefact = Path(sys.argv[1]) if len(sys.argv) > 1 else untrained(Path(folder) / "model")
-        images = [samples.image(5, writer, "genuine", 0)[0] for writer in range(1, IMAGES + 1)]
+        images = [generator.image(5, writer, "genuine", 0)[0] for writer in range(1, IMAGES + 1)]
         bodies = [wire.request([image]).encode() for image in images]
         model = Model(artefact)
         silence = contextlib.redirect_stdout(io.StringIO())  # of the server's log, which ``serving`` prints

@@ -42,13 +42,13 @@ print(f"RESULT {len(reading.samples)} {rate:.0f} {whole:.0f} {before} {peak()}")
 
 def main(amounts: list[int]) -> None:
     """Print one line for each amount, and the smallest once more on one core."""
-    from trainer import samples
-    from trainer.samples import Amount
+    from trainer.samples import generator
+    from trainer.samples.amount import Amount
 
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
         half = EACH // 2
-        for _ in samples.write(source, Amount("paired_folders", WRITERS, half, half, 0), seed=1):
+        for _ in generator.write(source, Amount("paired_folders", WRITERS, half, half, 0), seed=1):
             pass
         print("   images  cores   images/s   seconds in all   memory before   peak memory")
         for number, (amount, cores) in enumerate([(amounts[0], 1), *((amount, os.cpu_count()) for amount in amounts)]):

@@ -15,15 +15,15 @@ import urllib.request
 from pathlib import Path
 
 from predictor import wire
-from trainer import samples
 from trainer.run import newest_model
+from trainer.samples import generator
 
 ROUNDS, REQUESTS = 7, 400
 
 
 def main(model: Path) -> None:
     """Print medians over several starts."""
-    body = wire.request([samples.image(1, 1, "genuine", 0)[0]]).encode()
+    body = wire.request([generator.image(1, 1, "genuine", 0)[0]]).encode()
     starts, peaks = zip(*(_one_start(model, body) for _ in range(ROUNDS)), strict=True)
     print(f"first healthy answer {statistics.median(starts):.2f} s ({min(starts):.2f} to {max(starts):.2f}; wanted 2)")
     print(f"peak memory          {statistics.median(peaks):.0f} MB (max {max(peaks):.0f}; wanted 250)")

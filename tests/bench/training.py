@@ -13,6 +13,7 @@ from pathlib import Path
 from trainer.console import quiet
 from trainer.data import batches, image_index, records, splits
 from trainer.settings import config, plugins
+from trainer.training import loop, network
 
 ROUNDS, BATCH = 5, 32
 
@@ -22,26 +23,27 @@ def main() -> None:
     tf = quiet.import_tensorflow()
     import keras
 
-    from trainer import corpora, fit, model, resolve, samples
+    from trainer import corpora, resolve
     from trainer.imaging import Imaging
-    from trainer.samples import Amount
+    from trainer.samples import generator
+    from trainer.samples.amount import Amount
 
     with tempfile.TemporaryDirectory() as folder:
-        for done in samples.write(Path(folder) / "scans", Amount(writers=160, genuine=3, forged=2, text=5), seed=1):
+        for done in generator.write(Path(folder) / "scans", Amount(writers=160, genuine=3, forged=2, text=5), seed=1):
             print(f"\rgenerating {done}", end="", flush=True)
         found = corpora.read(Path(folder) / "scans").samples
         print()
-        problem, strategy = plugins.load("problems", "signature_vs_text"), fit.strategy_here()
+        problem, strategy = plugins.load("problems", "signature_vs_text"), loop.strategy_here()
         canvas = problem.canvas
         look = image_index.survey(found, Imaging(*canvas), Path(folder) / "survey")
         parts = splits.split(found, 0.1, 0.0, seed=1)
         prepared = records.write(look, parts, ("signature", "text"), Path(folder) / "records", "bench")
         wanted = resolve.resolved(config.from_command_line(["--batch-size", str(BATCH)], {}), problem)
-        trained, averaged = (model.build(wanted.model, Imaging(*canvas), ("signature", "text")) for _ in "12")
+        trained, averaged = (network.build(wanted.model, Imaging(*canvas), ("signature", "text")) for _ in "12")
         optimizer = keras.optimizers.Adam()
         optimizer.build(trained.trainable_variables)
-        loss = problem.losses[wanted.training.loss]
-        train, _ = fit.compiled_steps(strategy, trained, averaged, optimizer, problem, loss, wanted.training)
+        loss = plugins.load("losses", wanted.training.loss)
+        train, _ = loop.compiled_steps(strategy, trained, averaged, optimizer, problem, loss, wanted.training)
         epoch = itertools.count()
 
         def real() -> float:

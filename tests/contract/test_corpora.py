@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from trainer import corpora, samples
+from trainer import corpora
 from trainer import preprocess as imaging_command
 from trainer.data import sources
-from trainer.samples import Amount
 from trainer.samples import __main__ as command
+from trainer.samples import generator
+from trainer.samples.amount import Amount
 from trainer.settings import plugins
 
 
@@ -91,14 +92,14 @@ def test_the_generated_dataset_can_be_written_in_it(layout, tmp_path):
             command.main([str(tmp_path / "out"), "--layout", layout])
         assert not (tmp_path / "out").exists()
         return
-    *_, done = samples.write(tmp_path / "out", amount, seed=1)
+    *_, done = generator.write(tmp_path / "out", amount, seed=1)
     assert done == amount.images() == len(corpora.read(tmp_path / "out").samples)
 
 
 def drawn(corpus, root: Path) -> None:
     """The placed files as generated images of several formats."""
     forms = {".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".BMP": "BMP"}
-    page = Image.open(io.BytesIO(samples.image(1, 4, "genuine", 0)[0])).convert("L").resize((160, 80))
+    page = Image.open(io.BytesIO(generator.image(1, 4, "genuine", 0)[0])).convert("L").resize((160, 80))
     rows = []
     for number, (name, (label, writer)) in enumerate(sorted(placed(corpus, root).items())):
         suffix, form = list(forms.items())[number % len(forms)]

@@ -7,16 +7,18 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import model, resolve, samples, twin
+from trainer import resolve, twin
 from trainer.artifact import decision
 from trainer.artifact.manifest import read
 from trainer.artifact.model import Model
 from trainer.corpora import Sample
-from trainer.evaluation.measure import Evaluation
 from trainer.evaluation import report
-from trainer.export import export, publish
+from trainer.evaluation.measure import Evaluation
 from trainer.imaging import Imaging
+from trainer.samples import generator
 from trainer.settings import config, plugins
+from trainer.training import network
+from trainer.training.export import export, publish
 
 LABELS = ("first", "second", "third")
 HANDS = ("genuine", "forged")
@@ -48,7 +50,7 @@ def labels_of(name: str) -> tuple[str, ...]:
 
 def build(name: str, backbone: str, labels: tuple[str, ...] | None = None) -> keras.Model:
     keras.utils.set_random_seed(3)
-    return model.build(chosen(name, backbone).model, IMAGING, labels or labels_of(name))
+    return network.build(chosen(name, backbone).model, IMAGING, labels or labels_of(name))
 
 
 @pytest.fixture(scope="module", params=PAIRS, ids="-".join)
@@ -105,9 +107,10 @@ def test_training_drops_features(built, images):
 
 def test_every_loss_is_one_finite_number_an_image_and_can_be_learnt_from(tensorflow, pair, built, images, targets):
     problem = plugins.load("problems", pair[0])
-    for name, loss in problem.losses.items():
+    for name in problem.losses:
+        loss = plugins.load("losses", name)
         with tensorflow.GradientTape() as tape:
-            losses = loss.of(targets, built(images, training=False))
+            losses = loss.function(targets, built(images, training=False))
             total = tensorflow.reduce_mean(losses)
         gradients = tape.gradient(total, built.trainable_variables)
         assert losses.shape == (8,), name
@@ -126,7 +129,7 @@ def test_export_answers_alike_in_all_its_forms_and_survives_a_round_trip(pair, i
     expected = built(images, training=False)
     np.testing.assert_allclose(litert.engine(images), expected, atol=1e-5)
     np.testing.assert_allclose(reference.engine(images), expected, atol=1e-5)
-    assert litert.prove() == len(samples.KINDS) * 3
+    assert litert.prove() == len(generator.KINDS) * 3
     described = read(tmp_path / "model")
     assert described.metrics == {"accuracy": 50.0}
     assert described.vector_size == built.output_shape[-1]

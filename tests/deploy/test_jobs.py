@@ -261,7 +261,7 @@ def test_the_best_trial_is_that_of_the_lowest_or_highest_number():
 
 
 STUDIED = """
-from trainer import tuning; from trainer.settings import config
+from trainer.vertex import hypertune as tuning; from trainer.settings import config
 for epoch in range(config.from_command_line().training.epochs):
     tuning.report({"val_loss": 0.5 - epoch / 10}, epoch + 1)
 """

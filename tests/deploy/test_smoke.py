@@ -15,10 +15,10 @@ from google.api_core import exceptions
 from deploy import asking, probe, release, shrink, smoke, vertex
 from deploy.smoke import SmokeFailed
 from deploy.waiting import Clock, Wait
-from trainer import samples
 from trainer.artifact import recorded
 from trainer.console.errors import UserError
 from trainer.imaging import ImageError
+from trainer.samples import generator
 
 IMAGE = "image@sha256:" + "0" * 64
 
@@ -196,7 +196,7 @@ def test_each_request_has_the_whole_size_for_itself():
 
 def page(pixels):
     """A signature on a large page of paper with noise: a file that hardly packs."""
-    data, _ = samples.image(3, 1, "genuine", 0)
+    data, _ = generator.image(3, 1, "genuine", 0)
     ink = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     scale = pixels / max(ink.shape)
     grey = cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
@@ -205,7 +205,7 @@ def page(pixels):
 
 
 def test_an_image_that_fits_is_sent_as_it_is():
-    data, _ = samples.image(3, 1, "genuine", 0)
+    data, _ = generator.image(3, 1, "genuine", 0)
     assert shrink.fitting(data, 1_450_000) is data
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from trainer import samples
 from trainer.imaging import ALGORITHM, Imaging, canonicalise
+from trainer.samples import generator
 
 FOLDER = Path(__file__).parent / "imaging"
 SEED = 11
@@ -19,8 +19,8 @@ def main() -> None:
     """Sources where there are none yet, canonical images always."""
     if not list(FOLDER.glob("*.source.*")):
         for writer in (1, 2, 3):
-            for kind in samples.KINDS:
-                data, suffix = samples.image(SEED, writer, kind, 0)
+            for kind in generator.KINDS:
+                data, suffix = generator.image(SEED, writer, kind, 0)
                 (FOLDER / f"{kind}-{writer}.source{suffix}").write_bytes(data)
     for source in FOLDER.glob("*.source.*"):
         canonical = canonicalise(source.read_bytes(), Imaging()).image[:, :, 0]

@@ -12,14 +12,14 @@ import pytest
 
 from predictor import offline, request, settings
 from tests.conftest import ROOT
-from trainer import samples
+from trainer.samples import generator
 
 
 @pytest.fixture
 def files(tmp_path):
     """A folder with a signature, a word and a file that is no image."""
     for number, kind in enumerate(["genuine", "text"]):
-        data, suffix = samples.image(5, 1, kind, 0)
+        data, suffix = generator.image(5, 1, kind, 0)
         (tmp_path / f"{number}{suffix}").write_bytes(data)
     (tmp_path / "broken.png").write_bytes(b"SECRET")
     return tmp_path

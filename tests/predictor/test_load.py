@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import ROOT, serving, terminate
 from tests.predictor.test_server import ask, error_of
-from trainer import samples
+from trainer.samples import generator
 
 ROOMY = "--max-body-bytes=100000000"
 
@@ -32,7 +32,7 @@ def head(length: int) -> bytes:
 @pytest.fixture(scope="module")
 def work() -> bytes:
     """A request of many different images."""
-    images = [samples.image(8, writer, "genuine", number)[0] for writer in range(1, 21) for number in range(4)]
+    images = [generator.image(8, writer, "genuine", number)[0] for writer in range(1, 21) for number in range(4)]
     return json.dumps({"instances": [base64.b64encode(image).decode() for image in images]}).encode()
 
 

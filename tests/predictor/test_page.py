@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from tests.conftest import serving
-from trainer import run, samples
+from trainer import run
 from trainer.artifact import manifest
+from trainer.samples import generator
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
@@ -55,7 +56,7 @@ def images(tmp_path_factory):
     """Four signatures of one person and a text file, as paths."""
     folder = tmp_path_factory.mktemp("images")
     for number in range(4):
-        data, suffix = samples.image(31, 6, "genuine", number)
+        data, suffix = generator.image(31, 6, "genuine", number)
         (folder / f"{number}{suffix}").write_bytes(data)
     (folder / "note.txt").write_text("no image")
     return sorted(folder.iterdir())

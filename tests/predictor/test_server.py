@@ -19,12 +19,12 @@ from starlette.routing import Route
 from predictor.app import create_app
 from predictor.settings import Settings
 from tests.conftest import ROOT, serving, terminate
-from trainer import model
 from trainer.artifact import manifest
 from trainer.artifact.manifest import read
 from trainer.artifact.model import Model
 from trainer.imaging import Imaging, canonicalise
 from trainer.settings import config
+from trainer.training import network
 
 
 def b64(data: bytes) -> str:
@@ -45,7 +45,7 @@ def error_of(response: httpx.Response) -> dict:
 def trained(run_dir) -> keras.Model:
     """The very model that was trained, from its checkpoint: not through the export."""
     described, wanted = read(run_dir / "model"), config.read(run_dir / "config.toml")
-    built = model.build(wanted.model, Imaging(**described.imaging), tuple(described.labels))
+    built = network.build(wanted.model, Imaging(**described.imaging), tuple(described.labels))
     newest = tf.train.latest_checkpoint(run_dir / "checkpoints" / "best")
     tf.train.Checkpoint(weights=[v.value for v in built.variables]).restore(newest).expect_partial()
     return built
@@ -206,7 +206,7 @@ def test_sigterm_loses_nothing_that_was_taken(artifact, signature):
 
 
 def test_a_fault_of_ours_is_500_with_an_id_that_the_log_has_and_nothing_else(artifact, signature, capsys):
-    app = create_app(Settings(model=str(artifact)), give_up=lambda: None)
+    app = create_app(Settings(network=str(artifact)), give_up=lambda: None)
 
     async def broken(_):
         raise RuntimeError(b64(signature))
@@ -235,7 +235,7 @@ def test_a_request_that_does_not_arrive_in_time_is_408(artifact):
 
 
 def test_a_server_that_is_loading_answers_503_to_a_large_request_as_to_a_small_one(artifact, tmp_path):
-    app = create_app(Settings(model=str(tmp_path / "not there yet")), give_up=lambda: None)
+    app = create_app(Settings(network=str(tmp_path / "not there yet")), give_up=lambda: None)
 
     async def asked():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:

@@ -10,13 +10,14 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from tests.conftest import SMALL_RUN
-from trainer import corpora, prepare, samples
+from trainer import corpora, prepare
 from trainer.audit import __main__ as command
 from trainer.audit import leak, verifier
 from trainer.audit.examine import examine
 from trainer.data import image_features, image_index, near_copies, records
 from trainer.imaging import Imaging, canonicalise
-from trainer.samples import Amount
+from trainer.samples import generator
+from trainer.samples.amount import Amount
 
 CANVAS = image_index.COMPARED
 
@@ -54,7 +55,7 @@ def examined(folder, tmp_path, imaging=CANVAS, tests=()):
 def people(tmp_path_factory):
     """One genuine signature of each of 80 people."""
     folder = tmp_path_factory.mktemp("people") / "people"
-    for _ in samples.write(folder, Amount("writer_folders", 80, 1, 0, 0), seed=77):
+    for _ in generator.write(folder, Amount("writer_folders", 80, 1, 0, 0), seed=77):
         pass
     return folder
 
@@ -105,7 +106,7 @@ def test_odd_ink_has_a_descriptor_and_a_likeness(drawn):
     image = np.zeros((96, 192), np.uint8)
     where = {"dot": np.s_[50, 90], "line": np.s_[40:42, 10:180], "block": np.s_[:, :], "nothing": np.s_[:0, :0]}
     image[where[drawn]] = 255
-    other = canonicalise(samples.image(1, 1, "genuine", 0)[0], CANVAS).image[:, :, 0]
+    other = canonicalise(generator.image(1, 1, "genuine", 0)[0], CANVAS).image[:, :, 0]
     assert near_copies.describe(image).shape == (288,)
     assert near_copies.likeness(image, other) < near_copies.SAME
     assert near_copies.likeness(other, image) < near_copies.SAME
@@ -125,7 +126,7 @@ def leaking(tmp_path_factory):
         for kind, name, paper in (("genuine", f"{writer:03d}", 250), ("forged", f"{writer:03d}_forg", 225)):
             (folder / name).mkdir(parents=True)
             for number in range(4):
-                ink = canonicalise(samples.image(9, writer, kind, number)[0], Imaging(128, 256)).image[:, :, 0]
+                ink = canonicalise(generator.image(9, writer, kind, number)[0], Imaging(128, 256)).image[:, :, 0]
                 scan(np.pad(255 - ink, 20, constant_values=255), paper).save(folder / name / f"{number}.png")
     return folder
 
@@ -150,7 +151,7 @@ def test_grey_ink_keeps_a_leak_and_is_told_to_stop(tmp_path):
         for name, darkness in ((f"{writer:03d}", 1.0), (f"{writer:03d}_forg", 0.5)):
             (folder / name).mkdir(parents=True)
             for number in range(4):
-                ink = canonicalise(samples.image(9, writer, "genuine", number)[0], Imaging(128, 256)).image[:, :, 0]
+                ink = canonicalise(generator.image(9, writer, "genuine", number)[0], Imaging(128, 256)).image[:, :, 0]
                 page = 245 - np.pad(ink, 20).astype(float) * 0.8 * darkness * (1 + number / 100)
                 Image.fromarray(page.astype(np.uint8)).save(folder / name / f"{number}.png")
     found = examined(folder, tmp_path, Imaging(96, 192, ink="grey"))
@@ -232,7 +233,7 @@ def paired(once, tmp_path):
     """Genuine signatures and forgeries of 12 people; a test may change its copy."""
     amount = Amount("paired_folders", 12, 3, 3, 0)
     return shutil.copytree(
-        once("paired", lambda folder: list(samples.write(folder, amount, seed=5))), tmp_path / "paired"
+        once("paired", lambda folder: list(generator.write(folder, amount, seed=5))), tmp_path / "paired"
     )
 
 

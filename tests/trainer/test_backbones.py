@@ -7,11 +7,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.contract.test_models import HANDS, chosen
-from trainer import model, resolve
+from trainer import resolve
 from trainer.backbones import _resnet
 from trainer.console.errors import UserError
 from trainer.imaging import Imaging
 from trainer.settings import config, plugins
+from trainer.training import network
 
 SMALL = Imaging(32, 64)
 
@@ -28,8 +29,8 @@ def multiply_adds(built) -> float:
 
 def test_our_own_encoder_stays_compact():
     wanted = chosen("same_writer", "strokes").model
-    built = model.build(wanted, Imaging(96, 192), HANDS)
-    looks = model.mirrored(built)
+    built = network.build(wanted, Imaging(96, 192), HANDS)
+    looks = network.mirrored(built)
     assert looks.count_params() <= 1_500_000
     assert looks.output_shape == (None, 512)
     assert 20 < 2 * multiply_adds(built) <= 150
@@ -37,7 +38,7 @@ def test_our_own_encoder_stays_compact():
 
 def test_the_lightweight_encoder_has_the_documented_parameters():
     wanted = chosen("same_writer", "lightweight").model
-    built = model.build(wanted, Imaging(128, 256), HANDS)
+    built = network.build(wanted, Imaging(128, 256), HANDS)
     assert built.count_params() == 304_672
     assert sum(int(np.prod(weight.shape)) for weight in built.trainable_weights) == 303_520
     assert built.output_shape == (None, 128)
@@ -46,7 +47,7 @@ def test_the_lightweight_encoder_has_the_documented_parameters():
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
     """A folder as Keras Hub writes it, of a ResNet-18 with weights of its own."""
-    built = model.build(chosen("same_writer", "resnet18").model, SMALL, HANDS)
+    built = network.build(chosen("same_writer", "resnet18").model, SMALL, HANDS)
     folder = tmp_path_factory.mktemp("preset") / "resnet18"
     built.get_layer("resnet").save_to_preset(str(folder))
     return folder, built.get_layer("resnet").get_weights()
@@ -57,7 +58,7 @@ def test_a_resnet_starts_from_the_weights_of_a_local_preset(preset):
     folder, weights = preset
     flags = ["--problem", "same_writer", "--backbone", "resnet18", "--preset", str(folder)]
     wanted = resolve.resolved(config.from_command_line(flags, {}), plugins.load("problems", "same_writer"))
-    built = model.build(wanted.model, SMALL, HANDS)
+    built = network.build(wanted.model, SMALL, HANDS)
     assert all(map(np.array_equal, built.get_layer("resnet").get_weights(), weights))
 
 
@@ -102,8 +103,8 @@ def test_a_resnet_starts_from_the_weights_of_a_timm_folder(tmp_path, name, block
     save_file(weights, tmp_path / "model.safetensors")
     flags = ["--problem", "same_writer", "--backbone", name, "--preset", str(tmp_path)]
     wanted = resolve.resolved(config.from_command_line(flags, {}), plugins.load("problems", "same_writer"))
-    network = model.build(wanted.model, SMALL, HANDS).get_layer("resnet")
-    loaded = [weight.numpy() for weight in network.weights]
+    resnet = network.build(wanted.model, SMALL, HANDS).get_layer("resnet")
+    loaded = [weight.numpy() for weight in resnet.weights]
     assert len(loaded) == len(weights)
     assert sum(map(np.size, loaded)) == sum(map(np.size, weights.values()))
     as_keras = [w.transpose(2, 3, 1, 0) if w.ndim == 4 else w for w in weights.values()]

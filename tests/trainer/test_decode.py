@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from tests.trainer.test_imaging import saved
-from trainer import samples
 from trainer.imaging.decode import decode
+from trainer.samples import generator
 
 MODULE = sys.modules["trainer.imaging.decode"]  # the package has a function of that name
-GREY = decode(samples.image(1, 4, "genuine", 0)[0]).grey
+GREY = decode(generator.image(1, 4, "genuine", 0)[0]).grey
 PICTURE = Image.fromarray(cv2.resize(GREY, (401, 299), interpolation=cv2.INTER_AREA))
 LEVELS = np.asarray(PICTURE)
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.loopback.server import Loopback
-from trainer import experiments, tuning
+from trainer.vertex import experiments, hypertune
 
 WHERE = "projects/my-project/locations/us-central1"
 TENSORBOARD = f"{WHERE}/tensorboards/1"
@@ -91,11 +91,11 @@ def test_a_name_that_is_no_experiment_is_an_error(name):
 
 def test_a_trial_writes_what_vertex_reads_and_nothing_else_does(tmp_path):
     file = tmp_path / "deep" / "output.metrics"
-    tuning.report({"val_loss": 0.5}, 1, {})
+    hypertune.report({"val_loss": 0.5}, 1, {})
     assert not file.exists()
     trial = {"CLOUD_ML_HP_METRIC_FILE": str(file), "CLOUD_ML_TRIAL_ID": "7"}
-    tuning.report({"val_loss": 0.5, "val_accuracy": 0.75}, 1, trial)
-    tuning.report({"val_loss": 0.25}, 2, trial)
+    hypertune.report({"val_loss": 0.5, "val_accuracy": 0.75}, 1, trial)
+    hypertune.report({"val_loss": 0.25}, 2, trial)
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert [row.pop("timestamp") > 1e9 for row in rows] == [True] * 3
     assert rows == [

@@ -12,8 +12,9 @@ import pytest
 from tests.conftest import ROOT, SMALL_RUN
 from trainer import resolve
 from trainer.data import records
-from trainer.model import FEATURES
 from trainer.settings import config, plugins
+from trainer.training import loop
+from trainer.training.network import FEATURES
 
 PROBLEM = plugins.load("problems", "signature_vs_text")
 
@@ -31,7 +32,6 @@ class Script:
 @pytest.fixture
 def fitting(run_dir, tmp_path):
     """``fitting(script, "--patience", "2")`` trains a linear model on prepared records, in one folder."""
-    from trainer import fit
 
     def linear():
         images = keras.Input((32, 64, 1), dtype="uint8")
@@ -42,7 +42,7 @@ def fitting(run_dir, tmp_path):
         settings = resolve.resolved(config.from_command_line([*SMALL_RUN, *flags], {}), PROBLEM)
         prepared = records.read(run_dir / "records")
         places = (tmp_path / "checkpoints", tmp_path / "training.csv")
-        return fit.fit(script.problem(), linear, prepared, settings.training, *places, callbacks)
+        return loop.fit(script.problem(), linear, prepared, settings.training, *places, callbacks)
 
     return run
 
@@ -116,7 +116,8 @@ tf = quiet.import_tensorflow()
 folder, data = Path(sys.argv[1]), Path(sys.argv[2])
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from trainer import corpora, fit, model, resolve
+from trainer import corpora, resolve
+from trainer.training import loop as fit, network as model
 from trainer.data import image_index, records, splits
 from trainer.settings import config, plugins
 from trainer.imaging import Imaging

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from trainer import samples
 from trainer.artifact import golden
 from trainer.artifact.recorded import TOLERANCE
 from trainer.imaging import Imaging
+from trainer.samples import generator
 
 IMAGING = Imaging(32, 64)
 VECTOR = np.array([0.25, 0.5, 0.25], np.float32)
@@ -15,7 +15,7 @@ VECTOR = np.array([0.25, 0.5, 0.25], np.float32)
 @pytest.fixture
 def recorded(tmp_path):
     """Two images and what an engine answered to them."""
-    images = {f"{number}.png": samples.image(3, 1, "genuine", number)[0] for number in range(2)}
+    images = {f"{number}.png": generator.image(3, 1, "genuine", number)[0] for number in range(2)}
     golden.write(tmp_path, images, IMAGING, {"float32": lambda canonical: VECTOR[None]})
     return tmp_path
 

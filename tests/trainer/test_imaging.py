@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainer import samples
 from trainer.imaging import ALGORITHM, ImageError, ImageTooLarge, Imaging, Limits, NoInk, UnreadableImage, canonicalise
 from trainer.imaging.decode import decode
+from trainer.samples import generator
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "imaging"
 CANVAS = Imaging()
@@ -26,7 +26,7 @@ CANVAS = Imaging()
 @pytest.fixture(scope="module")
 def grey() -> np.ndarray:
     """One generated signature as grey levels."""
-    return decode(samples.image(1, 4, "genuine", 0)[0]).grey
+    return decode(generator.image(1, 4, "genuine", 0)[0]).grey
 
 
 def saved(picture: Image.Image, format: str, **options) -> bytes:
@@ -282,7 +282,7 @@ def test_too_many_bytes_are_refused_before_they_are_looked_at():
 
 def seeds() -> list[bytes]:
     """Files of every kind that are damaged below: generated, small."""
-    picture = Image.fromarray(decode(samples.image(1, 4, "genuine", 0)[0]).grey).resize((160, 80))
+    picture = Image.fromarray(decode(generator.image(1, 4, "genuine", 0)[0]).grey).resize((160, 80))
     colour, bilevel = picture.convert("RGB"), picture.convert("1")
     return [
         *(path.read_bytes() for path in sorted(GOLDEN.glob("*.source.*"))[:3]),

@@ -15,6 +15,7 @@ from trainer import corpora, resolve
 from trainer.data import image_index, records, sampling, splits
 from trainer.imaging import Imaging
 from trainer.settings import config, plugins
+from trainer.training import loop, network
 
 CANVAS = Imaging(32, 64)
 pytestmark = pytest.mark.slow
@@ -22,23 +23,22 @@ pytestmark = pytest.mark.slow
 
 def learn(name, data, folder, *flags):
     """The rows of training on a dataset, a third of whose writers are for validation."""
-    from trainer import fit, model
 
     problem = plugins.load("problems", name)
     size = ("--image-height", str(CANVAS.height), "--image-width", str(CANVAS.width))
     wanted = resolve.resolved(config.from_command_line(["--problem", name, *size, *flags], {}), problem)
     found = [dataclasses.replace(s, label=problem.label_of(s.label)) for s in corpora.read(data).samples]
     labels = problem.labels or tuple(sorted({sample.label for sample in found}))
-    by_writer = problem.losses[wanted.training.loss].sampling in sampling.WAYS
+    by_writer = plugins.load("losses", wanted.training.loss).sampling in sampling.WAYS
     prepared = records.write(
         image_index.survey(found, CANVAS, folder / "survey"), splits.split(found, 0.34, 0.0, 1), labels,
         folder / "records", "source", {}, by_writer, splits.people(found, [], labels[0]) if by_writer else {},
     )  # fmt: skip
 
     def build():
-        return model.build(wanted.model, CANVAS, labels)
+        return network.build(wanted.model, CANVAS, labels)
 
-    return fit.fit(problem, build, prepared, wanted.training, folder / "checkpoints", folder / "rows.csv").history
+    return loop.fit(problem, build, prepared, wanted.training, folder / "checkpoints", folder / "rows.csv").history
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer import samples
 from trainer.imaging import ImageTooLarge, Limits, Quality, decode, headers
 from trainer.imaging.decode import Page
 from trainer.imaging.ink import APART, _near, find_ink
+from trainer.samples import generator
 
 
 @pytest.fixture(scope="module")
 def signature() -> bytes:
-    return samples.image(3, 1, "genuine", 0)[0]
+    return generator.image(3, 1, "genuine", 0)[0]
 
 
 def test_a_file_of_just_the_largest_size_is_read_and_a_byte_more_is_refused(signature):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.contract.test_models import chosen
-from trainer import fit, model
 from trainer.imaging import Imaging
 from trainer.problems import same_writer
 from trainer.settings import plugins
+from trainer.training import loop, network
 
 SMALL = Imaging(32, 64)
 
@@ -17,7 +17,7 @@ SMALL = Imaging(32, 64)
 @pytest.fixture
 def encoder(tensorflow):
     tensorflow.keras.utils.set_random_seed(4)
-    built = model.build(chosen("same_writer", "strokes").model, SMALL, ("genuine", "forged"))
+    built = network.build(chosen("same_writer", "strokes").model, SMALL, ("genuine", "forged"))
     norm = built.get_layer("embedding_norm")
     rng = np.random.default_rng(1)
     norm.set_weights([rng.uniform(0.5, 2, w.shape) for w in norm.get_weights()])  # as training would leave it
@@ -50,7 +50,7 @@ def test_evening_out_is_multiplying_by_the_power_of_the_covariance_folded_into_t
 
 
 def test_the_second_look_is_the_same_encoder_at_the_mirror_image(encoder, images):
-    both = model.mirrored(encoder)
+    both = network.mirrored(encoder)
     first = encoder(images, training=False).numpy()
     second = encoder(np.ascontiguousarray(images[:, :, ::-1]), training=False).numpy()
     expected = np.concatenate([first, second], axis=1) / 2**0.5
@@ -60,7 +60,7 @@ def test_the_second_look_is_the_same_encoder_at_the_mirror_image(encoder, images
 
 @pytest.mark.parametrize("backbone", ["strokes", "lightweight"])
 def test_only_backbones_that_profit_look_twice(backbone, images):
-    built = model.build(chosen("same_writer", backbone).model, SMALL, ("genuine", "forged"))
+    built = network.build(chosen("same_writer", backbone).model, SMALL, ("genuine", "forged"))
     plugin = plugins.load("backbones", backbone)
     size = built.output_shape[-1]
     done = same_writer.finish(built, built(images, training=False).numpy(), plugin)
@@ -72,9 +72,9 @@ def test_what_learns_computes_in_the_precision_asked_for_and_answers_in_float32(
     training = dataclasses.replace(wanted.training, precision="mixed_bfloat16")
 
     def build():
-        return model.build(wanted.model, SMALL, ("genuine", "forged"))
+        return network.build(wanted.model, SMALL, ("genuine", "forged"))
 
-    learning = fit._learning(build, training)
+    learning = loop._learning(build, training)
     assert learning.get_layer("conv3").compute_dtype == "bfloat16"
     assert learning(images, training=False).dtype == "float32"
     assert build().get_layer("conv3").compute_dtype == "float32", "and nothing is changed for what comes after"

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SMALL_RUN
-from trainer import prepare, samples
+from trainer import prepare
 from trainer.data import records
-from trainer.samples import Amount
+from trainer.samples import generator
+from trainer.samples.amount import Amount
 
 GENUINE_ONLY = Amount("writer_folders", writers=9, genuine=4)
 
 
-image = functools.cache(samples.image)
+image = functools.cache(generator.image)
 
 
 def write(folder: Path, *people: int) -> None:
@@ -133,7 +134,7 @@ def test_copies_and_writers_that_cross_the_folders_are_found(tmp_path, run):
 def people(tmp_path_factory):
     """Folders 001 to 009 of genuine signatures, without forgeries."""
     folder = tmp_path_factory.mktemp("data") / "people"
-    for _ in samples.write(folder, GENUINE_ONLY, seed=4):
+    for _ in generator.write(folder, GENUINE_ONLY, seed=4):
         pass
     return folder
 

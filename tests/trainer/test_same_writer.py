@@ -14,11 +14,13 @@ from PIL import Image
 
 from predictor import offline
 from tests.conftest import HANDS_RUN
-from trainer import enrol, evaluate, imaging, initial, samples, task
+from trainer import enrol, evaluate, imaging, task
 from trainer.artifact import enrolled, explain, manifest
 from trainer.artifact.model import Look, Model
 from trainer.data import records
+from trainer.samples import generator
 from trainer.settings import config, plugins
+from trainer.training import loop, warm_start
 
 
 def train(capsys, *arguments) -> tuple[int, str]:
@@ -40,7 +42,7 @@ def people(hands, hands_data, tmp_path):
 
 
 def weights_of(model: Model) -> dict[str, np.ndarray]:
-    return initial._of_artifact(model.folder)
+    return warm_start._of_artifact(model.folder)
 
 
 def rows_of(capsys) -> list[dict]:
@@ -91,7 +93,7 @@ def test_the_classical_siamese_learns_from_pairs_and_from_the_weights_of_an_arte
 def test_weights_of_an_artefact_are_taken_whole_and_of_another_network_not_at_all(hands, tensorflow):
     from trainer import resolve
     from trainer.imaging import Imaging
-    from trainer.model import build
+    from trainer.training.network import build
 
     def network(backbone):
         wanted = config.from_command_line([*HANDS_RUN, "--backbone", backbone], {})
@@ -99,7 +101,7 @@ def test_weights_of_an_artefact_are_taken_whole_and_of_another_network_not_at_al
         return build(chosen, Imaging(32, 64), ("genuine", "forged"))
 
     same = network(manifest.read(hands).backbone)
-    said = initial.load(same, str(hands))
+    said = warm_start.load(same, str(hands))
     assert f"{len(same.weights)} of {len(same.weights)} weights" in said
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 64, 1), np.uint8)
     expected = same(images, training=False).numpy()
@@ -108,10 +110,10 @@ def test_weights_of_an_artefact_are_taken_whole_and_of_another_network_not_at_al
     np.testing.assert_allclose(looks[:, 1], same(images[:, :, ::-1], training=False).numpy(), atol=1e-5)
     same.save(hands.parent / "same.keras")
     again = network(manifest.read(hands).backbone)
-    initial.load(again, str(hands.parent / "same.keras"))
+    warm_start.load(again, str(hands.parent / "same.keras"))
     np.testing.assert_allclose(again(images, training=False).numpy(), expected, atol=1e-6)
-    with pytest.raises(initial.NoWeights, match="--backbone"):
-        initial.load(network("resnet18"), str(hands))
+    with pytest.raises(warm_start.NoWeights, match="--backbone"):
+        warm_start.load(network("resnet18"), str(hands))
 
 
 @pytest.mark.whole
@@ -123,9 +125,9 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(capsys, hands_run, hands
     arguments = ("--train-dir", hands_data, "--job-dir", tmp_path / "job")
     from keras.callbacks import Callback
 
-    from trainer import fit, resolve
+    from trainer import resolve
     from trainer.imaging import Imaging
-    from trainer.model import build
+    from trainer.training.network import build
 
     class Killed(BaseException):
         pass
@@ -140,7 +142,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(capsys, hands_run, hands
     job = tmp_path / "job"
     found = records.read(job / "records")
     with pytest.raises(Killed):
-        fit.fit(
+        loop.fit(
             problem, lambda: build(wanted.model, Imaging(32, 64), found.labels), found, wanted.training,
             job / "checkpoints", job / "training.csv", callbacks=[KilledInTheThirdEpoch()],
         )  # fmt: skip
@@ -295,7 +297,7 @@ def gated(hands_run, artifact, hands_data, tmp_path_factory):
 @pytest.mark.xdist_group("gate")  # which is trained once
 def test_what_the_gate_calls_text_is_said_so_instead_of_scored(gated, scans, hands_data, artifact):
     model, gate = Model(gated), Model(artifact)
-    assert model.prove() == 2 * len(samples.KINDS) * 3
+    assert model.prove() == 2 * len(generator.KINDS) * 3
     words = [path.read_bytes() for path in sorted((scans / "text").iterdir())]
     word = next(data for data in words if gate.answer(data)["label"] == "text")
     names = [path.read_bytes() for path in sorted(hands_data.rglob("0*.*"))]

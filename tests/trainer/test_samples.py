@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from trainer import samples
 from trainer.imaging import Imaging, canonicalise
-from trainer.samples import Amount, hand, pen
+from trainer.samples import generator, hand, pen
+from trainer.samples.amount import Amount
 
 
 def test_an_image_follows_from_its_four_numbers():
-    assert samples.image(3, 5, "genuine", 1) == samples.image(3, 5, "genuine", 1)
+    assert generator.image(3, 5, "genuine", 1) == generator.image(3, 5, "genuine", 1)
     others = [(4, 5, "genuine", 1), (3, 6, "genuine", 1), (3, 5, "forged", 1), (3, 5, "genuine", 2), (3, 5, "text", 1)]
-    assert samples.image(3, 5, "genuine", 1)[0] not in [samples.image(*other)[0] for other in others]
+    assert generator.image(3, 5, "genuine", 1)[0] not in [generator.image(*other)[0] for other in others]
 
 
 @pytest.mark.slow
 def test_a_person_does_not_depend_on_how_many_people_there_are(tmp_path):
     for writers in (2, 4):
-        for _ in samples.write(tmp_path / str(writers), Amount(writers=writers, genuine=1, forged=1, text=1), seed=9):
+        for _ in generator.write(tmp_path / str(writers), Amount(writers=writers, genuine=1, forged=1, text=1), seed=9):
             pass
     few, many = ({p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*.*")} for n in "24")
     assert few.items() <= many.items()
@@ -25,14 +25,14 @@ def test_a_person_does_not_depend_on_how_many_people_there_are(tmp_path):
 
 def test_every_generated_image_can_be_read_by_our_imaging():
     for writer in range(1, 9):
-        for kind in samples.KINDS:
-            assert canonicalise(samples.image(2, writer, kind, 0)[0], Imaging()).image.any()
+        for kind in generator.KINDS:
+            assert canonicalise(generator.image(2, writer, kind, 0)[0], Imaging()).image.any()
 
 
 @pytest.mark.slow
 def test_genuine_signatures_are_more_alike_than_those_of_other_people():
     def canonical(writer, number):
-        return canonicalise(samples.image(6, writer, "genuine", number)[0], Imaging()).image.astype(float) / 255
+        return canonicalise(generator.image(6, writer, "genuine", number)[0], Imaging()).image.astype(float) / 255
 
     own, other = [], []
     for writer in range(1, 9):

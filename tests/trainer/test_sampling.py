@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from trainer import corpora, samples
+from trainer import corpora
 from trainer.data import batches, image_index, records, sampling, splits
 from trainer.data.sampling import FORGED, GENUINE, Hands, TooFewWriters
 from trainer.imaging import Imaging
-from trainer.samples import Amount
+from trainer.samples import generator
+from trainer.samples.amount import Amount
 from trainer.settings.flags import BadSetting
 
 CANVAS = (32, 64)
@@ -150,7 +151,7 @@ def test_a_writer_with_few_images_repeats_none_before_all_have_come():
 def prepared(tmp_path, monkeypatch):
     """Records of 12 people in several small shards."""
     monkeypatch.setattr(records, "SHARD_IMAGES", 20)
-    for _ in samples.write(tmp_path / "data", Amount("paired_folders", 12, 3, 2), seed=4):
+    for _ in generator.write(tmp_path / "data", Amount("paired_folders", 12, 3, 2), seed=4):
         pass
     found = corpora.read(tmp_path / "data").samples
     look = image_index.survey(found, Imaging(*CANVAS), tmp_path / "survey")

@@ -15,17 +15,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.trainer.test_imaging import chunk, saved
-from trainer import corpora, samples
+from trainer import corpora
 from trainer import preprocess as command
 from trainer.imaging import Blank, Imaging, Quality, TooMuchInk, canonicalise, decode, score
 from trainer.imaging.ink import find_ink
+from trainer.samples import generator
 
 CANVAS = Imaging(96, 192)
 
 
 def page(writer: int) -> np.ndarray:
     """A generated signature of about 900 pixels with a margin, ``uint8 [h, w]``."""
-    grey = decode(samples.image(1, writer, "genuine", 0)[0]).grey
+    grey = decode(generator.image(1, writer, "genuine", 0)[0]).grey
     scale = 900 / max(grey.shape)
     grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     return np.pad(grey, 60, mode="edge")

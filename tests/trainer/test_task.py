@@ -6,9 +6,10 @@ import json
 import pytest
 
 from tests.conftest import SMALL_RUN
-from trainer import samples, task
+from trainer import task
 from trainer.artifact import manifest
-from trainer.samples import Amount
+from trainer.samples import generator
+from trainer.samples.amount import Amount
 
 pytestmark = pytest.mark.usefixtures("tensorflow")  # every command here trains, or is refused when it would
 
@@ -38,7 +39,7 @@ def test_more_classes_than_two_are_learnt_with_a_softmax(tensorflow, capsys, tmp
         for number in range(12):
             path = tmp_path / "data" / label / f"{number}x.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(samples.image(1, writer, "genuine", number)[0])
+            path.write_bytes(generator.image(1, writer, "genuine", number)[0])
     status, printed = run(capsys, "--train-dir", tmp_path / "data", "--job-dir", tmp_path / "job", "--batch-size", "8")
     assert status == 0, printed
     described = manifest.read(tmp_path / "job" / "model")
@@ -47,7 +48,7 @@ def test_more_classes_than_two_are_learnt_with_a_softmax(tensorflow, capsys, tmp
 
 
 def test_people_of_a_closed_set_are_learnt_from_paired_folders(tensorflow, capsys, tmp_path):
-    for _ in samples.write(tmp_path / "data", Amount("paired_folders", 3, 8, 8), seed=2):
+    for _ in generator.write(tmp_path / "data", Amount("paired_folders", 3, 8, 8), seed=2):
         pass
     arguments = ("--problem", "genuine_vs_forged", "--train-dir", tmp_path / "data", "--job-dir", tmp_path / "job")
     status, printed = run(capsys, *arguments)
@@ -58,7 +59,7 @@ def test_people_of_a_closed_set_are_learnt_from_paired_folders(tensorflow, capsy
 def test_a_test_dir_is_the_unseen_part_and_a_model_dir_takes_the_artefact(capsys, tmp_path, scans, monkeypatch):
     monkeypatch.setenv("CLOUD_ML_TRIAL_ID", "7")  # and it is a trial of a study
     monkeypatch.setenv("CLOUD_ML_HP_METRIC_FILE", str(tmp_path / "output.metrics"))
-    for _ in samples.write(tmp_path / "unseen", Amount(writers=3, genuine=2, forged=1, text=3), seed=77):
+    for _ in generator.write(tmp_path / "unseen", Amount(writers=3, genuine=2, forged=1, text=3), seed=77):
         pass
     board = tmp_path / "board"
     status, printed = run(
@@ -104,7 +105,7 @@ def test_the_same_folder_cannot_train_and_test(capsys, tmp_path, scans):
 def test_a_test_label_nobody_trained_is_named_with_the_nearest(capsys, tmp_path, scans):
     for label in ("Signature", "text"):
         (tmp_path / "unseen" / label).mkdir(parents=True)
-        (tmp_path / "unseen" / label / "a.png").write_bytes(samples.image(1, 1, "text", 0)[0] + label.encode())
+        (tmp_path / "unseen" / label / "a.png").write_bytes(generator.image(1, 1, "text", 0)[0] + label.encode())
     status, printed = run(
         capsys, "--train-dir", scans, "--test-dir", tmp_path / "unseen", "--job-dir", tmp_path / "job"
     )
@@ -114,7 +115,7 @@ def test_a_test_label_nobody_trained_is_named_with_the_nearest(capsys, tmp_path,
 
 def test_a_label_whose_images_cannot_be_read_is_not_trained_without(capsys, tmp_path):
     for number in range(12):
-        for label, data in (("signature", samples.image(1, 1, "genuine", number)[0]), ("text", b"damaged")):
+        for label, data in (("signature", generator.image(1, 1, "genuine", number)[0]), ("text", b"damaged")):
             path = tmp_path / "data" / label / f"{number}x.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
@@ -126,7 +127,7 @@ def test_a_label_whose_images_cannot_be_read_is_not_trained_without(capsys, tmp_
 def test_strict_refuses_an_unreadable_test_image(capsys, tmp_path, scans):
     (tmp_path / "unseen" / "text").mkdir(parents=True)
     (tmp_path / "unseen" / "signature").mkdir()
-    (tmp_path / "unseen" / "text" / "good.png").write_bytes(samples.image(1, 1, "text", 0)[0])
+    (tmp_path / "unseen" / "text" / "good.png").write_bytes(generator.image(1, 1, "text", 0)[0])
     (tmp_path / "unseen" / "signature" / "bad.png").write_bytes(b"bad")
     common = ("--train-dir", scans, "--test-dir", tmp_path / "unseen")
     status, printed = run(capsys, *common, "--strict", "--job-dir", tmp_path / "strict")

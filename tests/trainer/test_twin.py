@@ -7,9 +7,10 @@ import httpx
 import pytest
 
 from tests.conftest import serving
-from trainer import export, twin
+from trainer import twin
 from trainer.artifact import manifest
 from trainer.artifact.model import Model
+from trainer.training import export
 
 
 def test_a_copy_answers_with_the_other_twin_within_its_tolerance_and_is_another_artefact(artifact, signature, tmp_path):

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from trainer import samples
 from trainer.data import augmentation
 from trainer.data.augmentation import Warp
 from trainer.imaging import Imaging, canonicalise
+from trainer.samples import generator
 
 
 @pytest.fixture(scope="module")
 def image() -> np.ndarray:
-    return canonicalise(samples.image(3, 4, "genuine", 0)[0], Imaging(48, 96)).image
+    return canonicalise(generator.image(3, 4, "genuine", 0)[0], Imaging(48, 96)).image
 
 
 def likeness(one, other) -> float:

@@ -10,11 +10,12 @@ import sys
 import pytest
 
 from tests.conftest import ROOT, SMALL_RUN
-from trainer import task, workers
+from trainer import task
 from trainer.artifact import manifest
 from trainer.settings.config import from_command_line as settings_of
 from trainer.settings.flags import BadSetting
-from trainer.workers import BadCluster
+from trainer.training import cluster
+from trainer.training.cluster import BadCluster
 
 
 def config(kind, index, **cluster):
@@ -33,13 +34,13 @@ def config(kind, index, **cluster):
     ],
 )
 def test_the_primary_is_the_chief_or_the_first_worker(environment, expected):
-    assert workers.role(environment) == expected
+    assert cluster.role(environment) == expected
 
 
 @pytest.mark.parametrize("told", ["{", '{"cluster": 3}', '{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps"}}'])
 def test_a_cluster_that_cannot_train_is_an_error_that_says_so(told):
     with pytest.raises(BadCluster, match="TF_CONFIG"):
-        workers.role({"TF_CONFIG": told})
+        cluster.role({"TF_CONFIG": told})
 
 
 def together(settings, folder):
@@ -68,13 +69,13 @@ class Devices:
 def test_a_batch_with_one_writer_for_each_device_is_refused_before_anything_is_written(tmp_path):
     flags = ["--problem", "same_writer", "--batch-size", "16", "--job-dir", str(tmp_path / "job")]
     with pytest.raises(BadSetting, match=r"--batch-size 16: .* 32\b"):
-        task.train(settings_of(flags), workers.Role(strategy=Devices(2)))
+        task.train(settings_of(flags), cluster.Role(strategy=Devices(2)))
     assert not (tmp_path / "job").exists()
 
 
 def test_one_machine_without_accelerators_is_one_device():
-    assert workers.Role().replicas == 1
-    assert workers.Role(strategy=Devices(6)).replicas == 6
+    assert cluster.Role().replicas == 1
+    assert cluster.Role(strategy=Devices(6)).replicas == 6
 
 
 def read(path):

@@ -8,12 +8,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer import corpora, samples, storage
+from trainer import corpora, storage
 from trainer.console.messages import LOG
 from trainer.console.progress import Progress
 from trainer.corpora import Reading, Sample
 from trainer.data import sources
 from trainer.data.sources import Source
+from trainer.samples import generator
 from trainer.settings import plugins
 from trainer.settings.config import Config
 from trainer.settings.spelling import nearest
@@ -109,7 +110,7 @@ def _generated(wanted: Config, problem: "Problem", folder: Path) -> Source:
         shutil.rmtree(partial, ignore_errors=True)
         amount = dataclasses.replace(problem.generated, writers=wanted.data.writers)
         with Progress("generating", amount.images()) as progress:
-            for done in samples.write(partial, amount, wanted.training.seed):
+            for done in generator.write(partial, amount, wanted.training.seed):
                 progress.show(done)
         partial.rename(folder)
     return Source("generated", None, folder, "samples")

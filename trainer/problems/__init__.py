@@ -1,7 +1,7 @@
 """What can be learnt, one file each: the question, the head, the loss, the decision and how it is measured.
 
 A new problem is one more file that defines ``PROBLEM``; nothing outside this folder asks for a problem by name. Knows
-Keras and decisions, not files or servers. Next: ``trainer/model.py`` puts a problem's head on a backbone.
+Keras and decisions, not files or servers. Next: ``trainer/training/network.py`` puts a problem's head on a backbone.
 """
 
 import dataclasses
@@ -13,34 +13,25 @@ import numpy as np
 from trainer.backbones import Backbone
 from trainer.corpora import Sample
 from trainer.evaluation.classification import Judge
-from trainer.samples import Amount
+from trainer.samples.amount import Amount
 
 CONSTANT = "PROBLEM"
 Targets = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class Loss:
-    """``of(targets, vectors) -> float32 [N]`` and the batches it is made for: of ``sampling.IMAGES`` or ``WAYS``."""
-
-    of: Callable[[Mapping[str, Any], Any], Any]
-    sampling: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Problem:
     """A question as values and functions.
 
-    ``head`` maps features ``float32 [N, F]``, the number of labels and the size of an embedding to vectors
-    ``float32 [N, D]``, the exported model's output. ``losses`` are those it can minimise, the default first; each maps
-    (targets, vectors) to ``float32 [N]``, targets being a dict of ``label`` and ``writer``, each ``int32 [N]``.
-    ``accuracy`` likewise to the number that is shown beside it. ``watch`` maps the vectors and targets of the whole
-    validation part (NumPy) to numbers of an epoch's row, of which ``watched`` is to be low. ``decide`` makes the
-    manifest's decision from the labels and the exported model's vectors and targets of the validation part, and
-    ``errors`` its error rates there in percent: a twin of fewer bits may not add to them. ``judge`` measures, tells and
-    draws what came of it. ``finish`` makes the model that is exported of the trained one, its vectors of the training
-    part and the backbone; without it the two are the same. ``check`` raises ``UserError`` for a test part that could
-    not be measured.
+    ``head`` maps features ``float32 [N, F]``, the number of labels and the size of an embedding to vectors ``float32
+    [N, D]``, the exported model's output. ``losses`` names those it can minimise, the default first; see
+    ``trainer/losses``. ``accuracy`` maps (targets, vectors) to ``float32 [N]``, the number that is shown beside the
+    loss. ``watch`` maps the vectors and targets of the whole validation part (NumPy) to numbers of an epoch's row, of
+    which ``watched`` is to be low. ``decide`` makes the manifest's decision from the labels and the exported model's
+    vectors and targets of the validation part, and ``errors`` its error rates there in percent: a twin of fewer bits
+    may not add to them. ``judge`` measures, tells and draws what came of it. ``finish`` makes the model that is
+    exported of the trained one, its vectors of the training part and the backbone; without it the two are the same.
+    ``check`` raises ``UserError`` for a test part that could not be measured.
     """
 
     question: str
@@ -49,7 +40,7 @@ class Problem:
     generated: Amount  # what the generated dataset is like
     by_writer: bool  # whether people must be unseen in the test part; False for closed sets
     head: Callable[[Any, int, int], Any]
-    losses: Mapping[str, Loss]
+    losses: tuple[str, ...]
     accuracy: Callable[[Mapping[str, Any], Any], Any]
     watch: Callable[[np.ndarray, Targets], dict[str, float]]
     watched: str

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 
-from trainer import losses
 from trainer.artifact.decision import Classify
-from trainer.data import sampling
 from trainer.evaluation import classification
-from trainer.problems import Loss, Problem
+from trainer.losses import _accuracy
+from trainer.losses.cross_entropy import cross_entropy
+from trainer.problems import Problem
 
 
 def probabilities(features, count: int, _):
@@ -21,7 +21,7 @@ def probabilities(features, count: int, _):
 
 def watch(vectors: np.ndarray, targets) -> dict[str, float]:
     """Mean loss and accuracy of the validation part."""
-    both = {"val_loss": losses.cross_entropy, "val_accuracy": losses.accuracy}
+    both = {"val_loss": cross_entropy, "val_accuracy": _accuracy.accuracy}
     return {name: float(np.mean(of(targets, vectors))) for name, of in both.items()}
 
 
@@ -34,8 +34,8 @@ def classification_problem(**own) -> Problem:
     """A problem that answers with class probabilities; ``own`` is what remains to be said."""
     return Problem(
         head=probabilities,
-        losses={"cross_entropy": Loss(losses.cross_entropy, sampling.IMAGES)},
-        accuracy=losses.accuracy,
+        losses=("cross_entropy",),
+        accuracy=_accuracy.accuracy,
         watch=watch,
         watched="val_loss",
         decide=lambda labels, vectors, targets: Classify.even(labels),

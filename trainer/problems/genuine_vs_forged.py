@@ -5,7 +5,7 @@ For people never seen, ask whether two signatures are by the same writer instead
 """
 
 from trainer.problems._classification import classification_problem
-from trainer.samples import Amount
+from trainer.samples.amount import Amount
 
 PROBLEM = classification_problem(
     question="is this signature genuine or forged (people known from training)?",

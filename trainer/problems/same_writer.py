@@ -5,16 +5,15 @@ claims to be. Nobody is trained for: a new person is a few references. Learns fr
 data has them, skilled forgeries.
 """
 
+import keras
 import numpy as np
 from keras import layers
 
-from trainer import losses
 from trainer.backbones import Backbone
-from trainer.data import sampling
 from trainer.evaluation import calibration, protocol, verification
-from trainer.model import mirrored
-from trainer.problems import Loss, Problem
-from trainer.samples import Amount
+from trainer.losses import _accuracy
+from trainer.problems import Problem
+from trainer.samples.amount import Amount
 
 SHRINK = 0.01  # of the mean variance, added to every direction
 
@@ -30,6 +29,18 @@ def finish(model, vectors: np.ndarray, backbone: Backbone):
     """The encoder that is exported: directions evened out, and a second look where the backbone profits from it."""
     whiten(model, vectors)
     return mirrored(model) if backbone.mirrored else model
+
+
+def mirrored(model: keras.Model) -> keras.Model:
+    """A trained encoder that looks twice, at the image and at its mirror image: unit vectors of twice the size.
+
+    In training every person is met mirrored, too, as somebody else; so the second look is by other eyes, and errs on
+    others, at no cost of parameters.
+    """
+    images = keras.Input(model.input_shape[1:], dtype="uint8", name="images")
+    looks = [model(images), model(keras.ops.flip(images, axis=2))]
+    both = layers.Concatenate(name="looks")(looks)
+    return keras.Model(images, layers.UnitNormalization(name="both")(both), name=f"{model.name}_mirrored")
 
 
 def whiten(model, vectors: np.ndarray) -> None:
@@ -59,13 +70,8 @@ PROBLEM = Problem(
     generated=Amount("paired_folders", writers=60, genuine=12, forged=8),
     by_writer=True,
     head=unit_vector,
-    losses={
-        "ranked_contrastive": Loss(losses.ranked_contrastive, sampling.WRITERS),
-        "supervised_contrastive": Loss(losses.supervised_contrastive, sampling.WRITERS),
-        "triplet": Loss(losses.triplet, sampling.WRITERS),
-        "contrastive": Loss(losses.contrastive, sampling.PAIRS),
-    },
-    accuracy=losses.nearest_is_fellow,
+    losses=("ranked_contrastive", "supervised_contrastive", "triplet", "contrastive"),
+    accuracy=_accuracy.nearest_is_fellow,
     watch=calibration.watch,
     watched="val_eer",
     decide=calibration.verify,

@@ -4,7 +4,7 @@ Genuine or forged, a signature is a signature: sets for verification serve as si
 """
 
 from trainer.problems._classification import classification_problem
-from trainer.samples import Amount
+from trainer.samples.amount import Amount
 
 PROBLEM = classification_problem(
     question="is this a signature or text?",

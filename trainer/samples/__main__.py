@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from trainer import samples
 from trainer.console.progress import Progress
-from trainer.samples import Amount
+from trainer.samples import generator
+from trainer.samples.amount import Amount
 from trainer.settings import plugins
 from trainer.settings.flags import Parser
 
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         with Progress("generating", amount.images()) as progress:
-            for done in samples.write(partial, amount, options.seed):
+            for done in generator.write(partial, amount, options.seed):
                 progress.show(done)
         partial.replace(options.out)
     except OSError as error:

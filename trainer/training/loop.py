@@ -16,16 +16,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import initial
-from trainer.checkpoints import OtherCheckpoints, State
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 from trainer.console.progress import Progress
 from trainer.data import batches
 from trainer.data.records import Records
-from trainer.model import trunk
-from trainer.problems import Loss, Problem
+from trainer.losses import Loss
+from trainer.problems import Problem
+from trainer.settings import plugins
 from trainer.settings.config import Training
+from trainer.training import warm_start
+from trainer.training.checkpoints import OtherCheckpoints, State
+from trainer.training.network import trunk
 
 
 class Diverged(UserError):
@@ -64,7 +66,7 @@ def fit(
     tf.config.experimental.enable_op_determinism()
     _claim(checkpoints, records, training)
     strategy = strategy or strategy_here()
-    loss = problem.losses[training.loss]
+    loss = plugins.load("losses", training.loss)
     steps_in_all = training.epochs * (records.images("train") // training.batch_size)
     with strategy.scope():
         model, averaged = _learning(build, training), build()
@@ -126,7 +128,7 @@ def _learning(build: Callable[[], keras.Model], training: Training) -> keras.Mod
     finally:
         keras.config.set_dtype_policy(usual)
     if training.init_from:
-        LOG.info(initial.load(model, training.init_from))
+        LOG.info(warm_start.load(model, training.init_from))
     model.summary(print_fn=LOG.debug)
     return model
 
@@ -186,7 +188,7 @@ def compiled_steps(
     def train_replica(images, targets):
         with tf.GradientTape() as tape:
             vectors = model(images, training=True)
-            losses = loss.of(targets, vectors)
+            losses = loss.function(targets, vectors)
             # Divide by the global batch: gradients are summed over replicas.
             total = tf.reduce_sum(losses) / training.batch_size
         optimizer.apply_gradients(zip(tape.gradient(total, learning), learning, strict=True))
@@ -220,7 +222,7 @@ def _epoch(strategy, steps, problem, model, records, training, epoch) -> dict[st
     images = records.images("train") // size * size
     both = images + records.images("validation")
     with Progress(f"epoch {epoch + 1}/{training.epochs}", both, later=both * (training.epochs - epoch - 1)) as progress:
-        way = problem.losses[training.loss].sampling
+        way = plugins.load("losses", training.loss).sampling
         stream = batches.training(records, canvas, size, training.seed, epoch, training.augment, way)
         total = tf.zeros(3)
         for number, batch in enumerate(strategy.experimental_distribute_dataset(stream), start=1):

@@ -21,7 +21,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import samples
 from trainer.artifact import golden, manifest
 from trainer.artifact.decision import Decision
 from trainer.artifact.engine import Engine, load
@@ -30,9 +29,10 @@ from trainer.artifact.model import GATE
 from trainer.console.errors import UserError
 from trainer.console.quiet import native_stderr_closed
 from trainer.imaging import Imaging, Quality, canonicalise
+from trainer.samples import generator
 from trainer.settings import plugins
 
-GOLDEN = [(writer, kind) for writer in (1, 2, 3) for kind in samples.KINDS]
+GOLDEN = [(writer, kind) for writer in (1, 2, 3) for kind in generator.KINDS]
 GOLDEN_SEED = 2**40  # beyond every --seed, so that golden people are in no training data
 FILES = {"float32": "model.tflite", "int8": "model.int8.tflite"}
 # From the SavedModel, in a probability or an embedding's component: weights of 8 bits move answers a little.
@@ -155,7 +155,7 @@ def _judged(engines: dict[str, Engine], decide) -> dict[str, dict[str, Any]]:
 def _golden_images() -> dict[str, bytes]:
     images = {}
     for writer, kind in GOLDEN:
-        data, suffix = samples.image(GOLDEN_SEED, writer, kind, 0)
+        data, suffix = generator.image(GOLDEN_SEED, writer, kind, 0)
         images[f"{kind}-{writer}{suffix}"] = data
     return images
 

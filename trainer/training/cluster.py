@@ -2,7 +2,7 @@
 
 Vertex AI says it in ``TF_CONFIG``, which only jobs of several machines have. The primary works in the run's own places
 and publishes; the others work in copies of their own, so that nothing is written twice, and write nothing that stays.
-Knows places, not training. Next: ``fit.py`` trains under the strategy that is joined here.
+Knows places, not training. Next: ``loop.py`` trains under the strategy that is joined here.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """A Keras model from a problem, a backbone and a canvas: canonical images to vectors, scaling inside the graph.
 
-Knows neither data nor training. Next: ``fit.py`` trains it, ``export.py`` ships it.
+Knows neither data nor training. Next: ``loop.py`` trains it, ``export.py`` ships it.
 """
 
 import keras
@@ -22,18 +22,6 @@ def build(chosen: Model, imaging: Imaging, labels: tuple[str, ...]) -> keras.Mod
     head = plugins.load("problems", chosen.problem).head
     vectors = head(features, len(labels), chosen.embedding or backbone.embedding)
     return keras.Model(images, vectors, name=chosen.problem)
-
-
-def mirrored(model: keras.Model) -> keras.Model:
-    """A trained encoder that looks twice, at the image and at its mirror image: unit vectors of twice the size.
-
-    In training every person is met mirrored, too, as somebody else; so the second look is by other eyes, and errs on
-    others, at no cost of parameters.
-    """
-    images = keras.Input(model.input_shape[1:], dtype="uint8", name="images")
-    looks = [model(images), model(keras.ops.flip(images, axis=2))]
-    both = keras.layers.Concatenate(name="looks")(looks)
-    return keras.Model(images, keras.layers.UnitNormalization(name="both")(both), name=f"{model.name}_mirrored")
 
 
 def trunk(model: keras.Model) -> keras.Model:

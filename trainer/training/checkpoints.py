@@ -1,6 +1,6 @@
 """What survives a kill: newest and best weights of a run, the optimizer, and the rows of the epochs they have seen.
 
-Knows weights and numbers, not what they are of. Next: ``fit.py`` keeps and restores.
+Knows weights and numbers, not what they are of. Next: ``loop.py`` keeps and restores.
 """
 
 import csv

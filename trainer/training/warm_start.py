@@ -13,7 +13,7 @@ from trainer import storage
 from trainer.artifact import manifest
 from trainer.console.errors import UserError
 from trainer.console.progress import fetching
-from trainer.model import trunk
+from trainer.training.network import trunk
 
 
 class NoWeights(UserError):
