@@ -41,7 +41,7 @@ test-image: $(VENV)/installed-dev  ## build and run the prediction container; as
 	$(BIN)/python -m pytest -m image tests/test_image.py
 
 serve: $(VENV)/installed  ## serve the last trained model with its page, on this machine; without one, the page trains one
-	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --model "$$($(BIN)/python -m trainer.run)"
+	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --model "$$($(BIN)/python -m trainer.pipeline.run_dir)"
 
 bench: $(VENV)/installed-dev  ## measure; not part of the tests
 	$(BIN)/python -m tests.bench.imaging

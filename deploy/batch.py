@@ -12,7 +12,7 @@ from deploy.spec import Environment
 from deploy.vertex import Vertex, proto
 from trainer import storage
 from trainer.console.errors import UserError
-from trainer.imaging import FILE_SUFFIXES
+from trainer.imaging.formats import FILE_SUFFIXES
 from trainer.storage import Place
 
 

@@ -12,7 +12,7 @@ from deploy import asking
 from deploy.probe import Ask, Tally, tries
 from deploy.release import Release
 from deploy.waiting import Wait
-from trainer.artifact import manifest, recorded
+from trainer.artifact import golden_file, manifest
 from trainer.console.errors import UserError
 
 UNLUCKY = 1e-6  # chance that a healthy canary is not reached in all tries
@@ -42,8 +42,8 @@ def check(
     """
     if not share:
         raise SmokeFailed(f"{id} has no traffic, so nothing reaches it")
-    golden = recorded.read(release.folder)
-    instances = [asking.instance((release.folder / recorded.FOLDER / one.file).read_bytes()) for one in golden]
+    golden = golden_file.read(release.folder)
+    instances = [asking.instance((release.folder / golden_file.FOLDER / one.file).read_bytes()) for one in golden]
     refused, goal, tally = _refused(release), max(bounds.answers, len(golden)), Tally()
     compared = missed = 0
     seen = wait.seconds
@@ -87,8 +87,8 @@ def _refused(release: Release) -> dict[str, bool]:
     folder = release.folder / release.manifest.gate
     asked = manifest.read(folder)
     found = {}
-    for one in recorded.read(folder):
-        ours, its = (place / recorded.FOLDER / one.file for place in (release.folder, folder))
+    for one in golden_file.read(folder):
+        ours, its = (place / golden_file.FOLDER / one.file for place in (release.folder, folder))
         if ours.is_file() and ours.read_bytes() == its.read_bytes():
             rates = zip(one.vectors[asked.precision], asked.decision["thresholds"], strict=True)
             scores = [rate / threshold for rate, threshold in rates]
@@ -96,7 +96,7 @@ def _refused(release: Release) -> dict[str, bool]:
     return found
 
 
-def _compare(golden: recorded.Answer, answer: dict[str, Any], release: Release, refused: bool | None) -> bool:
+def _compare(golden: golden_file.Answer, answer: dict[str, Any], release: Release, refused: bool | None) -> bool:
     """Raises ``SmokeFailed`` when the answer is another one; whether there was a vector to compare.
 
     ``refused`` is what the gate should say, None where that is not known.
@@ -116,9 +116,9 @@ def _compare(golden: recorded.Answer, answer: dict[str, Any], release: Release, 
     if len(vector) != len(expected):
         raise SmokeFailed(f"golden image {golden.file!r} is answered with no vector of {len(expected)} numbers")
     difference = max(abs(a - b) for a, b in zip(vector, expected, strict=True))
-    if not difference <= recorded.TOLERANCE[precision]:
+    if not difference <= golden_file.TOLERANCE[precision]:
         raise SmokeFailed(
             f"golden image {golden.file!r} is answered {difference:.2g} away from what was recorded; "
-            f"{recorded.TOLERANCE[precision]:.2g} is accepted"
+            f"{golden_file.TOLERANCE[precision]:.2g} is accepted"
         )
     return True

@@ -22,7 +22,7 @@ from google.protobuf import json_format
 
 from deploy.waiting import Clock, Wait
 from trainer.console.errors import UserError
-from trainer.storage import refused
+from trainer.storage import connection_refused
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 LOGGING = "https://logging.googleapis.com"
@@ -201,7 +201,7 @@ class Vertex:
 
     def _transient(self) -> retry.Retry:
         """The retries of one call that may be repeated; a refused connection is tried twice only."""
-        transient = refused.at_most_twice(retry.if_transient_error)
+        transient = connection_refused.at_most_twice(retry.if_transient_error)
         return retry.Retry(transient, initial=0.5, maximum=10, timeout=self.connection.patience)
 
     def _end(self, operation: Any, method: str) -> Any:
@@ -281,13 +281,13 @@ def _in_our_words() -> Iterator[None]:
     except exceptions.BadRequest as error:
         raise CloudError(f"Vertex AI does not take this: {_said(error)}") from None
     except (exceptions.RetryError, exceptions.GoogleAPICallError) as error:
-        if nobody := refused.message(error):
+        if nobody := connection_refused.message(error):
             raise CloudError(nobody) from None
         kind = Unavailable if isinstance(error, exceptions.RetryError | exceptions.ServiceUnavailable) else CloudError
         raise kind(f"Vertex AI failed: {type(error).__name__}: {_said(error)}") from None
     except google.auth.exceptions.GoogleAuthError as error:
         raise CloudError(f"the Google credentials do not work: {error}") from None
     except (RequestException, ConnectionError) as error:
-        if told := refused.message(error):
+        if told := connection_refused.message(error):
             raise CloudError(told) from None
         raise Unanswered(f"Vertex AI did not answer: {type(error).__name__}") from None

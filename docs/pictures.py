@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from trainer.artifact import explain
-from trainer.artifact.model import Model
+from trainer.artifact.artifact import Model
 from trainer.samples import generator
 
 HERE = Path(__file__).parent

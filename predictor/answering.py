@@ -11,7 +11,7 @@ from predictor.errors import BadInstance, BadRequest, Unanswerable
 from predictor.lanes import Lanes
 from predictor.service import Image, Question, Service
 from predictor.telemetry import Record
-from trainer.artifact.model import Look
+from trainer.artifact.artifact import Look
 from trainer.imaging import ImageError
 
 Looks = Mapping[bytes, Look | ImageError]

@@ -1,7 +1,7 @@
 """HTTP over the service, and nothing more: routes, health, and the order of a request's steps. Knows no model.
 
-Next: ``bodies.py`` reads a request, ``answering.py`` answers it, ``failures.py`` says what went wrong, ``page.py`` is
-what people see, ``development.py`` what only developers do.
+Next: ``bodies.py`` reads a request, ``answering.py`` answers it, ``failures.py`` says what went wrong,
+``page.py`` is what people see, ``development.py`` what only developers do.
 """
 
 import asyncio

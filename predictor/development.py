@@ -31,7 +31,7 @@ from predictor.uploads import Upload
 
 EPOCH = re.compile(r"epoch (\d+)/(\d+)")
 LINES = 200  # of the trainer's output, kept for who looks later
-RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))  # where trainer.run looks for the last one
+RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))  # where trainer.pipeline.run_dir looks for the last one
 LONGEST_LINE = 1 << 20  # bytes that the trainer says at once
 PATIENCE = 10.0  # seconds that a stopping server waits for the trainer
 

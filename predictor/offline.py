@@ -19,12 +19,13 @@ from rich.table import Table
 from rich.text import Text
 
 from trainer import storage
-from trainer.artifact import enrolled, explain
+from trainer.artifact import enrolment, explain
+from trainer.artifact.artifact import Look, Model
 from trainer.artifact.decision import BadQuestion, Parameters
 from trainer.artifact.manifest import BadArtifact
-from trainer.artifact.model import Look, Model
 from trainer.console.progress import fetching
-from trainer.imaging import FILE_SUFFIXES, ImageError
+from trainer.imaging import ImageError
+from trainer.imaging.formats import FILE_SUFFIXES
 from trainer.settings.flags import Parser
 
 FORMATS = ("table", "csv", "jsonl")
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         compared = _compared(model, options)
         if options.explain:
             options.explain.mkdir(parents=True, exist_ok=True)
-    except (BadArtifact, BadQuestion, enrolled.NotEnrolled, ImageError, OSError) as error:
+    except (BadArtifact, BadQuestion, enrolment.NotEnrolled, ImageError, OSError) as error:
         print(f"python -m predictor.offline: {error}", file=sys.stderr)
         return 1
     if not files:
@@ -98,13 +99,13 @@ def _compared(model: Model, options) -> Callable[[Path], References]:
         model.decision.answer(*_probe(model, options.far))
     if not options.enrolled:
         return lambda path: looks
-    people = enrolled.read(options.enrolled, model.encoder)
+    people = enrolment.read(options.enrolled, model.encoder)
     if options.writer:
         people.of(options.writer)
     return lambda path: [*looks, *people.of(options.writer or _claimed(path, people))]
 
 
-def _claimed(path: Path, people: enrolled.Enrolled) -> str:
+def _claimed(path: Path, people: enrolment.Enrolled) -> str:
     """Who a file claims to be of: its folder's name, as enrolment calls people of one source or of several."""
     folder = path.absolute().parent
     names = (folder.name, f"{folder.parent.name}/{folder.name}", folder.name.lstrip("0"))
@@ -137,7 +138,7 @@ def _row(
             picture.write_bytes(explain.overlay(explain.against_nearest(model.engine, look, references)))
             answer["explanation"] = str(picture)
         return {"file": str(path), **answer}
-    except (ImageError, enrolled.NotEnrolled) as error:
+    except (ImageError, enrolment.NotEnrolled) as error:
         code = error.code if isinstance(error, ImageError) else "not_enrolled"
         return {"file": str(path), "error": {"code": code, "message": str(error)}}
     except OSError as error:

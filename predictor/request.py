@@ -12,8 +12,8 @@ import urllib.request
 from pathlib import Path
 
 from predictor import wire
-from trainer.artifact import enrolled
-from trainer.artifact.enrolled import NotEnrolled
+from trainer.artifact import enrolment
+from trainer.artifact.enrolment import NotEnrolled
 from trainer.settings.flags import Parser
 
 
@@ -60,7 +60,7 @@ def _body(options) -> str:
     if bool(options.enrolled) != bool(options.writer):
         raise ValueError("--enrolled and --writer go together: which of the enrolled people is it?")
     images, references = ([path.read_bytes() for path in paths] for paths in (options.files, options.reference))
-    people = enrolled.read(options.enrolled) if options.enrolled else None
+    people = enrolment.read(options.enrolled) if options.enrolled else None
     embeddings = people.of(options.writer) if people else None
     chosen = {"far": options.far, "return_embedding": options.return_embedding, "explain": options.explain}
     chosen["encoder"] = people.encoder if people else None

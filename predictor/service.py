@@ -18,9 +18,9 @@ from predictor.errors import BadInstance, BadRequest, NoModel, NotReady, Unanswe
 from predictor.settings import Settings
 from trainer import storage
 from trainer.artifact import explain
+from trainer.artifact.artifact import Look, Model
 from trainer.artifact.decision import BadQuestion, Parameters
 from trainer.artifact.manifest import BadArtifact
-from trainer.artifact.model import Look, Model
 from trainer.imaging import ImageError, Limits, as_png
 
 CANNOT_SERVE = (BadArtifact, storage.StorageError)  # whose messages say it all

@@ -125,9 +125,10 @@ def hands_run(tensorflow, hands_data, once) -> Path:
 
 
 def _generated(folder: Path, amount: dict, seed: int) -> None:
-    from trainer.samples import amount, generator
+    from trainer.samples import generator
+    from trainer.samples.amount import Amount
 
-    list(generator.write(folder, amount.Amount(**amount), seed=seed))
+    list(generator.write(folder, Amount(**amount), seed=seed))
 
 
 def _trained(data: Path, folder: Path, settings: list[str]) -> None:

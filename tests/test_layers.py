@@ -14,7 +14,7 @@ SHARED = ("trainer.console", "trainer.imaging", "trainer.settings", "trainer.sto
 ALLOWED = {
     "trainer": ("trainer",),
     "predictor": ("predictor", "trainer.artifact", *SHARED),
-    "deploy": ("deploy", "trainer.artifact.manifest", "trainer.artifact.recorded", *SHARED),
+    "deploy": ("deploy", "trainer.artifact.manifest", "trainer.artifact.golden_file", *SHARED),
 }
 LONGEST = 300  # lines of a file
 

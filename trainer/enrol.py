@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from trainer import corpora, storage
-from trainer.artifact import enrolled
-from trainer.artifact.model import Look, Model
+from trainer.artifact import enrolment
+from trainer.artifact.artifact import Look, Model
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.progress import fetching
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         model = Model(storage.fetch(options.model, progress=fetching))
         model.prove()
         people = _enrol(model, [sources.bring(path) for path in options.data])
-        enrolled.write(people, options.out)
+        enrolment.write(people, options.out)
     except (UserError, OSError) as error:
         print(f"python -m trainer.enrol: {error}", file=sys.stderr)
         return 1
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _enrol(model: Model, given: list[sources.Source]) -> enrolled.Enrolled:
+def _enrol(model: Model, given: list[sources.Source]) -> enrolment.Enrolled:
     if not model.decision.compares:
         raise UserError(f"the model answers {model.manifest.problem}; only one that compares hands can enrol people")
     readings = corpora.read_all((source.label, source.root, source.name) for source in given)
@@ -56,7 +56,7 @@ def _enrol(model: Model, given: list[sources.Source]) -> enrolled.Enrolled:
         print(f"  left out: {path}: {reason}")
     if not kept:
         raise UserError(f"none of the {len(samples)} images can be used")
-    return enrolled.Enrolled(
+    return enrolment.Enrolled(
         model.encoder,
         np.array([_called(sample, several) for sample, _ in kept]),
         np.array([sample.name for sample, _ in kept]),

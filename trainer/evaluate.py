@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from trainer import corpora, storage
-from trainer.artifact.model import Model
+from trainer.artifact.artifact import Model
 from trainer.audit.examine import examine
 from trainer.console import quiet
 from trainer.console.errors import UserError

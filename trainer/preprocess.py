@@ -13,7 +13,8 @@ from pathlib import Path
 
 from trainer import corpora
 from trainer.console.progress import Progress
-from trainer.imaging import FILE_SUFFIXES, INKS, ImageError, Imaging, as_png, canonicalise
+from trainer.imaging import INKS, ImageError, Imaging, as_png, canonicalise
+from trainer.imaging.formats import FILE_SUFFIXES
 from trainer.settings import plugins
 from trainer.settings.flags import Parser
 

@@ -1,50 +1,10 @@
-"""``python -m trainer.twin MODEL PRECISION OUT``: a copy of an artefact that answers with another of its twins.
+"""The former name of ``python -m trainer.variant``, which it runs; for one release."""
 
-Export made and measured both twins; this chooses, for a deployment that wants the other. Needs no TensorFlow.
-"""
-
-import shutil
+import runpy
 import sys
-from pathlib import Path
-
-from trainer import storage
-from trainer.artifact import manifest
-from trainer.artifact.model import Model
-from trainer.console.errors import UserError
-from trainer.console.progress import fetching
-from trainer.settings.flags import Parser
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write the copy and replay its golden answers; 1 when that twin is not usable."""
-    flags = Parser(prog="python -m trainer.twin", description=__doc__)
-    flags.add_argument("model", metavar="MODEL", help="the artefact's folder, may be gs://")
-    flags.add_argument("precision", choices=manifest.PRECISIONS, metavar="PRECISION", help="float32 or int8")
-    flags.add_argument("out", metavar="OUT", type=Path, help="a new folder")
-    options = flags.parse_args(arguments)
-    try:
-        copy(storage.fetch(options.model, progress=fetching), options.precision, options.out)
-    except (UserError, OSError) as error:
-        print(f"python -m trainer.twin: {error}", file=sys.stderr)
-        return 1
-    print(f"{options.out} answers with {options.precision}; it is artefact {manifest.identity(options.out)[:12]}")
-    return 0
-
-
-def copy(folder: Path, precision: str, out: Path) -> None:
-    """The artefact, answering with this twin. Raises ``BadArtifact``, or ``FileExistsError`` for a folder in use."""
-    whole = manifest.read(folder)
-    manifest.verify(whole, folder)  # or damage would be recorded as what it should be
-    described = manifest.answering(whole, precision)
-    if out.exists():
-        raise FileExistsError(f"{str(out)!r} exists; OUT has to be new")
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(folder, partial)
-    manifest.write(described, partial)
-    Model(partial).prove()
-    partial.rename(out)
-
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    print(
+        "python -m trainer.twin is now python -m trainer.variant; this name goes in the next release", file=sys.stderr
+    )
+    runpy.run_module("trainer.variant", run_name="__main__", alter_sys=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import resolve
 from trainer.console import quiet
+from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.settings import config, plugins
 
 
@@ -13,13 +13,14 @@ def untrained(folder: Path, backbone: str = "") -> Path:
     """A ``same_writer`` of the default shape, or with another backbone at its own; writes ``folder``."""
     quiet.import_tensorflow()
     from trainer.imaging import Imaging
+    from trainer.problems.same_writer import mirrored
     from trainer.training.export import export, publish
-    from trainer.training.network import build, mirrored
+    from trainer.training.network import build
 
     problem = plugins.load("problems", "same_writer")
     canvas = ["--image-height", "128", "--image-width", "256"] if backbone == "lightweight" else []
     given = ["--problem", "same_writer", *(["--backbone", backbone] if backbone else []), *canvas]
-    chosen = resolve.resolved(config.from_command_line(given, {}), problem).model
+    chosen = resolve_settings(config.from_command_line(given, {}), problem).model
     imaging, rng = Imaging(chosen.image_height, chosen.image_width), np.random.default_rng(0)
     built = build(chosen, imaging, problem.labels)
     if plugins.load("backbones", chosen.backbone).mirrored:

@@ -20,7 +20,7 @@ from pathlib import Path
 from predictor import wire
 from tests.bench.artefacts import untrained
 from tests.conftest import serving
-from trainer.artifact.model import Model
+from trainer.artifact.artifact import Model
 from trainer.samples import generator
 
 IMAGES, ROUNDS = 12, 40

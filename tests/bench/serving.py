@@ -27,8 +27,8 @@ from PIL import Image
 
 from tests.bench import load
 from tests.bench.artefacts import untrained
-from trainer import twin
-from trainer.artifact.model import Model
+from trainer import variant
+from trainer.artifact.artifact import Model
 from trainer.samples import hand, paper, pen
 
 ROOT = Path(__file__).parent.parent.parent
@@ -50,7 +50,7 @@ def main() -> None:
     artefact = options.folder / "model"
     if not artefact.exists():
         untrained(artefact, backbone="lightweight")
-        twin.copy(artefact, "int8", options.folder / "model-int8")
+        variant.copy(artefact, "int8", options.folder / "model-int8")
     bodies = {"png": requests(png, 1), "jpeg": requests(jpeg, 1), "8 png": requests(png, 8)}
     _bare(artefact)
     found = {}

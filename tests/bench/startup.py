@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from predictor import wire
-from trainer.run import newest_model
+from trainer.pipeline.run_dir import newest_model
 from trainer.samples import generator
 
 ROUNDS, REQUESTS = 7, 400

@@ -23,8 +23,9 @@ def main() -> None:
     tf = quiet.import_tensorflow()
     import keras
 
-    from trainer import corpora, resolve
+    from trainer import corpora
     from trainer.imaging import Imaging
+    from trainer.pipeline.problem_defaults import resolve_settings
     from trainer.samples import generator
     from trainer.samples.amount import Amount
 
@@ -38,7 +39,7 @@ def main() -> None:
         look = image_index.survey(found, Imaging(*canvas), Path(folder) / "survey")
         parts = splits.split(found, 0.1, 0.0, seed=1)
         prepared = records.write(look, parts, ("signature", "text"), Path(folder) / "records", "bench")
-        wanted = resolve.resolved(config.from_command_line(["--batch-size", str(BATCH)], {}), problem)
+        wanted = resolve_settings(config.from_command_line(["--batch-size", str(BATCH)], {}), problem)
         trained, averaged = (network.build(wanted.model, Imaging(*canvas), ("signature", "text")) for _ in "12")
         optimizer = keras.optimizers.Adam()
         optimizer.build(trained.trainable_variables)

@@ -14,7 +14,7 @@ import httpx
 
 from deploy import release, smoke
 from deploy.waiting import Clock, Wait
-from trainer.artifact import recorded
+from trainer.artifact import golden_file
 
 PATIENCE = 60  # seconds until health has to say yes
 WRONG = {  # bodies that are no requests, and what they are answered with
@@ -43,7 +43,7 @@ def check(address: str, artifact: Path) -> int:
             answer = client.post("/predict", content=body, headers={"Content-Type": "application/json"})
             assert answer.status_code == status, f"{body!r} is answered with {answer.status_code}"
             assert "error" in answer.json()
-        image = (artifact / recorded.FOLDER / recorded.read(artifact)[0].file).read_bytes()
+        image = (artifact / golden_file.FOLDER / golden_file.read(artifact)[0].file).read_bytes()
         text = base64.b64encode(image).decode()
         forms = [text, {"b64": text}, {"image": {"b64": text}}, {"image_bytes": {"b64": text}}]
         answers = client.post("/predict", json={"instances": forms}).json()["predictions"]

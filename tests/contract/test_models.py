@@ -7,14 +7,15 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import resolve, twin
+from trainer import variant
 from trainer.artifact import decision
+from trainer.artifact.artifact import Model
 from trainer.artifact.manifest import read
-from trainer.artifact.model import Model
 from trainer.corpora import Sample
 from trainer.evaluation import report
 from trainer.evaluation.measure import Evaluation
 from trainer.imaging import Imaging
+from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.samples import generator
 from trainer.settings import config, plugins
 from trainer.training import network
@@ -41,7 +42,7 @@ def chosen(name: str, backbone: str) -> config.Config:
     """The settings of a small model."""
     flags = ["--problem", name, "--backbone", backbone, "--dropout", "0.5"]
     flags += ["--image-height", str(HEIGHT), "--image-width", str(WIDTH)]
-    return resolve.resolved(config.from_command_line(flags, {}), plugins.load("problems", name))
+    return resolve_settings(config.from_command_line(flags, {}), plugins.load("problems", name))
 
 
 def labels_of(name: str) -> tuple[str, ...]:
@@ -137,7 +138,7 @@ def test_export_answers_alike_in_all_its_forms_and_survives_a_round_trip(pair, i
     assert described.twins["int8"]["usable"], "its errors are the same here"
     assert litert.decision == made
     assert not (tmp_path / "partial").exists()
-    twin.copy(tmp_path / "model", "int8", tmp_path / "small")
+    variant.copy(tmp_path / "model", "int8", tmp_path / "small")
     _keeps_the_engines_contract(litert, expected, images, 1e-4)
     _keeps_the_engines_contract(reference, expected, images, 1e-4)
     _keeps_the_engines_contract(Model(tmp_path / "small"), expected, images, described.twins["int8"]["tolerance"])

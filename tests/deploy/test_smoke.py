@@ -15,7 +15,7 @@ from google.api_core import exceptions
 from deploy import asking, probe, release, shrink, smoke, vertex
 from deploy.smoke import SmokeFailed
 from deploy.waiting import Clock, Wait
-from trainer.artifact import recorded
+from trainer.artifact import golden_file
 from trainer.console.errors import UserError
 from trainer.imaging import ImageError
 from trainer.samples import generator
@@ -35,7 +35,7 @@ class Asked:
     """
 
     def __init__(self, given, share=100, wrong=lambda answer: answer, seed=1, failing=None, late=0):
-        golden = [(one, given.folder / recorded.FOLDER / one.file) for one in recorded.read(given.folder)]
+        golden = [(one, given.folder / golden_file.FOLDER / one.file) for one in golden_file.read(given.folder)]
         self._by_image = {base64.b64encode(file.read_bytes()).decode(): one for one, file in golden}
         self._labels, self._share, self._wrong, self._late = given.manifest.labels, share, wrong, late
         self._failing, self._random = failing or {}, random.Random(seed)
@@ -65,7 +65,7 @@ def smoked(ask, given, share=100, answers=20, errors=1.0, said=None):
 def test_every_golden_answer_is_compared(given):
     ask = Asked(given)
     assert smoked(ask, given, answers=1).answers == {"canary": 9}
-    assert set(ask.images) == {one.file for one in recorded.read(given.folder)}
+    assert set(ask.images) == {one.file for one in golden_file.read(given.folder)}
 
 
 @pytest.mark.parametrize("share", [1, 10, 50])
@@ -105,9 +105,11 @@ def test_a_smoke_that_could_compare_nothing_fails(given, tmp_path):
     folder = shutil.copytree(given.folder, tmp_path / "model")
     refusing = dataclasses.replace(given, manifest=dataclasses.replace(given.manifest, gate="gate"), folder=folder)
     shutil.copytree(given.folder, folder / "gate")
-    images = len(recorded.read(folder))
-    for one in recorded.read(folder / "gate"):
-        (folder / "gate" / recorded.FOLDER / one.file).write_bytes(b"another image")  # so the gate's word is not known
+    images = len(golden_file.read(folder))
+    for one in golden_file.read(folder / "gate"):
+        (folder / "gate" / golden_file.FOLDER / one.file).write_bytes(
+            b"another image"
+        )  # so the gate's word is not known
 
     def ask(instances, parameters):
         return "canary", [{"decision": "not_a_signature"} for _ in instances]
@@ -163,7 +165,7 @@ def test_nothing_reaches_what_has_no_traffic(given):
 
 
 def test_health_asks_until_each_deployment_with_traffic_has_answered(given):
-    image = asking.instance((given.folder / recorded.FOLDER / recorded.read(given.folder)[0].file).read_bytes())
+    image = asking.instance((given.folder / golden_file.FOLDER / golden_file.read(given.folder)[0].file).read_bytes())
     for seed in range(20):
         tally = probe.health(Asked(given, 10, seed=seed), {"canary": 10, "champion": 90, "idle": 0}, image)
         assert set(tally.answers) == {"canary", "champion"}

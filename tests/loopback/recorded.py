@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.loopback.resources import Refused
-from trainer.artifact import manifest, recorded
+from trainer.artifact import golden_file, manifest
 
 
 class Recorded:
@@ -15,10 +15,10 @@ class Recorded:
     def __init__(self, folder: Path):
         labels = manifest.read(folder).labels
         self._scores = {
-            base64.b64encode((folder / recorded.FOLDER / one.file).read_bytes()).decode(): dict(
+            base64.b64encode((folder / golden_file.FOLDER / one.file).read_bytes()).decode(): dict(
                 zip(labels, one.vectors["float32"], strict=True)
             )
-            for one in recorded.read(folder)
+            for one in golden_file.read(folder)
         }
         self.failing: dict[str, float] = {}
         self.asked: list[str] = []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.artifact.model import Model
+from trainer.artifact.artifact import Model
 from trainer.imaging import canonicalise
 
 BLANK = b"\x89PNG\r\n\x1a\n no more"

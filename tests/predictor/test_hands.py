@@ -13,7 +13,7 @@ from PIL import Image
 from predictor import request, wire
 from tests.conftest import serving
 from trainer import enrol
-from trainer.artifact.model import Model
+from trainer.artifact.artifact import Model
 
 
 @pytest.fixture

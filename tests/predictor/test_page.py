@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from tests.conftest import serving
-from trainer import run
 from trainer.artifact import manifest
+from trainer.pipeline import run_dir
 from trainer.samples import generator
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -199,7 +199,9 @@ def test_a_development_server_without_a_model_trains_one_serves_it_and_predicts(
         page.set_input_files("#choose", images[0])
         page.wait_for_selector(f"{ANSWERED} div .verdict")
         served = page.request.get(address + "/health").json()["version"]
-        assert manifest.identity(run.newest_model(tmp_path))[:12] == served, "what `make serve` serves after a restart"
+        assert manifest.identity(run_dir.newest_model(tmp_path))[:12] == served, (
+            "what `make serve` serves after a restart"
+        )
         assert not list((tmp_path / "tmp").glob("countersign-*")), "people's images are not left behind"
         assert not (tmp_path / "c" / "countersign").exists()
         page.set_input_files("input[name=file]", [])

@@ -20,8 +20,8 @@ from predictor.app import create_app
 from predictor.settings import Settings
 from tests.conftest import ROOT, serving, terminate
 from trainer.artifact import manifest
+from trainer.artifact.artifact import Model
 from trainer.artifact.manifest import read
-from trainer.artifact.model import Model
 from trainer.imaging import Imaging, canonicalise
 from trainer.settings import config
 from trainer.training import network

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from tests.conftest import SMALL_RUN
 from trainer import corpora, prepare
 from trainer.audit import __main__ as command
-from trainer.audit import leak, verifier
+from trainer.audit import leak_probe, verification_check
 from trainer.audit.examine import examine
 from trainer.data import image_features, image_index, near_copies, records
 from trainer.imaging import Imaging, canonicalise
@@ -166,15 +166,15 @@ def test_the_probe_keeps_writers_apart_and_says_when_there_are_too_few():
     labels = np.tile(np.array(["forged", "genuine"]), 120)
     # A column that only names the writer tells nothing about unseen ones.
     values = np.stack([groups % 7 + 0.01 * rng.normal(size=240), rng.normal(size=240)], 1)
-    found = leak.probe(values, ["writer", "noise"], labels, groups)
+    found = leak_probe.probe(values, ["writer", "noise"], labels, groups)
     assert found.low < 0.5 < found.high
     assert found.verdict == "no leak"
-    telling = leak.probe(values + (labels == "forged")[:, None] * [0, 6], ["writer", "told"], labels, groups)
+    telling = leak_probe.probe(values + (labels == "forged")[:, None] * [0, 6], ["writer", "told"], labels, groups)
     assert telling.verdict == "leak"
     assert telling.culprit.startswith("told alone")
     few = groups < 5
-    assert leak.probe(values[few], ["a", "b"], labels[few], groups[few]) is None
-    assert leak.probe(values, ["a", "b"], np.full(240, "text"), groups) is None
+    assert leak_probe.probe(values[few], ["a", "b"], labels[few], groups[few]) is None
+    assert leak_probe.probe(values, ["a", "b"], np.full(240, "text"), groups) is None
 
 
 @pytest.mark.parametrize(
@@ -187,13 +187,13 @@ def test_the_probe_keeps_writers_apart_and_says_when_there_are_too_few():
     ],
 )
 def test_a_verdict_needs_an_interval_that_agrees_with_it(auc, low, high, verdict):
-    assert leak.Probe("genuine", auc, low, high, {}).verdict == verdict
+    assert leak_probe.Probe("genuine", auc, low, high, {}).verdict == verdict
 
 
 def test_areas_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     truth, score = rng.random(200) > 0.5, rng.integers(0, 20, 200).astype(float)
-    assert leak.area(truth, score) == pytest.approx(roc_auc_score(truth, score))
+    assert leak_probe.area(truth, score) == pytest.approx(roc_auc_score(truth, score))
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
@@ -213,7 +213,7 @@ def test_a_verifier_is_suspect_where_skilled_forgeries_are_surely_easier_than_ra
         "5": rates(skilled=1.0, random=1.9, spread=0.5),  # the intervals overlap: chance explains the order
         "10": rates(skilled=0.4, random=1.9, spread=0.5),
     }
-    (finding,) = verifier.findings({"verification": {"references": references}})
+    (finding,) = verification_check.findings({"verification": {"references": references}})
     assert finding.severity == "untrue"
     assert "10 references" in finding.message
     assert "-0.1 to 0.9" in finding.message
@@ -224,8 +224,8 @@ def test_a_verifier_is_suspect_where_skilled_forgeries_are_surely_easier_than_ra
 def test_intervals_that_touch_or_are_not_there_make_no_verifier_suspect(edge):
     of = rates(skilled=0.4, random=1.9, spread=0.5)
     of["eer_skilled_interval"] = edge and [0.1, edge]
-    assert verifier.findings({"verification": {"references": {"1": of}}}) == []
-    assert verifier.findings({"classification": {}}) == []
+    assert verification_check.findings({"verification": {"references": {"1": of}}}) == []
+    assert verification_check.findings({"classification": {}}) == []
 
 
 @pytest.fixture

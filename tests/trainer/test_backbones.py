@@ -7,10 +7,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.contract.test_models import HANDS, chosen
-from trainer import resolve
 from trainer.backbones import _resnet
 from trainer.console.errors import UserError
 from trainer.imaging import Imaging
+from trainer.pipeline.problem_defaults import resolve_settings
+from trainer.problems import same_writer
 from trainer.settings import config, plugins
 from trainer.training import network
 
@@ -30,7 +31,7 @@ def multiply_adds(built) -> float:
 def test_our_own_encoder_stays_compact():
     wanted = chosen("same_writer", "strokes").model
     built = network.build(wanted, Imaging(96, 192), HANDS)
-    looks = network.mirrored(built)
+    looks = same_writer.mirrored(built)
     assert looks.count_params() <= 1_500_000
     assert looks.output_shape == (None, 512)
     assert 20 < 2 * multiply_adds(built) <= 150
@@ -57,7 +58,7 @@ def preset(tmp_path_factory):
 def test_a_resnet_starts_from_the_weights_of_a_local_preset(preset):
     folder, weights = preset
     flags = ["--problem", "same_writer", "--backbone", "resnet18", "--preset", str(folder)]
-    wanted = resolve.resolved(config.from_command_line(flags, {}), plugins.load("problems", "same_writer"))
+    wanted = resolve_settings(config.from_command_line(flags, {}), plugins.load("problems", "same_writer"))
     built = network.build(wanted.model, SMALL, HANDS)
     assert all(map(np.array_equal, built.get_layer("resnet").get_weights(), weights))
 
@@ -102,7 +103,7 @@ def test_a_resnet_starts_from_the_weights_of_a_timm_folder(tmp_path, name, block
     (tmp_path / "config.json").write_text(json.dumps({"architecture": name, "num_classes": 1000, "num_features": 512}))
     save_file(weights, tmp_path / "model.safetensors")
     flags = ["--problem", "same_writer", "--backbone", name, "--preset", str(tmp_path)]
-    wanted = resolve.resolved(config.from_command_line(flags, {}), plugins.load("problems", "same_writer"))
+    wanted = resolve_settings(config.from_command_line(flags, {}), plugins.load("problems", "same_writer"))
     resnet = network.build(wanted.model, SMALL, HANDS).get_layer("resnet")
     loaded = [weight.numpy() for weight in resnet.weights]
     assert len(loaded) == len(weights)
@@ -129,4 +130,4 @@ def test_a_preset_that_is_not_there_is_refused_in_words(tmp_path):
 def test_a_network_without_presets_says_so():
     wanted = config.from_command_line(["--problem", "same_writer", "--preset", "x"], {})
     with pytest.raises(UserError, match="has no presets"):
-        resolve.resolved(wanted, plugins.load("problems", "same_writer"))
+        resolve_settings(wanted, plugins.load("problems", "same_writer"))

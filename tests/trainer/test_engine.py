@@ -5,9 +5,9 @@ import threading
 import numpy as np
 import pytest
 
+from trainer.artifact.artifact import Model
 from trainer.artifact.engine import Pool
 from trainer.artifact.golden import GoldenMismatch
-from trainer.artifact.model import Model
 
 IMAGES = np.zeros((1, 2, 2, 1), np.uint8)
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from trainer.artifact.enrolled import Enrolled, NotEnrolled, read, write
+from trainer.artifact.enrolment import Enrolled, NotEnrolled, read, write
 
 VECTORS = np.eye(4, dtype=np.float32)[:3]
 PEOPLE = Enrolled("encoder", np.array(["a", "a", "b"]), np.array(["1.png", "2.png", "3.png"]), VECTORS)

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.loopback.server import Loopback
+from trainer.settings import experiment
 from trainer.vertex import experiments, hypertune
 
 WHERE = "projects/my-project/locations/us-central1"
@@ -86,7 +87,7 @@ def test_a_service_that_says_nothing_is_waited_for_no_longer_than_that(cloud, mo
 @pytest.mark.parametrize("name", ["hands", "projects/p/locations/r", "projects/p/locations/r/Hands"])
 def test_a_name_that_is_no_experiment_is_an_error(name):
     with pytest.raises(ValueError, match="it has to be projects/"):
-        experiments.checked(name)
+        experiment.checked(name)
 
 
 def test_a_trial_writes_what_vertex_reads_and_nothing_else_does(tmp_path):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, SMALL_RUN
-from trainer import resolve
 from trainer.data import records
+from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.settings import config, plugins
 from trainer.training import loop
 from trainer.training.network import FEATURES
@@ -39,7 +39,7 @@ def fitting(run_dir, tmp_path):
         return keras.Model(images, PROBLEM.head(keras.layers.Identity(name=FEATURES)(pixels), 2, 0))
 
     def run(script: Script, *flags: str, callbacks=()):
-        settings = resolve.resolved(config.from_command_line([*SMALL_RUN, *flags], {}), PROBLEM)
+        settings = resolve_settings(config.from_command_line([*SMALL_RUN, *flags], {}), PROBLEM)
         prepared = records.read(run_dir / "records")
         places = (tmp_path / "checkpoints", tmp_path / "training.csv")
         return loop.fit(script.problem(), linear, prepared, settings.training, *places, callbacks)
@@ -101,7 +101,7 @@ def test_epochs_in_which_only_the_head_learns_do_not_stop_a_run(fitting):
 def test_every_problem_stops_by_default_and_0_means_never(name):
     problem = plugins.load("problems", name)
     patience, never = (
-        resolve.resolved(config.from_command_line(["--problem", name, *flags], {}), problem).training.patience
+        resolve_settings(config.from_command_line(["--problem", name, *flags], {}), problem).training.patience
         for flags in ((), ("--patience", "0"))
     )
     assert 0 < patience < problem.defaults["epochs"]
@@ -116,7 +116,7 @@ tf = quiet.import_tensorflow()
 folder, data = Path(sys.argv[1]), Path(sys.argv[2])
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from trainer import corpora, resolve
+from trainer import corpora; from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.training import loop as fit, network as model
 from trainer.data import image_index, records, splits
 from trainer.settings import config, plugins
@@ -127,7 +127,7 @@ look = image_index.survey(samples, Imaging(32, 64), folder / "survey")
 prepared = records.write(look, splits.split(samples, 0.3, 0.0, 1), labels, folder / "records", "source")
 problem = plugins.load("problems", "signature_vs_text")
 flags = ["--epochs", "2", "--batch-size", "16", "--dropout", "0", "--image-height", "32", "--image-width", "64"]
-wanted = resolve.resolved(config.from_command_line(flags, {}), problem)
+wanted = resolve_settings(config.from_command_line(flags, {}), problem)
 histories = [
     fit.fit(
         problem, lambda: model.build(wanted.model, Imaging(32, 64), labels), prepared, wanted.training,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainer.artifact import golden
-from trainer.artifact.recorded import TOLERANCE
+from trainer.artifact.golden_file import TOLERANCE
 from trainer.imaging import Imaging
 from trainer.samples import generator
 

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer import corpora, resolve
+from trainer import corpora
 from trainer.data import image_index, records, sampling, splits
 from trainer.imaging import Imaging
+from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.settings import config, plugins
 from trainer.training import loop, network
 
@@ -26,7 +27,7 @@ def learn(name, data, folder, *flags):
 
     problem = plugins.load("problems", name)
     size = ("--image-height", str(CANVAS.height), "--image-width", str(CANVAS.width))
-    wanted = resolve.resolved(config.from_command_line(["--problem", name, *size, *flags], {}), problem)
+    wanted = resolve_settings(config.from_command_line(["--problem", name, *size, *flags], {}), problem)
     found = [dataclasses.replace(s, label=problem.label_of(s.label)) for s in corpora.read(data).samples]
     labels = problem.labels or tuple(sorted({sample.label for sample in found}))
     by_writer = plugins.load("losses", wanted.training.loss).sampling in sampling.WAYS

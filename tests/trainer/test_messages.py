@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from trainer import run
 from trainer.console import messages
 from trainer.console.errors import UserError
 from trainer.console.progress import Progress
+from trainer.pipeline import run_dir
 from trainer.settings import config
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
@@ -100,11 +100,11 @@ def test_a_finished_run_has_kept_everything_from_its_data_to_its_numbers(run_dir
 
 def test_how_much_is_printed_does_not_make_it_another_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    opened = run.open_run(config.from_command_line([], {}), NOW)
+    opened = run_dir.open_run(config.from_command_line([], {}), NOW)
     with opened:
         opened.record(config.from_command_line([], {}))
     assert "verbose" not in opened.settings.read_text()
-    assert run.open_run(config.from_command_line(["--verbose"], {}), NOW + datetime.timedelta(hours=1)) == opened
+    assert run_dir.open_run(config.from_command_line(["--verbose"], {}), NOW + datetime.timedelta(hours=1)) == opened
 
 
 def test_an_interruption_is_kept_too(tmp_path):

@@ -50,7 +50,7 @@ def test_evening_out_is_multiplying_by_the_power_of_the_covariance_folded_into_t
 
 
 def test_the_second_look_is_the_same_encoder_at_the_mirror_image(encoder, images):
-    both = network.mirrored(encoder)
+    both = same_writer.mirrored(encoder)
     first = encoder(images, training=False).numpy()
     second = encoder(np.ascontiguousarray(images[:, :, ::-1]), training=False).numpy()
     expected = np.concatenate([first, second], axis=1) / 2**0.5

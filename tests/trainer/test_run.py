@@ -11,9 +11,9 @@ import time
 import pytest
 
 from tests.conftest import ROOT, SMALL_RUN
-from trainer import run, task
+from trainer import task
 from trainer.artifact import manifest
-from trainer.run import OtherRun
+from trainer.pipeline.run_dir import OtherRun, Run, newest_model, open_run
 from trainer.settings import config
 
 pytestmark = pytest.mark.usefixtures("tensorflow")  # every command here trains, or is refused when it would
@@ -119,30 +119,30 @@ def test_a_job_dir_of_other_settings_is_refused_by_name(own_run, scans, capsys):
 def test_without_a_job_dir_an_unfinished_run_of_the_same_settings_is_continued(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wanted = config.from_command_line(["--epochs", "4"], {})
-    first = run.open_run(wanted, NOW)
+    first = open_run(wanted, NOW)
     assert first.folder.name == "20260102-030405-signature_vs_text"
     with first:
         first.record(wanted)
     later = NOW + datetime.timedelta(hours=1)
-    assert run.open_run(wanted, later) == first
+    assert open_run(wanted, later) == first
     with first:
-        assert run.open_run(wanted, later) != first, "somebody is working in it"
+        assert open_run(wanted, later) != first, "somebody is working in it"
     other = config.from_command_line(["--epochs", "5"], {})
-    assert run.open_run(other, later).folder.name == "20260102-040405-signature_vs_text"
+    assert open_run(other, later).folder.name == "20260102-040405-signature_vs_text"
 
 
 def test_vertex_places_are_honoured_and_another_runs_artefact_there_is_not_mistaken_for_ours(artifact, tmp_path):
     environment = {"AIP_MODEL_DIR": str(artifact), "AIP_CHECKPOINT_DIR": str(tmp_path / "c")}
     wanted = config.from_command_line(["--job-dir", str(tmp_path / "job")], environment)
-    opened = run.open_run(wanted, NOW)
+    opened = open_run(wanted, NOW)
     assert (opened.model, opened.checkpoints) == (artifact, tmp_path / "c")
     assert not opened.is_complete(wanted)
 
 
 def test_the_newest_model_is_that_of_the_last_finished_run(run_dir, tmp_path):
-    assert run.newest_model(run_dir.parent) == run_dir / "model"
+    assert newest_model(run_dir.parent) == run_dir / "model"
     with pytest.raises(FileNotFoundError, match=r"trainer\.task"):
-        run.newest_model(tmp_path)
+        newest_model(tmp_path)
 
 
 def test_a_model_dir_that_holds_something_else_is_never_replaced(tmp_path, scans, capsys):
@@ -170,13 +170,13 @@ def test_a_typo_does_not_claim_the_job_dir(scans, tmp_path, capsys):
 def test_a_finished_run_that_lost_a_file_is_not_complete(run_dir, scans, tmp_path):
     damaged = shutil.copytree(run_dir, tmp_path / run_dir.name)
     wanted = config.read(run_dir / "config.toml")
-    assert run.Run(damaged, damaged / "model", damaged / "checkpoints").is_complete(wanted)
+    assert Run(damaged, damaged / "model", damaged / "checkpoints").is_complete(wanted)
     (damaged / "model" / "model.tflite").unlink()
-    assert not run.Run(damaged, damaged / "model", damaged / "checkpoints").is_complete(wanted)
+    assert not Run(damaged, damaged / "model", damaged / "checkpoints").is_complete(wanted)
 
 
 def test_two_processes_do_not_share_a_run(tmp_path):
-    opened = run.open_run(config.from_command_line(["--job-dir", str(tmp_path / "job")], {}), NOW)
+    opened = open_run(config.from_command_line(["--job-dir", str(tmp_path / "job")], {}), NOW)
     with opened, pytest.raises(OtherRun, match="another process"), opened:
         pass
 
@@ -185,9 +185,9 @@ def test_the_recorded_settings_start_another_run_with_one_flag_changed(run_dir, 
     monkeypatch.chdir(tmp_path)
     again = config.from_command_line(["--config", str(run_dir / "config.toml"), "--seed", "8"], {})
     assert (again.model.backbone, again.model.image_width) == ("compact", 64), "resolved, not left to the problem"
-    assert run.open_run(again, NOW).folder.name == "20260102-030405-signature_vs_text"
+    assert open_run(again, NOW).folder.name == "20260102-030405-signature_vs_text"
 
 
 def test_open_run_of_another_config_raises(own_run):
     with pytest.raises(OtherRun):
-        run.open_run(config.from_command_line(["--job-dir", str(own_run)], {}), NOW)
+        open_run(config.from_command_line(["--job-dir", str(own_run)], {}), NOW)

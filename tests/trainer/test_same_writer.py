@@ -15,8 +15,8 @@ from PIL import Image
 from predictor import offline
 from tests.conftest import HANDS_RUN
 from trainer import enrol, evaluate, imaging, task
-from trainer.artifact import enrolled, explain, manifest
-from trainer.artifact.model import Look, Model
+from trainer.artifact import enrolment, explain, manifest
+from trainer.artifact.artifact import Look, Model
 from trainer.data import records
 from trainer.samples import generator
 from trainer.settings import config, plugins
@@ -91,13 +91,13 @@ def test_the_classical_siamese_learns_from_pairs_and_from_the_weights_of_an_arte
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 saving with NumPy 2
 def test_weights_of_an_artefact_are_taken_whole_and_of_another_network_not_at_all(hands, tensorflow):
-    from trainer import resolve
     from trainer.imaging import Imaging
+    from trainer.pipeline.problem_defaults import resolve_settings
     from trainer.training.network import build
 
     def network(backbone):
         wanted = config.from_command_line([*HANDS_RUN, "--backbone", backbone], {})
-        chosen = resolve.resolved(wanted, plugins.load("problems", "same_writer")).model
+        chosen = resolve_settings(wanted, plugins.load("problems", "same_writer")).model
         return build(chosen, Imaging(32, 64), ("genuine", "forged"))
 
     same = network(manifest.read(hands).backbone)
@@ -125,8 +125,8 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(capsys, hands_run, hands
     arguments = ("--train-dir", hands_data, "--job-dir", tmp_path / "job")
     from keras.callbacks import Callback
 
-    from trainer import resolve
     from trainer.imaging import Imaging
+    from trainer.pipeline.problem_defaults import resolve_settings
     from trainer.training.network import build
 
     class Killed(BaseException):
@@ -138,7 +138,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(capsys, hands_run, hands
                 raise Killed
 
     problem = plugins.load("problems", "same_writer")
-    wanted = resolve.resolved(config.from_command_line([*HANDS_RUN, *map(str, arguments)], {}), problem)
+    wanted = resolve_settings(config.from_command_line([*HANDS_RUN, *map(str, arguments)], {}), problem)
     job = tmp_path / "job"
     found = records.read(job / "records")
     with pytest.raises(Killed):
@@ -191,22 +191,22 @@ def test_any_artefact_is_measured_on_any_labelled_data(hands, hands_data, artifa
 
 
 def test_enrolled_people_are_everybodys_genuine_signatures_and_only_for_this_encoder(people, hands, hands_data, model):
-    found = enrolled.read(people, model.encoder)
+    found = enrolment.read(people, model.encoder)
     assert len(np.unique(found.writers)) == 16
     assert found.embeddings.shape == (16 * 7, model.manifest.vector_size)
     one = next(iter(sorted((hands_data / "003").iterdir())))
     assert np.array_equal(found.of("003")[0], model.look(one.read_bytes()).vector)
-    with pytest.raises(enrolled.NotEnrolled, match="16 people, such as 001, 002, 003"):
+    with pytest.raises(enrolment.NotEnrolled, match="16 people, such as 001, 002, 003"):
         found.of("nobody")
-    with pytest.raises(enrolled.NotEnrolled, match="another model"):
-        enrolled.read(people, "other")
+    with pytest.raises(enrolment.NotEnrolled, match="another model"):
+        enrolment.read(people, "other")
 
 
 @pytest.mark.parametrize("damage", [b"", b"no archive", b"PK\x03\x04 cut"])
 def test_a_damaged_file_of_people_is_refused(tmp_path, damage):
     (tmp_path / "people.npz").write_bytes(damage)
-    with pytest.raises(enrolled.NotEnrolled, match="no file of enrolled people"):
-        enrolled.read(tmp_path / "people.npz")
+    with pytest.raises(enrolment.NotEnrolled, match="no file of enrolled people"):
+        enrolment.read(tmp_path / "people.npz")
 
 
 def test_offline_verifies_one_file_against_references(hands, hands_data, capsys):

@@ -18,9 +18,10 @@ from google.cloud.storage import Client
 from tests.conftest import ROOT, SMALL_RUN, serving
 from tests.faults import FaultProxy
 from tests.loopback.storage import cloud_storage
-from trainer import prepare, run, storage, task
+from trainer import prepare, storage, task
 from trainer.artifact import manifest
 from trainer.data import records, sources
+from trainer.pipeline import run_dir
 from trainer.settings import config
 from trainer.storage import Place, StorageError, objects
 
@@ -324,13 +325,13 @@ def test_a_job_does_not_touch_what_a_job_below_it_has_not_sent(bucket, folder):
 
 def test_a_second_process_does_not_touch_a_job_that_is_held(bucket, tmp_path):
     wanted = config.from_command_line(["--job-dir", "gs://bank-scans/held"])
-    with run.open_run(wanted, datetime.datetime.now()) as mine:
+    with run_dir.open_run(wanted, datetime.datetime.now()) as mine:
         (mine.folder / "audit.json").write_text("not sent yet")
         code = """
 import datetime
-from trainer import run
+from trainer.pipeline import run_dir
 from trainer.settings import config
-run.open_run(config.from_command_line(["--job-dir", "gs://bank-scans/held"]), datetime.datetime.now())
+run_dir.open_run(config.from_command_line(["--job-dir", "gs://bank-scans/held"]), datetime.datetime.now())
 """
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
         assert "another process is working" in done.stderr

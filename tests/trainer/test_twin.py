@@ -7,19 +7,19 @@ import httpx
 import pytest
 
 from tests.conftest import serving
-from trainer import twin
+from trainer import variant
 from trainer.artifact import manifest
-from trainer.artifact.model import Model
+from trainer.artifact.artifact import Model
 from trainer.training import export
 
 
 def test_a_copy_answers_with_the_other_twin_within_its_tolerance_and_is_another_artefact(artifact, signature, tmp_path):
-    assert twin.main([str(artifact), "int8", str(tmp_path / "small")]) == 0
+    assert variant.main([str(artifact), "int8", str(tmp_path / "small")]) == 0
     small, whole = Model(tmp_path / "small"), Model(artifact)
     assert (small.manifest.precision, small.identity != whole.identity) == ("int8", True)
     assert small.prove() == whole.prove()
     assert small.manifest.metrics["measured_with"] == "float32", "its numbers are the other twin's"
-    assert twin.main([str(tmp_path / "small"), "float32", str(tmp_path / "again")]) == 0
+    assert variant.main([str(tmp_path / "small"), "float32", str(tmp_path / "again")]) == 0
     assert manifest.read(tmp_path / "again").metrics == whole.manifest.metrics
     tolerance = small.manifest.twins["int8"]["tolerance"]
     assert small.answer(signature)["score"] == pytest.approx(whole.answer(signature)["score"], abs=tolerance)
@@ -52,7 +52,7 @@ def test_a_twin_that_is_not_usable_is_refused_with_what_it_would_cost(artifact, 
     twins = {**described.twins, "int8": {**described.twins["int8"], "usable": False, "errors": {"error": 9.5}}}
     twins["float32"] = {**twins["float32"], "errors": {"error": 4.0}}
     manifest.write(dataclasses.replace(described, twins=twins), spoilt)
-    assert twin.main([str(spoilt), "int8", str(tmp_path / "small")]) == 1
+    assert variant.main([str(spoilt), "int8", str(tmp_path / "small")]) == 1
     assert "4.00 to 9.50 %" in capsys.readouterr().err
     assert not (tmp_path / "small").exists()
 
@@ -60,11 +60,11 @@ def test_a_twin_that_is_not_usable_is_refused_with_what_it_would_cost(artifact, 
 def test_damage_is_not_taken_for_what_should_be_there(artifact, tmp_path, capsys):
     damaged = shutil.copytree(artifact, tmp_path / "damaged")
     (damaged / "model.tflite").write_bytes(b"short")
-    assert twin.main([str(damaged), "int8", str(tmp_path / "small")]) == 1
+    assert variant.main([str(damaged), "int8", str(tmp_path / "small")]) == 1
     assert "damaged" in capsys.readouterr().err
 
 
 def test_nothing_is_written_over(artifact, tmp_path, capsys):
     (tmp_path / "there").mkdir()
-    assert twin.main([str(artifact), "int8", str(tmp_path / "there")]) == 1
+    assert variant.main([str(artifact), "int8", str(tmp_path / "there")]) == 1
     assert "OUT has to be new" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import ROOT, SMALL_RUN
 from trainer import task
 from trainer.artifact import manifest
+from trainer.pipeline.train import train
 from trainer.settings.config import from_command_line as settings_of
 from trainer.settings.flags import BadSetting
 from trainer.training import cluster
@@ -69,7 +70,7 @@ class Devices:
 def test_a_batch_with_one_writer_for_each_device_is_refused_before_anything_is_written(tmp_path):
     flags = ["--problem", "same_writer", "--batch-size", "16", "--job-dir", str(tmp_path / "job")]
     with pytest.raises(BadSetting, match=r"--batch-size 16: .* 32\b"):
-        task.train(settings_of(flags), cluster.Role(strategy=Devices(2)))
+        train(settings_of(flags), cluster.Role(strategy=Devices(2)))
     assert not (tmp_path / "job").exists()
 
 

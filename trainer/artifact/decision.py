@@ -1,7 +1,8 @@
 """Vectors to answers, described as data in the manifest: the only place where an answer is decided.
 
 Evaluation, server and offline use call this code. Knows no images, no HTTP and no problem. A new kind of decision is a
-class with ``kind``, ``compares``, ``answer``, ``columns``, ``row`` and ``describe`` in ``KINDS``. Next: ``verify.py``.
+class with ``kind``, ``compares``, ``answer``, ``columns``, ``row`` and ``describe`` in ``KINDS``. Next:
+``verification.py``.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trainer.artifact.manifest import BadArtifact
-from trainer.artifact.verify import BadQuestion, Parameters, Verify
+from trainer.artifact.verification import BadQuestion, Parameters, Verify
 
 __all__ = ["KINDS", "BadQuestion", "Classify", "Decision", "Parameters", "Verify", "from_manifest"]
 

@@ -1,7 +1,7 @@
 """Canonical images to vectors: LiteRT (what serves) and TensorFlow (the reference).
 
 Both are a function ``uint8 [N, H, W, 1] -> float32 [N, D]`` with the result of a batch equal to the results of its
-images one by one. An engine belongs to one thread. Knows no decisions. Next: ``model.py``.
+images one by one. An engine belongs to one thread. Knows no decisions. Next: ``artifact.py``.
 """
 
 import queue

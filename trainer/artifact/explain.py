@@ -5,17 +5,21 @@ two become more alike without a region, that region lowers the score (Zeiler and
 Hiding it in one alone would only show where ink is missing. Knows no files and no HTTP.
 """
 
+from __future__ import annotations
+
 import base64
 import dataclasses
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from trainer.artifact.engine import Engine
-from trainer.artifact.model import Look
+if TYPE_CHECKING:
+    from trainer.artifact.artifact import Look
+    from trainer.artifact.engine import Engine
+
 
 WINDOW, STRIDE = 4, 8  # the window is a fourth of the canvas' height, moved by an eighth
 SCALE = 3  # pixels of the picture for each of the canvas
@@ -43,19 +47,21 @@ def against_nearest(engine: Engine, look: Look, references: Sequence[Look | np.n
     A stored vector has no image: then ink is hidden in the questioned one alone, which shows what the likeness rests on
     better than what speaks against it.
     """
-    vectors = [seen.vector if isinstance(seen, Look) else seen for seen in references]
+    vectors = [seen if isinstance(seen, np.ndarray) else seen.vector for seen in references]
     nearest = int(np.argmin([np.linalg.norm(look.vector - vector) for vector in vectors]))
     chosen = references[nearest]
     image = look.canonical.image
     windows = _windows(*image.shape[:2])
     mine = engine(_hidden(image, windows))
-    if isinstance(chosen, Look):
+    if not isinstance(chosen, np.ndarray):
         theirs = engine(_hidden(chosen.canonical.image, windows))
     else:
         theirs = np.broadcast_to(chosen, mine.shape)
     whole = np.linalg.norm(look.vector - vectors[nearest])
     falls = whole - np.linalg.norm(mine - theirs, axis=1)
-    return Explanation(_heat(image.shape[:2], windows, falls), nearest, isinstance(chosen, Look), image[:, :, 0])
+    return Explanation(
+        _heat(image.shape[:2], windows, falls), nearest, not isinstance(chosen, np.ndarray), image[:, :, 0]
+    )
 
 
 def _heat(canvas: tuple[int, int], windows: list[tuple[int, int, int, int]], falls: np.ndarray) -> np.ndarray:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.artifact import recorded
+from trainer.artifact import golden_file
 from trainer.artifact.engine import Engine
+from trainer.artifact.golden_file import FOLDER, TOLERANCE, Answer
 from trainer.artifact.manifest import BadArtifact
-from trainer.artifact.recorded import FOLDER, TOLERANCE, Answer
 from trainer.imaging import Imaging, canonicalise
 
 
@@ -32,7 +32,7 @@ def write(folder: Path, images: dict[str, bytes], imaging: Imaging, engines: Map
         canonical = canonicalise(data, imaging).image
         vectors = {precision: engine(canonical[None])[0].tolist() for precision, engine in engines.items()}
         answers.append(Answer(name, _hash(canonical), vectors))
-    recorded.write(answers, folder)
+    golden_file.write(answers, folder)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +61,11 @@ def read(folder: Path, imaging: Imaging, precision: str) -> list[Golden]:
     damaged.
     """
     try:
-        return [_read_one(folder / FOLDER, answer, imaging, precision) for answer in recorded.read(folder)]
+        return [_read_one(folder / FOLDER, answer, imaging, precision) for answer in golden_file.read(folder)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, BadArtifact):
             raise
-        raise recorded.unreadable(error) from None
+        raise golden_file.unreadable(error) from None
 
 
 def _read_one(place: Path, answer: Answer, imaging: Imaging, precision: str) -> Golden:

@@ -1,6 +1,6 @@
 """``manifest.json``: everything an artefact says about itself. Standard library only (``deploy`` reads it too).
 
-The manifest is written last, so a directory that has one is complete. Next: ``model.py`` opens what it describes.
+The manifest is written last, so a directory that has one is complete. Next: ``artifact.py`` opens what it describes.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ from typing import Any
 
 from trainer.console.errors import UserError
 
+GATE = "gate"  # folder of the artefact that says whether an image is a signature at all
 FILE = "manifest.json"
 FORMAT = "countersign/2"
 PRECISIONS = ("float32", "int8")  # of the weights of a LiteRT twin

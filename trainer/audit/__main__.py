@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from trainer import corpora
-from trainer.audit import page, told, verifier
+from trainer.audit import html, render, verification_check
 from trainer.audit.examine import examine
 from trainer.console import quiet
 from trainer.console.errors import UserError
@@ -58,13 +58,13 @@ def _audit(options) -> int:
     samples = [sample for reading in readings for sample in reading.samples]
     with tempfile.TemporaryDirectory(prefix="countersign-audit-") as folder:
         look = survey(samples, imaging, Path(folder) / "survey")
-        judged = examine(look, readings, len(options.test_dir), more=verifier.findings(report))
+        judged = examine(look, readings, len(options.test_dir), more=verification_check.findings(report))
         if options.out:
             options.out.mkdir(parents=True, exist_ok=True)
             _write(options.out / "audit.json", json.dumps(judged.content, indent=1) + "\n")
-            _write(options.out / "audit.html", page.write(look, judged.content))
+            _write(options.out / "audit.html", html.write(look, judged.content))
     width = None if sys.stdout.isatty() else 160
-    Console(width=width).print(Markdown("\n".join(told.markdown(judged.content))))
+    Console(width=width).print(Markdown("\n".join(render.markdown(judged.content))))
     if options.out:
         print(f"audit: {options.out / 'audit.html'}")
     return 1 if options.strict and judged.makes_numbers_untrue else 0

@@ -4,18 +4,23 @@ Exact copies by their bytes, near copies by ``data/near_copies.py``. Knows sampl
 pixels.
 """
 
+from __future__ import annotations
+
 import collections
 import concurrent.futures
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer.audit.finding import DOUBTFUL, NOTE, UNTRUE, Finding
 from trainer.console.progress import Progress
 from trainer.corpora import Reading, Sample
 from trainer.data import near_copies
 from trainer.data.components import components
-from trainer.data.image_index import Survey
+
+if TYPE_CHECKING:
+    from trainer.data.image_index import Survey
+
 
 EXACT = 1.0
 SHOWN = 5  # examples in a message

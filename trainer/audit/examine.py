@@ -1,16 +1,20 @@
 """A survey to an ``Audit``: numbers for machines, findings in words, and pairs of images that must stay together.
 
-The order of things; what is looked at is one file each. Next: ``copies.py``, ``shortcuts.py``, ``shape.py``.
+The order of things; what is looked at is one file each. Next: ``copies.py``, ``shortcuts.py``, ``statistics.py``.
 """
+
+from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trainer.audit import copies, shape, shortcuts
+from trainer.audit import copies, shortcuts, statistics
 from trainer.audit.finding import UNTRUE, Finding
 from trainer.corpora import Reading
-from trainer.data.image_index import Survey
+
+if TYPE_CHECKING:
+    from trainer.data.image_index import Survey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +52,19 @@ def examine(
     content: dict[str, Any] = {
         "images": len(look.samples),
         "imaging": dataclasses.asdict(look.imaging),
-        "sources": shape.sources(readings),
-        "labels": shape.labels(meant),
+        "sources": statistics.sources(readings),
+        "labels": statistics.labels(meant),
         "refused": [{"image": _name(look, number), "reason": reason} for number, reason in look.refused()],
         "duplicates": copies.describe(meant.samples, found, parts),
         "crossing": copies.crossing(look.samples, parts),
         "leak": shortcuts.describe(look, meant),
     }
-    findings = [*more, *copies.findings(content), *shortcuts.findings(content, look.imaging), *shape.findings(content)]
+    findings = [
+        *more,
+        *copies.findings(content),
+        *shortcuts.findings(content, look.imaging),
+        *statistics.findings(content),
+    ]
     findings.sort(key=lambda finding: finding.order)
     content["findings"] = [finding.describe() for finding in findings]
     return Audit(content, findings, [(i, j) for i, j, _ in found])

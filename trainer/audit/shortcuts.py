@@ -1,17 +1,22 @@
 """The leak probe on a survey: each source with two labels, and everything together, before and after imaging.
 
-Pooling hides leaks, so sources are probed by themselves too. Next: ``leak.py`` is the probe itself.
+Pooling hides leaks, so sources are probed by themselves too. Next: ``leak_probe.py`` is the probe itself.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.audit import leak
+from trainer.audit import leak_probe
 from trainer.audit.finding import DOUBTFUL, NOTE, UNTRUE, Finding
 from trainer.data import image_features
-from trainer.data.image_index import RAW_NAMES, Survey
-from trainer.imaging import Imaging
+
+if TYPE_CHECKING:
+    from trainer.data.image_index import Survey
+    from trainer.imaging import Imaging
+
 
 EVERYTHING = "everything"
 AUTHENTICITY = {"genuine", "forged"}
@@ -43,9 +48,9 @@ def _probed(look: Survey, name: str, chosen: np.ndarray, labels: np.ndarray) -> 
     numbers = np.flatnonzero(chosen)
     groups = np.array(["\0".join(look.samples[number].group) for number in numbers])
     kinds = [look.facts.kind[number] for number in numbers]
-    raw, names = _with_kinds(look.facts.raw[numbers], list(RAW_NAMES), kinds)
-    before = leak.probe(raw, names, labels[numbers], groups)
-    after = leak.probe(look.facts.canonical[numbers], list(image_features.NAMES), labels[numbers], groups)
+    raw, names = _with_kinds(look.facts.raw[numbers], list(image_features.RAW_NAMES), kinds)
+    before = leak_probe.probe(raw, names, labels[numbers], groups)
+    after = leak_probe.probe(look.facts.canonical[numbers], list(image_features.NAMES), labels[numbers], groups)
     return {
         "of": name,
         "labels": sorted(set(labels[numbers].tolist())),
@@ -71,7 +76,7 @@ def _finding(entry: dict[str, Any], imaging: Imaging) -> Finding | None:
     where = f"{entry['of']}, {' or '.join(entry['labels'])}"
     if entry["before"] is None:
         return Finding(
-            NOTE, "leak_not_measured", f"{where}: too few writers to look for shortcuts ({leak.MIN_GROUPS})."
+            NOTE, "leak_not_measured", f"{where}: too few writers to look for shortcuts ({leak_probe.MIN_GROUPS})."
         )
     before, after = entry["before"], entry["after"]
     if after["verdict"] == "leak":
@@ -104,4 +109,4 @@ def _finding(entry: dict[str, Any], imaging: Imaging) -> Finding | None:
 
 def _told(probed: dict[str, Any]) -> str:
     interval = f"AUC {probed['auc']:.2f}, 95 % {probed['low']:.2f} to {probed['high']:.2f}"
-    return f"{interval}; {probed['culprit']}" if probed["auc"] >= leak.LEAK else interval
+    return f"{interval}; {probed['culprit']}" if probed["auc"] >= leak_probe.LEAK else interval

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from trainer.console.errors import UserError
 from trainer.corpora import _tree
 from trainer.corpora._tree import PREDICT, Tree, image_files
-from trainer.imaging import FILE_SUFFIXES
+from trainer.imaging.formats import FILE_SUFFIXES
 from trainer.settings import plugins
 
 __all__ = [

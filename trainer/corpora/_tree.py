@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from trainer.imaging import FILE_SUFFIXES
+from trainer.imaging.formats import FILE_SUFFIXES
 
 PREDICT = "predict"  # images to be answered about some day: labelled or not, nothing is learnt from them
 PARTS = {  # what folders of parts are called, in any case

@@ -7,7 +7,7 @@ from typing import Any
 
 from trainer.console.progress import Progress
 from trainer.corpora import Sample
-from trainer.imaging import ImageError
+from trainer.imaging.errors import ImageError
 
 Refused = list[tuple[str, str]]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 NAMES = ("paper level", "paper spread", "ink level", "ink spread", "edge softness", "stroke width", "ink share")
 FILE_NAMES = ("image height", "image width")
+RAW_NAMES = (*NAMES, *FILE_NAMES)
 
 
 def features(grey: np.ndarray) -> np.ndarray:

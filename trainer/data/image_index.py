@@ -25,7 +25,6 @@ COMPARED = Imaging(96, 192)  # copies are looked for on this canvas, whatever th
 CHUNK = 1024  # images; what is lost at most by a kill
 AHEAD = 256  # images that threads may be ahead of the writer
 FILE = "survey.json"
-RAW_NAMES = (*image_features.NAMES, *image_features.FILE_NAMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +51,7 @@ ARRAYS = {
     "digest": ((), np.uint64),
     "size": ((2,), np.int32),
     "quality": ((), np.float32),
-    "raw": ((len(RAW_NAMES),), np.float32),
+    "raw": ((len(image_features.RAW_NAMES),), np.float32),
     "canonical": ((len(image_features.NAMES),), np.float32),
     "descriptor": ((near_copies.ROWS * near_copies.COLUMNS,), np.int8),
 }

@@ -4,20 +4,25 @@ What a survey has seen, dealt to the parts of a split, once. Knows parts and ima
 streams them.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.console.errors import UserError
 from trainer.corpora import Sample
-from trainer.data.image_index import Survey
-from trainer.imaging import Imaging
+
+if TYPE_CHECKING:
+    from trainer.data.image_index import Survey
+    from trainer.imaging import Imaging
+
 
 FILE = "manifest.json"
 Key = tuple[str, str]  # of an image: origin and name

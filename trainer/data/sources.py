@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from trainer import storage
 from trainer.console.errors import UserError
 from trainer.console.progress import Progress, fetching
-from trainer.imaging import FILE_SUFFIXES
+from trainer.imaging.formats import FILE_SUFFIXES
 
 INDEX = ".csv"
 ARCHIVE = ".zip"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from trainer.artifact.verify import FUSIONS, Verify
+from trainer.artifact.verification import FUSIONS, Verify
 from trainer.evaluation.metrics import Ranking, errors
 from trainer.evaluation.protocol import (
     GENUINE,

@@ -3,16 +3,20 @@
 Next: ``report.py`` writes down what was measured.
 """
 
+from __future__ import annotations
+
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.artifact.model import Model
 from trainer.console.errors import UserError
-from trainer.corpora import Sample
 from trainer.data.files import Refused, look_at
 from trainer.settings import plugins
+
+if TYPE_CHECKING:
+    from trainer.artifact.artifact import Model
+    from trainer.corpora import Sample
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,14 +4,17 @@ NumPy in, plain JSON out; percentages are 0 to 100, areas 0 to 1. Knows no files
 ``protocol.py`` decides what is compared with what.
 """
 
+from __future__ import annotations
+
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn import metrics as sk
 
-from trainer.artifact.decision import Classify
-from trainer.corpora import Sample
+if TYPE_CHECKING:
+    from trainer.artifact.decision import Classify
+    from trainer.corpora import Sample
 
 
 def classification(vectors: np.ndarray, samples: list[Sample], decision: Classify) -> dict[str, Any]:

@@ -4,14 +4,18 @@ Keys of ``report.json`` are documented in docs/report.md and stay. Knows what wa
 tells and draws. matplotlib draws.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trainer.audit import told, verifier
-from trainer.evaluation.classification import Judge
-from trainer.evaluation.measure import Evaluation
+from trainer.audit import render, verification_check
+
+if TYPE_CHECKING:
+    from trainer.evaluation.classification import Judge
+    from trainer.evaluation.measure import Evaluation
 
 
 def write(
@@ -25,7 +29,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     refused = [{"path": path, "reason": reason} for path, reason in [*refused_before, *evaluation.refused]]
     content = {**facts, judge.key: evaluation.metrics, "refused": refused}
-    content["suspect"] = [finding.describe() for finding in verifier.findings(content)]
+    content["suspect"] = [finding.describe() for finding in verification_check.findings(content)]
     (folder / "report.json").write_text(json.dumps(content, indent=2) + "\n")
     plots = judge.plots(evaluation.vectors, evaluation.samples, evaluation.decision, evaluation.metrics)
     if "history" in facts:
@@ -51,7 +55,7 @@ def _lines(table: str, plots: list[str], facts: dict[str, Any], refused: list[di
     for name, value in facts["data"].items():
         yield f"- {name.replace('_', ' ')}: {value}"
     if "audit" in facts:
-        yield from ("", "## The data", "", *told.markdown(facts["audit"]))
+        yield from ("", "## The data", "", *render.markdown(facts["audit"]))
     yield from ("", f"Images that could not be read or were left out: {len(refused)}.")
     for entry in refused:
         yield f"- `{entry['path']}`: {entry['reason']}"

@@ -12,13 +12,12 @@ import json
 import cv2
 import numpy as np
 
-from trainer.imaging.decode import FILE_SUFFIXES, Limits, Page, decode
+from trainer.imaging.decode import Limits, Page, decode
 from trainer.imaging.errors import Blank, ImageError, ImageTooLarge, NoInk, TooMuchInk, UnreadableImage
-from trainer.imaging.ink import CLOSE_UP, Ink, find_ink, fit, working_side
+from trainer.imaging.ink import CLOSE_UP, INKS, Ink, find_ink, fit, working_side
 from trainer.imaging.quality import Quality, Warning_, score
 
 __all__ = [
-    "FILE_SUFFIXES",
     "INKS",
     "Blank",
     "Canonical",
@@ -45,8 +44,6 @@ __all__ = [
 # so records made before are refused instead of silently mixed with new ones. tests/golden holds the proof.
 # The correction of a file that was decoded wrongly (too dark, or black) does not count: it would refuse every artefact.
 ALGORITHM = 2
-
-INKS = ("soft-binary", "grey")
 
 # One image is one thread's work, in training (a pool over files) as in serving (a lane per vCPU);
 # OpenCV's own pool would only fight those threads.

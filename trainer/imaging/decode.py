@@ -19,7 +19,6 @@ from trainer.imaging.errors import ImageTooLarge, UnreadableImage
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
 JPEGS = ("JPEG", "MPO")  # MPO is what some phones write into a .jpg; Pillow opens it as JPEG and says so afterwards
-FILE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})  # looked for in folders
 
 ROOMY = 12_000_000  # pixels; larger images are box-reduced before colour is converted, which costs several copies
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I", "F")  # of more than 8 bits a pixel and channel

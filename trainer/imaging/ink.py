@@ -13,6 +13,7 @@ import numpy as np
 from trainer.imaging.errors import Blank, TooMuchInk
 from trainer.imaging.lines import without_lines
 
+INKS = ("soft-binary", "grey")  # ink decided black or white, or with the grey levels of the file
 WORKING = 2.5  # times the canvas' longest side: the resolution, in pixels, at which ink is decided
 CLOSE_ENOUGH = 1.1  # times the working resolution, either way: not resized again
 PAPER_SIDE = 160  # longest side, in pixels, of the paper estimate: fine enough to follow the edge of a shadow

@@ -3,13 +3,18 @@
 Judges what ``ink.py`` found; never refuses (errors do that). The limits are in the artefact's manifest.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from trainer.imaging.decode import Page
-from trainer.imaging.ink import Ink
+if TYPE_CHECKING:
+    from trainer.imaging.decode import Page
+    from trainer.imaging.ink import Ink
+
 
 SHARPEST = 2.0  # pixels over which a central difference sees a step rise
 
@@ -28,7 +33,7 @@ class Quality:
     # sets none has more than 6, of 210 letters and receipts 84 % have more than 7.
     looks_like_a_page: float = 7
 
-    def warnings(self, ink: Ink, page: Page) -> "tuple[Warning_, ...]":
+    def warnings(self, ink: Ink, page: Page) -> tuple[Warning_, ...]:
         """Everything doubtful about the writing that was found on a page, most telling first."""
         at_least = {"blank": ink.share, "low_resolution": ink.longest * page.shrink, "low_contrast": ink.typical}
         at_most = {
@@ -78,7 +83,7 @@ def edge_width(ink: Ink) -> float:
     return float(max(0.0, width - SHARPEST) / max(ink.mask.shape))
 
 
-def score(warnings: "tuple[Warning_, ...]") -> float:
+def score(warnings: tuple[Warning_, ...]) -> float:
     """One number for how good an image is: 1 without warnings, else the worst measure as a share of its limit."""
     judged = [w for w in warnings if w.code != "first_page"]
     return min([1.0, *(min(w.value, w.limit) / max(w.value, w.limit, 1e-9) for w in judged)])

@@ -4,16 +4,20 @@ A new problem is one more file that defines ``PROBLEM``; nothing outside this fo
 Keras and decisions, not files or servers. Next: ``trainer/training/network.py`` puts a problem's head on a backbone.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.backbones import Backbone
-from trainer.corpora import Sample
-from trainer.evaluation.classification import Judge
-from trainer.samples.amount import Amount
+if TYPE_CHECKING:
+    from trainer.backbones import Backbone
+    from trainer.corpora import Sample
+    from trainer.evaluation.classification import Judge
+    from trainer.samples.amount import Amount
+
 
 CONSTANT = "PROBLEM"
 Targets = Mapping[str, np.ndarray]

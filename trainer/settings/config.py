@@ -15,7 +15,7 @@ import tomli_w
 
 from trainer import storage
 from trainer.artifact import manifest
-from trainer.imaging import INKS
+from trainer.imaging.ink import INKS
 from trainer.settings import experiment, plugins, toml
 from trainer.settings.flags import BadSetting, Parser, between, given, one_of, option, parsed
 from trainer.settings.spelling import nearest

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import google_crc32c
 
-from trainer.storage import refused
+from trainer.storage import connection_refused
 
 REMOTE = "gs://"
 PIECE = 8 * 2**20  # bytes; an interrupted download continues after the last whole piece
@@ -153,7 +153,7 @@ class Bucket:
         if isinstance(error, GoogleAuthError):
             raise StorageError(f"{self.path!r}: the Google credentials do not work: {error}") from None
         if isinstance(error, GoogleAPIError | RequestException | ConnectionError):
-            why = refused.message(error) or f"{type(error).__name__}: {error}"
+            why = connection_refused.message(error) or f"{type(error).__name__}: {error}"
             raise StorageError(f"Cloud Storage failed for {self.path!r}: {why}") from error
 
 
@@ -178,4 +178,4 @@ def _retry():
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     transient = DEFAULT_RETRY.with_timeout(PATIENCE).with_delay(initial=0.2, maximum=20)
-    return transient.with_predicate(refused.at_most_twice(DEFAULT_RETRY._predicate))
+    return transient.with_predicate(connection_refused.at_most_twice(DEFAULT_RETRY._predicate))

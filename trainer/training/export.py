@@ -24,8 +24,7 @@ import tensorflow as tf
 from trainer.artifact import golden, manifest
 from trainer.artifact.decision import Decision
 from trainer.artifact.engine import Engine, load
-from trainer.artifact.manifest import PRECISIONS
-from trainer.artifact.model import GATE
+from trainer.artifact.manifest import GATE, PRECISIONS
 from trainer.console.errors import UserError
 from trainer.console.quiet import native_stderr_closed
 from trainer.imaging import Imaging, Quality, canonicalise

@@ -3,11 +3,18 @@
 Knows neither data nor training. Next: ``loop.py`` trains it, ``export.py`` ships it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import keras
 
-from trainer.imaging import Imaging
 from trainer.settings import plugins
-from trainer.settings.config import Model
+
+if TYPE_CHECKING:
+    from trainer.imaging import Imaging
+    from trainer.settings.config import Model
+
 
 FEATURES = "features"  # the layer between a backbone and a head
 

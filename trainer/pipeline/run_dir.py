@@ -260,7 +260,7 @@ def _check_same(run: Run, wanted: Config) -> None:
     )
 
 
-if __name__ == "__main__":  # ``python -m trainer.run`` prints the artefact of the last finished run, for `make serve`
+if __name__ == "__main__":  # prints the artefact of the last finished run, for `make serve`
     try:
         print(newest_model())
     except FileNotFoundError as error:

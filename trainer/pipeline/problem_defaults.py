@@ -14,7 +14,7 @@ from trainer.settings.config import Config
 from trainer.settings.spelling import nearest
 
 
-def resolved(wanted: Config, problem: Problem, replicas: int = 1) -> Config:
+def resolve_settings(wanted: Config, problem: Problem, replicas: int = 1) -> Config:
     """What was left to the problem, written out: the settings a run records are complete.
 
     Raises ``UserError`` for settings that do not fit together, or a batch that ``replicas`` devices cannot share.

@@ -18,7 +18,6 @@ from trainer.artifact.decision import BadQuestion, Parameters
 from trainer.artifact.engine import Engine, Pool, load
 from trainer.imaging import Canonical, Imaging, Ink, Limits, Page, Quality, canonicalise, draw, read_ink
 
-GATE = "gate"  # folder of the artefact that says whether an image is a signature at all
 NO_PAGE = Page(np.empty((0, 0), np.uint8))  # the decoded file may be 12 MB, and a request may hold hundreds
 NO_SIGNATURE = ("blank", "too_much_ink")  # warnings that mean as much: a dot of dirt, a photograph
 

@@ -1,13 +1,18 @@
 """What data looks like from afar: sources, labels, writers, sizes, kinds of files, warnings; and what is lopsided."""
 
+from __future__ import annotations
+
 import collections
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.audit.finding import DOUBTFUL, NOTE, Finding
 from trainer.corpora import Reading
-from trainer.data.image_index import Survey
+
+if TYPE_CHECKING:
+    from trainer.data.image_index import Survey
+
 
 LOPSIDED = 10  # times as many images of one label as of another
 FEW_WRITERS = 10  # of a label; intervals over fewer say little

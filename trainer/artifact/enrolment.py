@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.artifact.verify import LENGTH
+from trainer.artifact.verification import LENGTH
 from trainer.console.errors import UserError
 
 FIELDS = ("encoder", "writers", "files", "embeddings")

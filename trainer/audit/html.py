@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from trainer.audit import told
+from trainer.audit import render
 from trainer.audit.finding import DOUBTFUL, NOTE, UNTRUE
 from trainer.corpora import Sample
 from trainer.data.image_index import Survey
@@ -56,7 +56,7 @@ def _findings(content: dict[str, Any]) -> Iterator[str]:
 
 
 def _tables(content: dict[str, Any]) -> Iterator[str]:
-    for table in told.tables(content):
+    for table in render.tables(content):
         head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
         lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in table.rows)
         body = "".join(f"<tr>{line}</tr>" for line in lines)
