@@ -13,7 +13,7 @@ from typing import Any
 from deploy.live import DIGITS, Serving
 from deploy.vertex import ACCELERATORS
 from trainer.settings import toml
-from trainer.settings.flags import BadSetting, between, option, parsed
+from trainer.settings.flags import BadSetting, between, option, parsed, renamed, with_current_names
 from trainer.settings.spelling import nearest
 
 FOLDER = Path(__file__).parent / "environments"
@@ -198,9 +198,10 @@ def load(name: str, given: Mapping[str, Any], use: str) -> Environment:
         table = tables.get(section, {})
         if not isinstance(table, dict):
             raise BadSetting(f"{str(path)!r}: {section!r} is {table!r}; it has to be a table [{section}]")
-        fields = {field.name for field in dataclasses.fields(settings)}
-        values = {**table, **{key: value for key, value in given.items() if key in fields}}
-        sections[section] = settings(**parsed(settings, values, f"{str(path)!r} [{section}]"))
+        fields, where = {field.name for field in dataclasses.fields(settings)}, f"{str(path)!r} [{section}]"
+        current = with_current_names(table, renamed(settings), where)
+        values = {**current, **{key: value for key, value in given.items() if key in fields}}
+        sections[section] = settings(**parsed(settings, values, where))
     found = Environment(path.stem, labels=_labels(tables.get("labels", {}), path), **sections)
     _check(found, path, use)
     return found

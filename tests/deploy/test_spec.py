@@ -40,6 +40,17 @@ def test_the_environments_that_come_with_it_are_good(name):
         assert spec.load(name, given, use).name == name
 
 
+def test_a_flag_wins_over_a_key_that_goes_by_an_old_name(load, monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Place(spec.Place):
+        region: str = spec.option("us-central1", "where everything is", was="location")
+
+    monkeypatch.setitem(spec.SECTIONS, "place", Place)
+    text = GOOD.replace("[place]", '[place]\nlocation = "us-east1"')
+    assert load(text).place.region == "us-east1"
+    assert load(text, region="europe-west4").place.region == "europe-west4"
+
+
 def test_a_flag_wins_over_a_key(load):
     assert load(GOOD, endpoint_id="other").endpoint.endpoint_id == "other"
     assert load(GOOD).name == "bank"

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import ROOT
 from trainer.settings import config
 from trainer.settings.config import Config
+from trainer.settings.flags import BadSetting
 
 
 def fails(capsys, *arguments: str) -> str:
@@ -94,6 +95,16 @@ def test_a_config_file_reads_back_what_it_wrote(tmp_path):
     wanted = config.from_command_line(["--train-dir", "a=b", "--no-augment", "--image-width", "96", "--seed", "3"], {})
     config.write(wanted, tmp_path / "config.toml")
     assert config.read(tmp_path / "config.toml") == wanted
+
+
+def test_a_file_with_an_old_table_is_read_with_a_warning_and_both_tables_are_an_error(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(config, "OLD_SECTIONS", {"learning": "training"})
+    (tmp_path / "run.toml").write_text("[learning]\nepochs = 3\n")
+    assert config.load(tmp_path / "run.toml") == {"training": {"epochs": 3}}
+    assert "learning is now training" in caplog.text
+    (tmp_path / "run.toml").write_text("[learning]\nepochs = 3\n[training]\nseed = 1\n")
+    with pytest.raises(BadSetting, match="learning is the old name of training"):
+        config.load(tmp_path / "run.toml")
 
 
 def test_help_documents_every_setting(capsys):

@@ -15,9 +15,10 @@ import tomli_w
 
 from trainer import storage
 from trainer.artifact import manifest
+from trainer.imaging import INKS
 from trainer.imaging.ink import INKS
 from trainer.settings import experiment, plugins, toml
-from trainer.settings.flags import BadSetting, Parser, between, given, one_of, option, parsed
+from trainer.settings.flags import BadSetting, Parser, between, given, one_of, option, parsed, with_current_names
 from trainer.settings.spelling import nearest
 
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -197,6 +198,7 @@ class Output:
 
 
 SECTIONS = {"data": Data, "model": Model, "training": Training, "output": Output}
+OLD_SECTIONS: dict[str, str] = {}  # tables of the release before: what each is called now
 VERTEX = {
     "AIP_MODEL_DIR": "model_dir",
     "AIP_CHECKPOINT_DIR": "checkpoint_dir",
@@ -268,24 +270,25 @@ def from_command_line(
     return Config(**sections)
 
 
-def load(path: Path) -> dict[str, dict[str, Any]]:
-    """Read a TOML file of settings, every name and value checked. Raises ``BadSetting``, ``OSError``."""
+def load(path: Path, warn: bool = True) -> dict[str, dict[str, Any]]:
+    """Read a TOML file of settings, all checked; ``warn`` of old names. Raises ``BadSetting``, ``OSError``."""
     try:
         tables = toml.loads(path.read_text(errors="surrogateescape"))
     except ValueError as error:
         raise BadSetting(f"{str(path)!r} is not TOML: {error}") from None
+    tables = with_current_names(tables, OLD_SECTIONS, repr(str(path)), warn)
     unknown = [name for name in tables if name not in SECTIONS]
     if unknown:
         raise BadSetting(f"unknown table [{unknown[0]}]{nearest(unknown[0], list(SECTIONS))}")
     for name, values in tables.items():
         if not isinstance(values, dict):
             raise BadSetting(f"{str(path)!r}: {name!r} is {values!r}; it has to be a table [{name}]")
-    return {name: parsed(SECTIONS[name], values, f"{str(path)!r} [{name}]") for name, values in tables.items()}
+    return {name: parsed(SECTIONS[name], values, f"{str(path)!r} [{name}]", warn) for name, values in tables.items()}
 
 
 def read(path: Path) -> Config:
-    """A ``config.toml`` back to the ``Config`` that wrote it."""
-    return Config(**{name: SECTIONS[name](**values) for name, values in load(path).items()})
+    """A ``config.toml`` back to the ``Config`` that wrote it, also if the release before did."""
+    return Config(**{name: SECTIONS[name](**values) for name, values in load(path, warn=False).items()})
 
 
 def write(config: Config, path: Path) -> None:

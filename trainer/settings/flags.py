@@ -6,6 +6,7 @@ in ``option(...)``.
 
 import argparse
 import dataclasses
+import logging
 import math
 import textwrap
 import types
@@ -16,14 +17,29 @@ from typing import Any
 from trainer.console.errors import UserError
 from trainer.settings.spelling import nearest
 
+# Not below the logger "trainer", which prints to standard output: there, a command may be writing its answers. A server
+# turns these records into its own form; everywhere else Python prints them to standard error.
+LOG = logging.getLogger("countersign")
+
 
 class BadSetting(UserError):
     """A value or a name that a setting does not take; the message says what would be right."""
 
 
-def option(default: Any, help: str, parse: Callable[[Any], Any] | None = None, metavar: str | None = None):
-    """A dataclass field that knows how to be a flag. ``parse`` checks and converts one value."""
-    return dataclasses.field(default=default, metadata={"help": help, "parse": parse, "metavar": metavar})
+def option(
+    default: Any,
+    help: str,
+    parse: Callable[[Any], Any] | None = None,
+    metavar: str | None = None,
+    was: str | tuple[str, ...] = (),
+):
+    """A dataclass field that knows how to be a flag. ``parse`` checks and converts one value.
+
+    ``was`` are its names in the release before, which are accepted with a warning, as a flag and in files.
+    """
+    old_names = (was,) if isinstance(was, str) else was
+    metadata = {"help": help, "parse": parse, "metavar": metavar, "was": old_names}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def between(low: float, high: float, kind: type = float) -> Callable[[Any], Any]:
@@ -54,12 +70,29 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        self._renamed: dict[str, argparse.Action] = {}  # the flag of each old name: what it sets
+
+    def parse_known_args(self, args=None, namespace=None):
+        """The same for flags given by an old name, with a warning; an old and a new name together are an error."""
+        options, rest = super().parse_known_args(args, namespace)
+        for old, action in self._renamed.items():
+            if not hasattr(options, old):
+                continue
+            new = action.option_strings[0]
+            if hasattr(options, action.dest):
+                self.error(f"{old} is the old name of {new}; give {new} alone")
+            _warn(old, new)
+            setattr(options, action.dest, getattr(options, old))
+            delattr(options, old)
+        return options, rest
 
     def error(self, message):
         unknown = message.removeprefix("unrecognized arguments: ")
         if unknown != message:
             flag = next((word for word in unknown.split() if word.startswith("--")), None)
-            known = [name for action in self._actions for name in action.option_strings]
+            known = [
+                name for action in self._actions for name in action.option_strings if action.dest not in self._renamed
+            ]
             message = (
                 f"unknown flag {flag}{nearest(flag.split('=')[0], known)}" if flag else f"unexpected argument {unknown}"
             )
@@ -70,7 +103,12 @@ class Parser(argparse.ArgumentParser):
         title, _, text = (settings.__doc__ or "").partition("\n")
         group = self.add_argument_group(title.rstrip("."), textwrap.fill(" ".join(text.split()), 78) or None)
         for field in dataclasses.fields(settings):
-            _add_flag(group, field, type_of(settings, field))
+            flag, kind = "--" + field.name.replace("_", "-"), type_of(settings, field)
+            action = _add_flag(group, flag, field, kind, field.name, field.metadata["help"] + _default_text(field))
+            for name in field.metadata["was"]:
+                old = "--" + name.replace("_", "-")
+                _add_flag(group, old, field, kind, old, argparse.SUPPRESS)
+                self._renamed[old] = action
 
 
 def given(settings: type, options: argparse.Namespace) -> dict[str, Any]:
@@ -78,14 +116,14 @@ def given(settings: type, options: argparse.Namespace) -> dict[str, Any]:
     return {f.name: getattr(options, f.name) for f in dataclasses.fields(settings) if hasattr(options, f.name)}
 
 
-def parsed(settings: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def parsed(settings: type, values: Mapping[str, Any], where: str, warn: bool = True) -> dict[str, Any]:
     """Check values that come from a file or the environment; ``where`` opens the error message.
 
-    Raises ``BadSetting`` for an unknown name (with the nearest one) or a wrong value.
+    Raises ``BadSetting`` for an unknown name (with the nearest one), an old name beside the new one, or a wrong value.
     """
     fields = {field.name: field for field in dataclasses.fields(settings)}
     checked = {}
-    for name, value in values.items():
+    for name, value in with_current_names(values, renamed(settings), where, warn).items():
         if name not in fields:
             raise BadSetting(f"{where}: unknown setting {name!r}{nearest(name, list(fields))}")
         try:
@@ -93,6 +131,34 @@ def parsed(settings: type, values: Mapping[str, Any], where: str) -> dict[str, A
         except (ValueError, TypeError) as error:
             raise BadSetting(f"{where}: {name}: {error}") from None
     return checked
+
+
+def renamed(settings: type) -> dict[str, str]:
+    """The old names of a dataclass's fields: what each is called now."""
+    return {old: field.name for field in dataclasses.fields(settings) for old in field.metadata["was"]}
+
+
+def with_current_names(
+    values: Mapping[str, Any], renamed: Mapping[str, str], where: str, warn: bool = True
+) -> dict[str, Any]:
+    """Values of which some go by an old name, under their current ones.
+
+    ``warn`` is for what people wrote; what an earlier release wrote is nobody's to change. Raises ``BadSetting`` for an
+    old name beside the new one.
+    """
+    current: dict[str, Any] = {}
+    for name, value in values.items():
+        new = renamed.get(name, name)
+        if name != new and new in values:
+            raise BadSetting(f"{where}: {name} is the old name of {new}; give {new} alone")
+        if name != new and warn:
+            _warn(f"{where}: {name}", new)
+        current[new] = value
+    return current
+
+
+def _warn(old: str, new: str) -> None:
+    LOG.warning("%s is now %s; the old name will be removed in the next release", old, new)
 
 
 def type_of(settings: type, field: dataclasses.Field) -> Any:
@@ -103,19 +169,16 @@ def type_of(settings: type, field: dataclasses.Field) -> Any:
     return kind
 
 
-def _add_flag(group, field, kind):
-    flag = "--" + field.name.replace("_", "-")
-    help = field.metadata["help"] + _default_text(field)
+def _add_flag(group, flag: str, field, kind, dest: str, help: str) -> argparse.Action:
     metavar = field.metadata["metavar"] or getattr(kind, "__name__", "value").upper()
     if kind is bool:
-        group.add_argument(
-            flag, dest=field.name, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help
+        return group.add_argument(
+            flag, dest=dest, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help
         )
-        return
     many = typing.get_origin(kind) is tuple
     item = typing.get_args(kind)[0] if many else kind
-    group.add_argument(
-        flag, dest=field.name, default=argparse.SUPPRESS, help=help, type=checked(lambda text: _one(field, item, text)),
+    return group.add_argument(
+        flag, dest=dest, default=argparse.SUPPRESS, help=help, type=checked(lambda text: _one(field, item, text)),
         action="append" if many else "store", metavar=field.metadata["metavar"] or ("PATH" if many else metavar),
     )  # fmt: skip
 
