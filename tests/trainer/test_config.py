@@ -107,6 +107,33 @@ def test_a_file_with_an_old_table_is_read_with_a_warning_and_both_tables_are_an_
         config.load(tmp_path / "run.toml")
 
 
+RENAMED = [
+    ("model", "embedding", "embedding_dim", 64),
+    ("model", "serve", "variant", "int8"),
+    ("model", "gate", "signature_check", "runs/gate/model"),
+    ("training", "averaging", "ema_decay", 0.9),
+    ("training", "precision", "dtype_policy", "mixed_bfloat16"),
+]
+
+
+@pytest.mark.parametrize(("section", "old", "new", "value"), RENAMED)
+def test_a_setting_of_the_release_before_is_taken_by_its_old_name(tmp_path, caplog, section, old, new, value):
+    expected = config.from_command_line([f"--{new.replace('_', '-')}", str(value)], {})
+    assert config.from_command_line([f"--{old}", str(value)], {}) == expected
+    assert getattr(getattr(expected, section), new) == value
+    (tmp_path / "run.toml").write_text(f"[{section}]\n{old} = {value!r}\n")
+    assert len(caplog.records) == 1, "of the flag"
+    assert config.from_command_line(["--config", str(tmp_path / "run.toml")], {}) == expected
+    assert f"run.toml' [{section}]: {old} is now {new}" in caplog.records[1].getMessage()
+
+
+def test_a_run_of_the_release_before_is_read_without_a_warning(tmp_path, caplog):
+    """Nobody wrote its settings by hand, and every new run looks at them."""
+    (tmp_path / "config.toml").write_text("[training]\naveraging = 0.9\n")
+    assert config.read(tmp_path / "config.toml").training.ema_decay == 0.9
+    assert caplog.records == []
+
+
 def test_help_documents_every_setting(capsys):
     with pytest.raises(SystemExit):
         config.from_command_line(["--help"], {})

@@ -91,6 +91,18 @@ def test_an_interrupted_run_goes_on_counting_where_it_was(fitting, capsys):
     assert capsys.readouterr().out.count("stopped after epoch 3") == 2
 
 
+def test_checkpoints_of_the_release_before_go_on(fitting, tmp_path):
+    flags = ("--epochs", "3", "--patience", "0")
+    with pytest.raises(KeyboardInterrupt):
+        fitting(Script(0.5, 0.4), *flags, callbacks=[Snapshots(last=2)])
+    (note,) = tmp_path.rglob("run.json")
+    claimed = json.loads(note.read_text())
+    old = {"ema_decay": "averaging", "dtype_policy": "precision"}
+    note.write_text(json.dumps({old.get(name, name): value for name, value in claimed.items()}))
+    assert len(fitting(Script(0.3), *flags).history) == 3, "one more than before the interruption"
+    assert json.loads(note.read_text()) == claimed
+
+
 def test_epochs_in_which_only_the_head_learns_do_not_stop_a_run(fitting):
     script = Script(0.5, *[0.6] * 2)
     fitted = fitting(script, "--epochs", "20", "--patience", "1", "--frozen-epochs", "2")

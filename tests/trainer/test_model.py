@@ -69,7 +69,7 @@ def test_only_backbones_that_profit_look_twice(backbone, images):
 
 def test_what_learns_computes_in_the_precision_asked_for_and_answers_in_float32(images):
     wanted = chosen("same_writer", "strokes")
-    training = dataclasses.replace(wanted.training, precision="mixed_bfloat16")
+    training = dataclasses.replace(wanted.training, dtype_policy="mixed_bfloat16")
 
     def build():
         return network.build(wanted.model, SMALL, ("genuine", "forged"))

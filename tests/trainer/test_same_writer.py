@@ -75,7 +75,7 @@ def test_the_classical_siamese_learns_from_pairs_and_from_the_weights_of_an_arte
     capsys, hands, hands_data, tmp_path
 ):
     arguments = ("--train-dir", hands_data, "--job-dir", tmp_path / "job", "--loss", "contrastive", "--epochs", "1")
-    more = ("--init-from", hands, "--frozen-epochs", "1", "--no-augment", "--precision", "mixed_bfloat16")
+    more = ("--init-from", hands, "--frozen-epochs", "1", "--no-augment", "--dtype-policy", "mixed_bfloat16")
     status, printed = train(capsys, *arguments, *more)
     assert status == 0, printed
     assert "starting from" in printed
@@ -290,7 +290,7 @@ def gated(hands_run, artifact, hands_data, tmp_path_factory):
         source = hands_run / name
         (shutil.copytree if source.is_dir() else shutil.copy2)(source, job / name)
     command = [*HANDS_RUN, "--epochs", "1", "--train-dir", str(hands_data), "--job-dir", str(job)]
-    assert task.main([*command, "--gate", str(artifact)]) == 0
+    assert task.main([*command, "--signature-check", str(artifact)]) == 0
     return job / "model"
 
 
@@ -334,7 +334,7 @@ def test_a_damaged_gate_is_noticed(gated, tmp_path):
 
 
 def test_a_verifier_is_no_gate(capsys, hands, hands_data, tmp_path):
-    arguments = ("--train-dir", hands_data, "--job-dir", tmp_path / "job", "--gate", hands, "--epochs", "1")
+    arguments = ("--train-dir", hands_data, "--job-dir", tmp_path / "job", "--signature-check", hands, "--epochs", "1")
     status, printed = train(capsys, *arguments)
     assert status == 1
     assert "label 'signature'" in printed

@@ -49,7 +49,7 @@ def _train_in(place: run_dir.Run, wanted: Config, problem: Problem, role: cluste
         return place
     LOG.info(f"{wanted.model.problem}: {problem.question}\nrun: {place.folder}")
     _describe_machine()
-    gate = _gate(wanted.model.gate)
+    gate = _gate(wanted.model.signature_check)
     with timed("prepare"):
         prepared = prepare(wanted, problem, place)
     place.save()
@@ -138,9 +138,11 @@ def _export(
 
     chosen = wanted.model
     about = (chosen.problem, chosen.backbone, labels, prepared.imaging, facts)
-    written = export.export(fitted.model, *about, folder, decide, chosen.serve, gate)
-    if written.precision != chosen.serve:
-        LOG.info(f"answers with {written.precision}: {chosen.serve} errs more on the validation part, see the manifest")
+    written = export.export(fitted.model, *about, folder, decide, chosen.variant, gate)
+    if written.precision != chosen.variant:
+        LOG.info(
+            f"answers with {written.precision}: {chosen.variant} errs more on the validation part, see the manifest"
+        )
 
 
 def _gate(given: str) -> Path | None:
@@ -150,7 +152,9 @@ def _gate(given: str) -> Path | None:
     folder = storage.fetch(given, progress=fetching)
     found = Model(folder).manifest
     if "signature" not in found.labels:
-        raise manifest.BadArtifact(f"--gate {given!r} answers {found.problem}: it has to know the label 'signature'")
+        raise manifest.BadArtifact(
+            f"--signature-check {given!r} answers {found.problem}: it has to know the label 'signature'"
+        )
     return folder
 
 

@@ -49,7 +49,7 @@ def classification_problem(**own) -> Problem:
             "warmup": 0.0,
             "weight_decay": 0.0,
             "clip_norm": 0.0,
-            "averaging": 0.99,
+            "ema_decay": 0.99,
             "dropout": 0.5,
         },
         **own,

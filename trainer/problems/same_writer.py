@@ -89,7 +89,7 @@ PROBLEM = Problem(
         "warmup": 0.05,
         "weight_decay": 0.001,
         "clip_norm": 5.0,
-        "averaging": 0.995,
+        "ema_decay": 0.995,
         "dropout": 0.0,
     },
 )

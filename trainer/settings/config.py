@@ -15,13 +15,12 @@ import tomli_w
 
 from trainer import storage
 from trainer.artifact import manifest
-from trainer.imaging import INKS
 from trainer.imaging.ink import INKS
 from trainer.settings import experiment, plugins, toml
 from trainer.settings.flags import BadSetting, Parser, between, given, one_of, option, parsed, with_current_names
 from trainer.settings.spelling import nearest
 
-PRECISIONS = ("float32", "mixed_bfloat16")
+DTYPE_POLICIES = ("float32", "mixed_bfloat16")
 _whole = lambda low, high: between(low, high, int)  # noqa: E731
 _plugin = lambda folder: lambda name: plugins.check(folder, name)  # noqa: E731
 
@@ -44,11 +43,9 @@ class Data:
         (), "the separate unseen set; without it a part of the training data is set aside", metavar="[LABEL=]PATH"
     )
     layout: str = option(
-        "",
-        f"the layout of every folder, instead of detecting it: {', '.join(plugins.names('corpora'))}",
-        _plugin("corpora"),
-        "NAME",
-    )
+        "", f"the layout of every folder, instead of detecting it: {', '.join(plugins.names('corpora'))}",
+        _plugin("corpora"), "NAME",
+    )  # fmt: skip
     validation_fraction: float = option(
         0.3, "share of the training images that choose the best epoch", between(0.05, 0.9)
     )
@@ -94,22 +91,23 @@ class Model:
         "share of the last layer's features dropped while training; the problem knows its default",
         between(0, 0.95),
     )
-    embedding: int = option(
-        0, "numbers in the vector of a problem that compares vectors; the backbone knows its default", _whole(2, 4096)
-    )
+    embedding_dim: int = option(
+        0, "dimension of the embedding, where a problem has one; the backbone knows its default", _whole(2, 4096),
+        was="embedding",
+    )  # fmt: skip
     preset: str = option(
         "",
         "weights a ResNet starts from: a folder of Keras Hub or timm, or a name, see docs/training.md",
         metavar="PRESET",
     )
-    serve: str = option(
+    variant: str = option(
         manifest.PRECISIONS[0],
-        f"precision of the twin that answers: {' or '.join(manifest.PRECISIONS)}; int8 only where it errs as little",
-        one_of(*manifest.PRECISIONS),
-    )
-    gate: str = option(
-        "", "artefact of signature_vs_text that is asked first and goes into the artefact; see docs/verification.md",
-        metavar="PATH",
+        f"LiteRT variant that answers: {' or '.join(manifest.PRECISIONS)}; int8 only where it errs as little",
+        one_of(*manifest.PRECISIONS), was="serve",
+    )  # fmt: skip
+    signature_check: str = option(
+        "", "artefact of signature_vs_text that says first whether an image is a signature; see docs/verification.md",
+        metavar="PATH", was="gate",
     )  # fmt: skip
 
 
@@ -148,9 +146,10 @@ class Training:
         None, "longest gradient of a weight, longer ones are cut; 0 for none; the problem knows its default",
         between(0, 1e6),
     )  # fmt: skip
-    averaging: float | None = option(
-        None, "of the running mean of weights that each step keeps; the problem knows its default", between(0, 0.99999)
-    )
+    ema_decay: float | None = option(
+        None, "decay of the exponential moving average of the weights; the problem knows its default",
+        between(0, 0.99999), was="averaging",
+    )  # fmt: skip
     augment: bool = option(
         True, "turn, rescale and zoom the training images a little, and vary their pen where hands are compared"
     )
@@ -158,11 +157,11 @@ class Training:
         "", "artefact or .keras file whose weights are the start, as far as they fit; may be gs://", metavar="PATH"
     )
     frozen_epochs: int = option(0, "epochs at the start in which only the head learns", _whole(0, 100_000))
-    precision: str = option(
-        PRECISIONS[0],
-        f"{' or '.join(PRECISIONS)}, which is faster on newer GPUs; what is exported is float32 in any case",
-        one_of(*PRECISIONS),
-    )
+    dtype_policy: str = option(
+        DTYPE_POLICIES[0],
+        f"{' or '.join(DTYPE_POLICIES)}, which is faster on newer GPUs; what is exported is float32 in any case",
+        one_of(*DTYPE_POLICIES), was="precision",
+    )  # fmt: skip
     seed: int = option(
         7,
         "of the split, the weights, the order and the augmentation; same seed and data, same numbers",

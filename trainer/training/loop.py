@@ -22,9 +22,10 @@ from trainer.console.progress import Progress
 from trainer.data import batches
 from trainer.data.records import Records
 from trainer.losses import Loss
-from trainer.problems import Problem
+from trainer.problems import Loss, Problem
 from trainer.settings import plugins
 from trainer.settings.config import Training
+from trainer.settings.flags import renamed, with_current_names
 from trainer.training import warm_start
 from trainer.training.checkpoints import OtherCheckpoints, State
 from trainer.training.network import trunk
@@ -120,9 +121,9 @@ def _optimizer(training: Training, steps: int) -> keras.optimizers.Optimizer:
 
 
 def _learning(build: Callable[[], keras.Model], training: Training) -> keras.Model:
-    """The model that learns, in the precision and from the weights that were asked for."""
+    """The model that learns, with the dtype policy and from the weights of the settings."""
     usual = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(training.precision)
+    keras.config.set_dtype_policy(training.dtype_policy)
     try:
         model = build()
     finally:
@@ -138,7 +139,7 @@ def _claim(checkpoints: Path, records: Records, training: Training) -> None:
     mine = {"source": records.source, "imaging": records.imaging, **dataclasses.asdict(training)}
     note = checkpoints / "run.json"
     if note.is_file():
-        theirs = json.loads(note.read_text())
+        theirs = with_current_names(json.loads(note.read_text()), renamed(Training), str(note), warn=False)
         if theirs != mine:
             changed = ", ".join(sorted(name for name in mine if theirs.get(name) != mine[name]))
             raise OtherCheckpoints(
@@ -198,7 +199,7 @@ def compiled_steps(
     def average():
         # Outside the replicas: all of them hold the same weights by now.
         step = tf.cast(optimizer.iterations.value, tf.float32)
-        keep = tf.minimum(training.averaging, (1 + step) / (10 + step))  # the first steps are not worth remembering
+        keep = tf.minimum(training.ema_decay, (1 + step) / (10 + step))  # the first steps are not worth remembering
         for mean, newest in pairs:
             strategy.extended.update(mean, lambda m, n: m.assign(keep * m + (1 - keep) * n), args=(newest,))
 

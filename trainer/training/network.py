@@ -27,7 +27,7 @@ def build(chosen: Model, imaging: Imaging, labels: tuple[str, ...]) -> keras.Mod
     features = backbone.build(ink, chosen)
     features = keras.layers.Identity(name=FEATURES)(features)
     head = plugins.load("problems", chosen.problem).head
-    vectors = head(features, len(labels), chosen.embedding or backbone.embedding)
+    vectors = head(features, len(labels), chosen.embedding_dim or backbone.embedding)
     return keras.Model(images, vectors, name=chosen.problem)
 
 
