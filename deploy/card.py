@@ -30,7 +30,7 @@ def card(manifest: Manifest, artifact_sha256: str, image: str) -> str:
         f"Decision: {decision.get('kind')}; thresholds: {_thresholds(decision)}.",
         f"Audit of the data: {'not recorded' if audit is None else found or 'nothing found'}.",
         f"Trained: {manifest.created_at}, best epoch {training.get('best_epoch')} of {training.get('epochs')}, seed "
-        f"{training.get('seed')}, {training.get('parameters')} parameters; answers with {manifest.precision}.",
+        f"{training.get('seed')}, {training.get('parameters')} parameters; answers with {manifest.variant}.",
         "Meant for documents that a person looks at too: an answer is evidence, not proof of identity. Writers, "
         "scanners and pens unlike those of the test images have not been measured.",
         f"{ARTIFACT}{artifact_sha256}",
@@ -45,7 +45,7 @@ def labels(identity: Identity, manifest: Manifest) -> dict[str, str]:
         "artifact-sha256": identity.artifact,
         "image-sha256": identity.image,
         "problem": manifest.problem,
-        "precision": manifest.precision,
+        "precision": manifest.variant,
     }
 
 

@@ -81,16 +81,16 @@ def _too_many(tally: Tally, id: str, share: int, bounds: Bounds) -> str:
 
 
 def _refused(release: Release) -> dict[str, bool]:
-    """Of an artefact with a gate: which golden images it calls no signature, as far as they are the gate's own too."""
-    if not release.manifest.gate:
+    """Golden images that the artefact's signature check calls none, as far as they are its own golden images, too."""
+    if not release.manifest.signature_check:
         return {}
-    folder = release.folder / release.manifest.gate
+    folder = release.folder / release.manifest.signature_check
     asked = manifest.read(folder)
     found = {}
     for one in golden_file.read(folder):
         ours, its = (place / golden_file.FOLDER / one.file for place in (release.folder, folder))
         if ours.is_file() and ours.read_bytes() == its.read_bytes():
-            rates = zip(one.vectors[asked.precision], asked.decision["thresholds"], strict=True)
+            rates = zip(one.vectors[asked.variant], asked.decision["thresholds"], strict=True)
             scores = [rate / threshold for rate, threshold in rates]
             found[one.file] = asked.labels[scores.index(max(scores))] != "signature"
     return found
@@ -99,26 +99,26 @@ def _refused(release: Release) -> dict[str, bool]:
 def _compare(golden: golden_file.Answer, answer: dict[str, Any], release: Release, refused: bool | None) -> bool:
     """Raises ``SmokeFailed`` when the answer is another one; whether there was a vector to compare.
 
-    ``refused`` is what the gate should say, None where that is not known.
+    ``refused`` is what the signature check should say, None where that is not known.
     """
     said_no = answer.get("decision") == "not_a_signature"
-    if said_no and (refused is False or not release.manifest.gate):
+    if said_no and (refused is False or not release.manifest.signature_check):
         raise SmokeFailed(f"golden image {golden.file!r} is a signature, and was called none")
     if refused and not said_no:
-        raise SmokeFailed(f"golden image {golden.file!r} is none to the gate, and was not called so")
+        raise SmokeFailed(f"golden image {golden.file!r} is none to the signature check, and was not called so")
     if said_no:
         return False
-    precision = release.manifest.precision
-    expected = golden.vectors[precision]
+    variant = release.manifest.variant
+    expected = golden.vectors[variant]
     vector = answer.get("embedding", [])
     if "scores" in answer:  # by label, in an order that JSON does not keep
         vector = [answer["scores"].get(label, math.nan) for label in release.manifest.labels]
     if len(vector) != len(expected):
         raise SmokeFailed(f"golden image {golden.file!r} is answered with no vector of {len(expected)} numbers")
     difference = max(abs(a - b) for a, b in zip(vector, expected, strict=True))
-    if not difference <= golden_file.TOLERANCE[precision]:
+    if not difference <= golden_file.TOLERANCE[variant]:
         raise SmokeFailed(
             f"golden image {golden.file!r} is answered {difference:.2g} away from what was recorded; "
-            f"{golden_file.TOLERANCE[precision]:.2g} is accepted"
+            f"{golden_file.TOLERANCE[variant]:.2g} is accepted"
         )
     return True

@@ -115,7 +115,7 @@ class Service:
             "problem": manifest.problem,
             "labels": manifest.labels,
             "backbone": manifest.backbone,
-            "precision": manifest.precision,
+            "precision": manifest.variant,
             "created_at": manifest.created_at,
             **self.opened.facts(),
         }

@@ -134,14 +134,14 @@ def test_export_answers_alike_in_all_its_forms_and_survives_a_round_trip(pair, i
     described = read(tmp_path / "model")
     assert described.metrics == {"accuracy": 50.0}
     assert described.vector_size == built.output_shape[-1]
-    assert described.twins["float32"]["difference"] <= 1e-4
-    assert described.twins["int8"]["usable"], "its errors are the same here"
+    assert described.variants["float32"]["difference"] <= 1e-4
+    assert described.variants["int8"]["usable"], "its errors are the same here"
     assert litert.decision == made
     assert not (tmp_path / "partial").exists()
     variant.copy(tmp_path / "model", "int8", tmp_path / "small")
     _keeps_the_engines_contract(litert, expected, images, 1e-4)
     _keeps_the_engines_contract(reference, expected, images, 1e-4)
-    _keeps_the_engines_contract(Model(tmp_path / "small"), expected, images, described.twins["int8"]["tolerance"])
+    _keeps_the_engines_contract(Model(tmp_path / "small"), expected, images, described.variants["int8"]["tolerance"])
 
 
 def _keeps_the_engines_contract(model, expected, images, tolerance):

@@ -101,15 +101,17 @@ def test_a_canary_that_never_answers_fails_after_patience(given):
 
 
 def test_a_smoke_that_could_compare_nothing_fails(given, tmp_path):
-    """A gate may call every golden image none; then nothing is known of the model behind it."""
+    """A signature check may call every golden image none; then nothing is known of the model behind it."""
     folder = shutil.copytree(given.folder, tmp_path / "model")
-    refusing = dataclasses.replace(given, manifest=dataclasses.replace(given.manifest, gate="gate"), folder=folder)
-    shutil.copytree(given.folder, folder / "gate")
+    refusing = dataclasses.replace(
+        given, manifest=dataclasses.replace(given.manifest, signature_check="check"), folder=folder
+    )
+    shutil.copytree(given.folder, folder / "check")
     images = len(golden_file.read(folder))
-    for one in golden_file.read(folder / "gate"):
-        (folder / "gate" / golden_file.FOLDER / one.file).write_bytes(
+    for one in golden_file.read(folder / "check"):
+        (folder / "check" / golden_file.FOLDER / one.file).write_bytes(
             b"another image"
-        )  # so the gate's word is not known
+        )  # so what the check says is not known
 
     def ask(instances, parameters):
         return "canary", [{"decision": "not_a_signature"} for _ in instances]

@@ -8,8 +8,8 @@ import pytest
 
 from deploy import spec
 from predictor.settings import Settings
-from trainer import config
-from trainer.flags import BadSetting, Parser, between, given, option, parsed
+from trainer.settings import config
+from trainer.settings.flags import BadSetting, Parser, between, given, option, parsed
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.conftest import ROOT, SMALL_RUN
+from tests.trainer.test_manifest import as_format_2
 from trainer import task
 from trainer.artifact import manifest
 from trainer.pipeline.run_dir import OtherRun, Run, newest_model, open_run
@@ -109,6 +110,17 @@ def test_a_finished_run_holds_everything_and_is_not_trained_again(own_run, scans
     assert task.main(["--train-dir", str(scans), "--job-dir", str(own_run), *SMALL_RUN]) == 0
     assert "complete already" in capsys.readouterr().out
     assert (own_run / "model" / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_a_finished_run_of_the_release_before_is_not_trained_again(own_run, scans, capsys):
+    as_format_2(own_run / "model")
+    settings = (own_run / "config.toml").read_text()
+    for new, old in (("ema_decay", "averaging"), ("dtype_policy", "precision"), ("variant", "serve")):
+        settings = settings.replace(new, old)
+    (own_run / "config.toml").write_text(settings)
+    assert "averaging" in settings
+    assert task.main(["--train-dir", str(scans), "--job-dir", str(own_run), *SMALL_RUN]) == 0
+    assert "complete already" in capsys.readouterr().out
 
 
 def test_a_job_dir_of_other_settings_is_refused_by_name(own_run, scans, capsys):

@@ -282,9 +282,9 @@ def test_offline_writes_the_explanation_as_a_picture(hands, hands_data, tmp_path
 
 
 @pytest.fixture(scope="module")
-def gated(hands_run, artifact, hands_data, tmp_path_factory):
-    """The verifier with a gate, exported from the checkpoints that are there."""
-    job = tmp_path_factory.mktemp("gated") / "job"
+def checked(hands_run, artifact, hands_data, tmp_path_factory):
+    """The verifier with a signature check, exported from the checkpoints that are there."""
+    job = tmp_path_factory.mktemp("checked") / "job"
     job.mkdir()
     for name in ("records", "audit.json"):
         source = hands_run / name
@@ -294,14 +294,14 @@ def gated(hands_run, artifact, hands_data, tmp_path_factory):
     return job / "model"
 
 
-@pytest.mark.xdist_group("gate")  # which is trained once
-def test_what_the_gate_calls_text_is_said_so_instead_of_scored(gated, scans, hands_data, artifact):
-    model, gate = Model(gated), Model(artifact)
+@pytest.mark.xdist_group("signature_check")  # which is trained once
+def test_what_the_signature_check_calls_text_is_said_so_instead_of_scored(checked, scans, hands_data, artifact):
+    model, check = Model(checked), Model(artifact)
     assert model.prove() == 2 * len(generator.KINDS) * 3
     words = [path.read_bytes() for path in sorted((scans / "text").iterdir())]
-    word = next(data for data in words if gate.answer(data)["label"] == "text")
+    word = next(data for data in words if check.answer(data)["label"] == "text")
     names = [path.read_bytes() for path in sorted(hands_data.rglob("0*.*"))]
-    name = next(data for data in names if gate.answer(data)["label"] == "signature")
+    name = next(data for data in names if check.answer(data)["label"] == "signature")
     refused = model.decide(model.look(word), [model.look(name)])
     assert refused["decision"] == "not_a_signature"
     assert refused["because"][0]["image"] == "questioned"
@@ -312,9 +312,9 @@ def test_what_the_gate_calls_text_is_said_so_instead_of_scored(gated, scans, han
     assert model.decide(model.look(name), [model.look(name)])["decision"] == "accept"
 
 
-@pytest.mark.xdist_group("gate")  # which is trained once
-def test_with_a_gate_an_image_is_decoded_and_inked_once(gated, hands_data):
-    model, data = Model(gated), min((hands_data / "001").iterdir()).read_bytes()
+@pytest.mark.xdist_group("signature_check")  # which is trained once
+def test_with_a_signature_check_an_image_is_decoded_and_inked_once(checked, hands_data):
+    model, data = Model(checked), min((hands_data / "001").iterdir()).read_bytes()
     calls = collections.Counter()
     sys.setprofile(lambda frame, event, _: calls.update([frame.f_code] if event == "call" else []))
     try:
@@ -324,16 +324,16 @@ def test_with_a_gate_an_image_is_decoded_and_inked_once(gated, hands_data):
     assert calls[imaging.decode.__code__] == calls[imaging.find_ink.__code__] == 1
 
 
-@pytest.mark.xdist_group("gate")  # which is trained once
-def test_a_damaged_gate_is_noticed(gated, tmp_path):
-    folder = shutil.copytree(gated, tmp_path / "model")
-    path = folder / "gate" / "manifest.json"
+@pytest.mark.xdist_group("signature_check")  # which is trained once
+def test_a_damaged_signature_check_is_noticed(checked, tmp_path):
+    folder = shutil.copytree(checked, tmp_path / "model")
+    path = folder / "signature_check" / "manifest.json"
     path.write_text(path.read_text().replace('"text"', '"test"'))
-    with pytest.raises(manifest.BadArtifact, match=r"gate/manifest\.json"):
+    with pytest.raises(manifest.BadArtifact, match=r"signature_check/manifest\.json"):
         Model(folder)
 
 
-def test_a_verifier_is_no_gate(capsys, hands, hands_data, tmp_path):
+def test_a_verifier_is_no_signature_check(capsys, hands, hands_data, tmp_path):
     arguments = ("--train-dir", hands_data, "--job-dir", tmp_path / "job", "--signature-check", hands, "--epochs", "1")
     status, printed = train(capsys, *arguments)
     assert status == 1

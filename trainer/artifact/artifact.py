@@ -62,7 +62,8 @@ class Model:
         make = load(self.manifest, folder, engine)
         self.engine = Pool(make)
         self._wide = (threading.Lock(), make(threads)) if threads > 1 else None
-        self._gate = Model(folder / self.manifest.gate, engine, limits, threads) if self.manifest.gate else None
+        check = self.manifest.signature_check
+        self._signature_check = Model(folder / check, engine, limits, threads) if check else None
 
     def see(self, data: bytes) -> Canonical:
         """One image file to canonical ink. Raises ``ImageError``."""
@@ -80,7 +81,7 @@ class Model:
     def look(self, data: bytes, alone: bool = False) -> Look:
         """One image file to everything that a decision needs. Raises ``ImageError``.
 
-        It is decoded and inked once, also for a gate of the same canvas.
+        It is decoded and inked once, also for a signature check of the same canvas.
         """
         began = time.perf_counter()
         page, ink = read_ink(data, self.imaging, self.limits)
@@ -124,8 +125,8 @@ class Model:
     @property
     def encoder(self) -> str:
         """What must be the same for embeddings to be comparable: the network that answers, and its imaging."""
-        twin = self.manifest.files[self.manifest.twins[self.manifest.precision]["file"]]
-        return f"{twin['sha256'][:32]}-{self.manifest.imaging_fingerprint}"
+        variant = self.manifest.files[self.manifest.variants[self.manifest.variant]["file"]]
+        return f"{variant['sha256'][:32]}-{self.manifest.imaging_fingerprint}"
 
     def facts(self) -> dict[str, Any]:
         """What a server says about itself beyond what was learnt."""
@@ -140,8 +141,8 @@ class Model:
 
         Also those made later are checked before they answer. Raises ``GoldenMismatch``.
         """
-        proven = self._gate.prove() if self._gate else 0
-        expected = golden.read(self.folder, self.imaging, self.manifest.precision)
+        proven = self._signature_check.prove() if self._signature_check else 0
+        expected = golden.read(self.folder, self.imaging, self.manifest.variant)
 
         def check(engine: Engine) -> None:
             for each in expected:
@@ -160,11 +161,15 @@ class Model:
         for warning in canonical.warnings:
             if warning.code in NO_SIGNATURE:
                 return dataclasses.asdict(warning)
-        if self._gate is None:
+        if self._signature_check is None:
             return None
-        if self._gate.imaging.side != self.imaging.side:  # it learnt from ink that was decided at another resolution
-            _, ink = read_ink(data, self._gate.imaging, self.limits)
-        found = self._gate.decision.answer(self._gate.vector(draw(ink, self._gate.imaging), alone))
+        if (
+            self._signature_check.imaging.side != self.imaging.side
+        ):  # it learnt from ink that was decided at another resolution
+            _, ink = read_ink(data, self._signature_check.imaging, self.limits)
+        found = self._signature_check.decision.answer(
+            self._signature_check.vector(draw(ink, self._signature_check.imaging), alone)
+        )
         return None if found["label"] == "signature" else {"code": found["label"], "value": found["score"]}
 
 

@@ -26,10 +26,10 @@ def load(manifest: Manifest, folder: Path, kind: str = "litert") -> Maker:
     """
     shape = (manifest.imaging["height"], manifest.imaging["width"], 1)
     if kind == "litert":
-        twin = manifest.twins.get(manifest.precision)
-        if twin is None:
-            raise BadArtifact(f"the artefact answers with precision {manifest.precision!r} but has no such twin")
-        name, content = twin["file"], (folder / twin["file"]).read_bytes()
+        variant = manifest.variants.get(manifest.variant)
+        if variant is None:
+            raise BadArtifact(f"the artefact answers with the variant {manifest.variant!r}, which it does not have")
+        name, content = variant["file"], (folder / variant["file"]).read_bytes()
         return lambda threads=1: _litert(name, content, shape, manifest.vector_size, threads)
     if kind == "tensorflow":
         engine = _tensorflow(folder, shape)

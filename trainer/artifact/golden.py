@@ -1,7 +1,7 @@
 """Golden answers: stored images with the canonical image and the vector they must give, and the replay.
 
 Closes the gap between the machine that exported and the one that answers: another image library that decodes
-differently, a broken download, the wrong twin. All images are generated; no person's signature is stored.
+differently, a broken download, the wrong variant. All images are generated; no person's signature is stored.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ class GoldenMismatch(BadArtifact):
 
 
 def write(folder: Path, images: dict[str, bytes], imaging: Imaging, engines: Mapping[str, Engine]) -> None:
-    """Store encoded images (name -> bytes) with what each of the ``engines``, by precision, answers to them."""
+    """Store encoded images (name -> bytes) with what each of the ``engines``, by variant, answers to them."""
     place = folder / FOLDER
     place.mkdir()
     answers = []
     for name, data in images.items():
         (place / name).write_bytes(data)
         canonical = canonicalise(data, imaging).image
-        vectors = {precision: engine(canonical[None])[0].tolist() for precision, engine in engines.items()}
+        vectors = {variant: engine(canonical[None])[0].tolist() for variant, engine in engines.items()}
         answers.append(Answer(name, _hash(canonical), vectors))
     golden_file.write(answers, folder)
 
@@ -54,29 +54,29 @@ class Golden:
             )
 
 
-def read(folder: Path, imaging: Imaging, precision: str) -> list[Golden]:
+def read(folder: Path, imaging: Imaging, variant: str) -> list[Golden]:
     """The golden images of an artefact, made canonical here.
 
     Raises ``GoldenMismatch`` when this machine makes other canonical images of them, ``BadArtifact`` when they are
     damaged.
     """
     try:
-        return [_read_one(folder / FOLDER, answer, imaging, precision) for answer in golden_file.read(folder)]
+        return [_read_one(folder / FOLDER, answer, imaging, variant) for answer in golden_file.read(folder)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, BadArtifact):
             raise
         raise golden_file.unreadable(error) from None
 
 
-def _read_one(place: Path, answer: Answer, imaging: Imaging, precision: str) -> Golden:
+def _read_one(place: Path, answer: Answer, imaging: Imaging, variant: str) -> Golden:
     canonical = canonicalise((place / answer.file).read_bytes(), imaging).image
     if _hash(canonical) != answer.canonical_sha256:
         raise GoldenMismatch(
             f"golden image {answer.file!r} gives another canonical image here than where the model was exported: "
             "Pillow, OpenCV or NumPy differ; compare with 'versions' in the manifest"
         )
-    vector = np.asarray(answer.vectors[precision], np.float32)
-    return Golden(answer.file, canonical[None], vector, TOLERANCE[precision])
+    vector = np.asarray(answer.vectors[variant], np.float32)
+    return Golden(answer.file, canonical[None], vector, TOLERANCE[variant])
 
 
 def _hash(canonical: np.ndarray) -> str:

@@ -20,7 +20,7 @@ TOLERANCE = {"float32": 1e-4, "int8": 0.02}
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """One golden image's file, the sha256 of its canonical image, and its vector by the precision of the twin."""
+    """One golden image's file, the sha256 of its canonical image, and its vector by variant."""
 
     file: str
     canonical_sha256: str

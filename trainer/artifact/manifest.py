@@ -3,20 +3,37 @@
 The manifest is written last, so a directory that has one is complete. Next: ``artifact.py`` opens what it describes.
 """
 
+import copy
 import dataclasses
+import functools
 import hashlib
 import json
+import logging
 import os
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from trainer.console.errors import UserError
 
-GATE = "gate"  # folder of the artefact that says whether an image is a signature at all
+SIGNATURE_CHECK = "signature_check"  # folder of the artefact that says whether an image is a signature at all
 FILE = "manifest.json"
-FORMAT = "countersign/2"
-PRECISIONS = ("float32", "int8")  # of the weights of a LiteRT twin
+FORMAT = "countersign/3"
+OLDER = ("countersign/2",)  # formats that are read, with a warning, until the next release
+# Paths of keys that older formats have, in the order in which they are renamed: the key's name now. "*" is every key.
+RENAMED = {
+    "twins": "variants",
+    "precision": "variant",
+    "gate": "signature_check",
+    "training.settings.model.embedding": "embedding_dim",
+    "training.settings.model.serve": "variant",
+    "training.settings.model.gate": "signature_check",
+    "training.settings.training.averaging": "ema_decay",
+    "training.settings.training.precision": "dtype_policy",
+}
+VARIANTS = ("float32", "int8")  # LiteRT models of an artefact, by the type of their weights
+LOG = logging.getLogger("countersign")  # see flags.py
 
 
 class BadArtifact(UserError):
@@ -28,11 +45,11 @@ class Manifest:
     """An artefact's description; every field is JSON.
 
     ``imaging`` are the parameters of ``trainer.imaging.Imaging``, ``quality`` the limits of its warnings, ``decision``
-    those of one of ``trainer.artifact.decision``, ``precision`` the twin that answers, ``twins`` the LiteRT files by
-    precision, each with its measured ``difference`` from the SavedModel and the ``tolerance`` for that, its ``errors``
+    those of one of ``trainer.artifact.decision``, ``variant`` the LiteRT variant that answers, ``variants`` all of them
+    by name, each with its measured ``difference`` from the SavedModel and the ``tolerance`` for that, its ``errors``
     on the validation part in percent, whether it is ``usable``: errs as little as the first, and the ``decision`` that
-    was found with it. ``gate`` is the folder of an artefact that says
-    whether an image is a signature at all (or empty), ``files`` sha256 and size of every other file.
+    was calibrated with it. ``signature_check`` is the folder of an artefact that says whether an image is a signature
+    at all (or empty), ``files`` sha256 and size of every other file.
     """
 
     problem: str
@@ -44,13 +61,13 @@ class Manifest:
     imaging_fingerprint: str
     quality: dict[str, Any]
     decision: dict[str, Any]
-    twins: dict[str, dict[str, Any]]
-    precision: str
+    variants: dict[str, dict[str, Any]]
+    variant: str
     training: dict[str, Any]
     metrics: dict[str, Any]
     versions: dict[str, str]
     created_at: str
-    gate: str = ""
+    signature_check: str = ""
     files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     format: str = FORMAT
 
@@ -65,7 +82,10 @@ def write(manifest: Manifest, folder: Path) -> Manifest:
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of an artefact. Raises ``BadArtifact``; does not look at the other files, see ``verify``."""
+    """The manifest of an artefact, with current names whatever its format; see ``verify`` for the other files.
+
+    Raises ``BadArtifact``.
+    """
     path = folder / FILE
     if not folder.is_dir():
         raise BadArtifact(f"no artefact at {str(folder)!r}: there is no such folder")
@@ -76,7 +96,10 @@ def read(folder: Path) -> Manifest:
         found = values.get("format") if isinstance(values, dict) else None
     except ValueError as error:
         raise BadArtifact(f"{str(path)!r} is not JSON: {error}") from None
-    if found != FORMAT:
+    if found in OLDER:
+        _warn_of_older(path, found)
+        values = {**_with_current_names(values), "format": FORMAT}
+    elif found != FORMAT:
         raise BadArtifact(f"{str(path)!r} has format {found!r}; this version reads {FORMAT!r}")
     try:
         described = Manifest(**values)
@@ -84,6 +107,38 @@ def read(folder: Path) -> Manifest:
         return described
     except TypeError as error:
         raise BadArtifact(f"{str(path)!r} lacks or adds a field: {str(error).split('__init__() ')[-1]}") from None
+
+
+@functools.cache
+def _warn_of_older(path: Path, format: str) -> None:
+    """Once for each artefact, whose manifest a command may read several times."""
+    renamed = ", ".join(f"{old} is now {new}" for old, new in RENAMED.items() if "." not in old)
+    LOG.warning(
+        "%r has format %r (%s), which the next release will not read; python -m trainer.variant copies it to format %r",
+        str(path), format, renamed, FORMAT,
+    )  # fmt: skip
+
+
+def _with_current_names(values: dict[str, Any]) -> dict[str, Any]:
+    """What a manifest of an older format holds, in the keys of this one."""
+    values = copy.deepcopy(values)
+    for path, new in RENAMED.items():
+        *parents, old = path.split(".")
+        for table in _tables(values, parents):
+            if old in table and new not in table:
+                table[new] = table.pop(old)
+    return values
+
+
+def _tables(values: Any, parents: list[str]) -> Iterator[dict[str, Any]]:
+    """The tables at a path, where ``*`` is every key."""
+    if not isinstance(values, dict):
+        return
+    if not parents:
+        yield values
+        return
+    for name in list(values) if parents[0] == "*" else [parents[0]]:
+        yield from _tables(values.get(name), parents[1:])
 
 
 def _check_types(described: Manifest, path: Path) -> None:
@@ -94,19 +149,19 @@ def _check_types(described: Manifest, path: Path) -> None:
             raise BadArtifact(f"{str(path)!r}: {field.name!r} is {type(value).__name__}, it has to be {kind.__name__}")
 
 
-def answering(manifest: Manifest, precision: str) -> Manifest:
-    """The same artefact, answering with another of its twins. Raises ``BadArtifact`` when that is not usable."""
-    twin = manifest.twins.get(precision)
-    if twin is None:
-        raise BadArtifact(f"the artefact has no twin of precision {precision!r}; it has {', '.join(manifest.twins)}")
-    if not twin["usable"]:
-        before, after = manifest.twins[PRECISIONS[0]]["errors"], twin["errors"]
-        worse = ", ".join(f"{name} {before[name]:.2f} to {after[name]:.2f} %" for name in after)
-        raise BadArtifact(f"the {precision} twin is not usable, it errs more on validation images: {worse}")
-    metrics = {"measured_with": manifest.precision, **manifest.metrics} if manifest.metrics else {}
-    if metrics.get("measured_with") == precision:
+def select_variant(manifest: Manifest, name: str) -> Manifest:
+    """The same artefact, answering with another of its variants. Raises ``BadArtifact`` when that is not usable."""
+    variant = manifest.variants.get(name)
+    if variant is None:
+        raise BadArtifact(f"the artefact has no variant {name!r}; it has {', '.join(manifest.variants)}")
+    if not variant["usable"]:
+        before, after = manifest.variants[VARIANTS[0]]["errors"], variant["errors"]
+        worse = ", ".join(f"{error} {before[error]:.2f} to {after[error]:.2f} %" for error in after)
+        raise BadArtifact(f"the variant {name} is not usable, it errs more on validation images: {worse}")
+    metrics = {"measured_with": manifest.variant, **manifest.metrics} if manifest.metrics else {}
+    if metrics.get("measured_with") == name:
         del metrics["measured_with"]
-    return dataclasses.replace(manifest, precision=precision, decision=twin["decision"], metrics=metrics)
+    return dataclasses.replace(manifest, variant=name, decision=variant["decision"], metrics=metrics)
 
 
 def identity(folder: Path) -> str:

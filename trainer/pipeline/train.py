@@ -49,7 +49,7 @@ def _train_in(place: run_dir.Run, wanted: Config, problem: Problem, role: cluste
         return place
     LOG.info(f"{wanted.model.problem}: {problem.question}\nrun: {place.folder}")
     _describe_machine()
-    gate = _gate(wanted.model.signature_check)
+    signature_check = _signature_check(wanted.model.signature_check)
     with timed("prepare"):
         prepared = prepare(wanted, problem, place)
     place.save()
@@ -58,7 +58,7 @@ def _train_in(place: run_dir.Run, wanted: Config, problem: Problem, role: cluste
         with timed("train"):
             fitted = _fit(wanted, problem, place, prepared, role, tracker)
         if role.primary:
-            numbers = _publish(wanted, problem, place, prepared, gate, fitted)
+            numbers = _publish(wanted, problem, place, prepared, signature_check, fitted)
             if tracker:
                 tracker.numbers(numbers)
     return place
@@ -75,15 +75,20 @@ def _describe_machine() -> None:
 
 
 def _publish(
-    wanted: Config, problem: Problem, place: run_dir.Run, prepared: Prepared, gate: Path | None, fitted: Fitted
-) -> dict[str, Any]:  # fmt: skip
+    wanted: Config,
+    problem: Problem,
+    place: run_dir.Run,
+    prepared: Prepared,
+    signature_check: Path | None,
+    fitted: Fitted,
+) -> dict[str, Any]:
     """Export aside, measure the exported artefact on raw images, then move it to its place; returns the numbers."""
     LOG.info(f"best epoch: {fitted.best_epoch}; exporting")
     data = _facts(wanted, prepared, fitted)
     partial = place.model.with_name(place.model.name + ".partial")
     facts = {"run": place.name, "settings": wanted.learning(), **data}
     with timed("export"):
-        _export(wanted, problem, prepared, fitted, facts, partial, gate)
+        _export(wanted, problem, prepared, fitted, facts, partial, signature_check)
     with timed("evaluate"):
         measured = evaluate(Model(partial), prepared.unseen)
     _name_refused(measured.refused)
@@ -125,7 +130,7 @@ def _fit(
 
 def _export(
     wanted: Config, problem: Problem, prepared: Prepared, fitted: Fitted, facts: dict, folder: Path,
-    gate: Path | None,
+    signature_check: Path | None,
 ) -> None:  # fmt: skip
     """Write the artefact, with a decision by the exported model's own answers to the validation part."""
 
@@ -138,14 +143,12 @@ def _export(
 
     chosen = wanted.model
     about = (chosen.problem, chosen.backbone, labels, prepared.imaging, facts)
-    written = export.export(fitted.model, *about, folder, decide, chosen.variant, gate)
-    if written.precision != chosen.variant:
-        LOG.info(
-            f"answers with {written.precision}: {chosen.variant} errs more on the validation part, see the manifest"
-        )
+    written = export.export(fitted.model, *about, folder, decide, chosen.variant, signature_check)
+    if written.variant != chosen.variant:
+        LOG.info(f"answers with {written.variant}: {chosen.variant} errs more on the validation part, see the manifest")
 
 
-def _gate(given: str) -> Path | None:
+def _signature_check(given: str) -> Path | None:
     """The artefact that is asked first whether an image is a signature. Raises ``BadArtifact`` for any other."""
     if not given:
         return None

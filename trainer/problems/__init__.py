@@ -32,7 +32,7 @@ class Problem:
     ``trainer/losses``. ``accuracy`` maps (targets, vectors) to ``float32 [N]``, the number that is shown beside the
     loss. ``watch`` maps the vectors and targets of the whole validation part (NumPy) to numbers of an epoch's row, of
     which ``watched`` is to be low. ``decide`` makes the manifest's decision from the labels and the exported model's
-    vectors and targets of the validation part, and ``errors`` its error rates there in percent: a twin of fewer bits
+    vectors and targets of the validation part, and ``errors`` its error rates there in percent: a variant of fewer bits
     may not add to them. ``judge`` measures, tells and draws what came of it. ``finish`` makes the model that is
     exported of the trained one, its vectors of the training part and the backbone; without it the two are the same.
     ``check`` raises ``UserError`` for a test part that could not be measured.

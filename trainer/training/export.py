@@ -1,4 +1,4 @@
-"""A trained model to an artefact: SavedModel, LiteRT twins proven against it, golden answers, manifest.
+"""A trained model to an artefact: SavedModel, LiteRT variants proven against it, golden answers, manifest.
 
 Everything is written aside and moved in one step, so a directory with a manifest is complete. Knows Keras and the
 artefact's parts, not where training data came from. Next: ``trainer/artifact``, which runs what is written here.
@@ -24,7 +24,7 @@ import tensorflow as tf
 from trainer.artifact import golden, manifest
 from trainer.artifact.decision import Decision
 from trainer.artifact.engine import Engine, load
-from trainer.artifact.manifest import GATE, PRECISIONS
+from trainer.artifact.manifest import SIGNATURE_CHECK, VARIANTS
 from trainer.console.errors import UserError
 from trainer.console.quiet import native_stderr_closed
 from trainer.imaging import Imaging, Quality, canonicalise
@@ -36,7 +36,7 @@ GOLDEN_SEED = 2**40  # beyond every --seed, so that golden people are in no trai
 FILES = {"float32": "model.tflite", "int8": "model.int8.tflite"}
 # From the SavedModel, in a probability or an embedding's component: weights of 8 bits move answers a little.
 TOLERANCE = {"float32": 1e-4, "int8": 0.1}
-WORSE = 0.3  # points by which a twin of fewer bits may err more
+WORSE = 0.3  # points by which a variant of fewer bits may err more
 VERSIONS = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "opencv-python-headless")
 
 
@@ -53,21 +53,21 @@ def export(
     training: dict[str, Any],
     folder: Path,
     decide: Callable[[Engine], tuple[Decision, dict[str, float]]],
-    precision: str = PRECISIONS[0],
-    gate: Path | None = None,
+    variant: str = VARIANTS[0],
+    signature_check: Path | None = None,
 ) -> manifest.Manifest:
     """Write a complete artefact, without metrics, into ``folder`` (made anew); returns its manifest.
 
     ``decide`` makes the decision with an exported model itself, and its error rates in percent, both on validation
-    data; ``precision`` is the twin that is to answer, if it is usable; ``gate`` is an artefact that says whether an
-    image is a signature at all. Raises ``ExportFailed``.
+    data; ``variant`` is the one that is to answer, if it is usable; ``signature_check`` is an artefact that says
+    whether an image is a signature at all. Raises ``ExportFailed``.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with _quiet():
         model.export(folder, format="tf_saved_model", verbose=False)
         for name, file in FILES.items():
-            (folder / file).write_bytes(_twin(folder, compressed=name == "int8"))
+            (folder / file).write_bytes(_variant(folder, compressed=name == "int8"))
     plugin = plugins.load("problems", problem)
     described = manifest.Manifest(
         problem=problem,
@@ -79,27 +79,29 @@ def export(
         imaging_fingerprint=imaging.fingerprint(),
         quality=dataclasses.asdict(Quality()),
         decision={},
-        twins={name: {"file": file} for name, file in FILES.items()},
-        precision=PRECISIONS[0],
+        variants={name: {"file": file} for name, file in FILES.items()},
+        variant=VARIANTS[0],
         training={**training, "parameters": model.count_params()},
         metrics={},
         versions=versions(),
         created_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        gate=GATE if gate else "",
+        signature_check=SIGNATURE_CHECK if signature_check else "",
     )
     images = _golden_images()
-    engines = {name: load(dataclasses.replace(described, precision=name), folder)() for name in FILES}
+    engines = {name: load(dataclasses.replace(described, variant=name), folder)() for name in FILES}
     canonical = np.stack([canonicalise(data, imaging).image for data in images.values()])
     difference = _differences(engines, load(described, folder, "tensorflow")()(canonical), canonical)
-    twins = {name: {**described.twins[name], **difference[name], **of} for name, of in _judged(engines, decide).items()}
-    for of in twins.values():
+    variants = {
+        name: {**described.variants[name], **difference[name], **of} for name, of in _judged(engines, decide).items()
+    }
+    for of in variants.values():
         of["usable"] &= of["difference"] <= of["tolerance"]
     golden.write(folder, images, imaging, engines)
-    if gate:
-        shutil.copytree(gate, folder / GATE)
-    described = dataclasses.replace(described, twins=twins)
-    chosen = precision if twins[precision]["usable"] else PRECISIONS[0]
-    return manifest.write(manifest.answering(described, chosen), folder)
+    if signature_check:
+        shutil.copytree(signature_check, folder / SIGNATURE_CHECK)
+    described = dataclasses.replace(described, variants=variants)
+    chosen = variant if variants[variant]["usable"] else VARIANTS[0]
+    return manifest.write(manifest.select_variant(described, chosen), folder)
 
 
 def publish(partial: Path, metrics: dict[str, Any], folder: Path) -> None:
@@ -114,7 +116,7 @@ def publish(partial: Path, metrics: dict[str, Any], folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _twin(saved_model: Path, compressed: bool) -> bytes:
+def _variant(saved_model: Path, compressed: bool) -> bytes:
     """The SavedModel through TensorFlow's own converter; ``compressed`` keeps weights in 8 bits (dynamic range)."""
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
     if compressed:
@@ -125,22 +127,22 @@ def _twin(saved_model: Path, compressed: bool) -> bytes:
 def _differences(
     engines: dict[str, Engine], reference: np.ndarray, canonical: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """Largest difference of each twin from TensorFlow over the golden images, with the tolerance it is held to."""
+    """Largest difference of each variant from TensorFlow over the golden images, with the tolerance it is held to."""
     compared = {}
     for name, engine in engines.items():
         difference, tolerance = float(np.max(np.abs(engine(canonical) - reference))), TOLERANCE[name]
-        if not difference <= tolerance and name == PRECISIONS[0]:
+        if not difference <= tolerance and name == VARIANTS[0]:
             raise ExportFailed(
-                f"the {name} twin is up to {difference:.2g} away from the SavedModel; {tolerance:.2g} is accepted"
+                f"the variant {name} is up to {difference:.2g} away from the SavedModel; {tolerance:.2g} is accepted"
             )
         compared[name] = {"difference": difference, "tolerance": tolerance}
     return compared
 
 
 def _judged(engines: dict[str, Engine], decide) -> dict[str, dict[str, Any]]:
-    """Decision and errors of each twin on validation data, and whether it errs as little as the first."""
+    """Decision and errors of each variant on validation data, and whether it errs as little as the first."""
     found = {name: decide(engine) for name, engine in engines.items()}
-    least = found[PRECISIONS[0]][1]
+    least = found[VARIANTS[0]][1]
     return {
         name: {
             "errors": errors,

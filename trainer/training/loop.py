@@ -22,7 +22,7 @@ from trainer.console.progress import Progress
 from trainer.data import batches
 from trainer.data.records import Records
 from trainer.losses import Loss
-from trainer.problems import Loss, Problem
+from trainer.problems import Problem
 from trainer.settings import plugins
 from trainer.settings.config import Training
 from trainer.settings.flags import renamed, with_current_names

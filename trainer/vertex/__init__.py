@@ -1,0 +1,4 @@
+"""What a Vertex AI job adds to a training: Experiments, hyperparameter tuning, TensorBoard event files.
+
+A local run needs none of it.
+"""
