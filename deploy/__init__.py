@@ -1,7 +1,7 @@
-"""Puts an artefact on Vertex AI: jobs, registry, endpoints.
+"""Puts an artefact on Vertex AI: training jobs, model registry, endpoints.
 
-A wish (``spec.py``, from ``environments/*.toml``) and what there is (``observe.py`` to ``live.py``) give a plan
-(``plan.py``, pure, of ``steps.py``), which is shown and then carried out (``apply.py``, by ``perform.py``). Of the
-trainer it imports what describes an artefact, storage, flags and imaging; Vertex AI's SDK only in ``vertex.py``; never
-TensorFlow. Begin with ``commands.py``.
+``plan.py`` (pure) compares an environment (``spec.py``, from ``environments/*.toml``) with the live state
+(``live_state.py``, read by ``live_state_reader.py``) and returns a plan made of ``steps.py``. The plan is shown, then
+applied (``apply.py``, by ``executor.py``). Of the trainer, deploy imports what describes an artefact, storage, flags
+and imaging, never TensorFlow; only ``vertex.py`` imports the SDK of Vertex AI. Next: ``commands.py``.
 """

@@ -1,6 +1,6 @@
-"""What stays up costs: the order of a month's bill, from a table of prices with its date, or "unknown".
+"""The monthly cost of an endpoint's replicas, by a dated table of list prices; unknown where a price is missing.
 
-Replicas only; requests, logs, storage and discounts are not in it. Knows what is deployed, not the SDK.
+Requests, logs, storage and discounts are not included. Independent of the SDK.
 """
 
 import dataclasses
@@ -8,43 +8,47 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from deploy.live import Endpoint
+from deploy.live_state import Endpoint
 from trainer.settings import toml
 
-TABLE = Path(__file__).parent / "prices.toml"
-HOURS = 730  # of a month
+PRICES_FILE = Path(__file__).parent / "prices.toml"
+HOURS_PER_MONTH = 730
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """US dollars a month with the fewest and the most replicas; None where a price is unknown, ``why`` says which."""
+    """US dollars a month with the fewest and with the most replicas; None where a price is unknown.
 
-    least: float | None
-    most: float | None
-    why: str
+    ``reason`` says which price is unknown, or what the cost includes.
+    """
+
+    minimum: float | None
+    maximum: float | None
+    reason: str
 
     def __str__(self):
-        if self.least is None or self.most is None:
-            return f"cost: unknown; {self.why}"
-        between = f"about ${self.least:,.0f}" + (f" to ${self.most:,.0f}" if self.most > self.least else "")
-        return f"cost: {between} a month for what stays up ({self.why})"
+        if self.minimum is None or self.maximum is None:
+            return f"cost: unknown; {self.reason}"
+        amount = f"about ${self.minimum:,.0f}" + (f" to ${self.maximum:,.0f}" if self.maximum > self.minimum else "")
+        return f"cost: {amount} a month for what stays up ({self.reason})"
 
 
 @functools.cache
-def prices() -> dict[str, Any]:
-    """The table: ``date``, ``source``, and by region the dollars of an hour of each machine type."""
-    return toml.loads(TABLE.read_text())
+def read_prices() -> dict[str, Any]:
+    """Read the table: ``date``, ``source``, and dollars an hour by region and machine type."""
+    return toml.loads(PRICES_FILE.read_text())
 
 
-def monthly(endpoint: Endpoint | None, region: str) -> Cost:
-    """Of everything that is deployed at an endpoint."""
-    table = prices()
-    known = table["hour"].get(region, {})
-    least = most = 0.0
-    for one in endpoint.deployed if endpoint else ():
-        price = known.get(one.serving.machine)
+def monthly_cost(endpoint: Endpoint | None, region: str) -> Cost:
+    """Return the cost of all deployed models of an endpoint."""
+    table = read_prices()
+    prices = table["hour"].get(region, {})
+    minimum = maximum = 0.0
+    for model in endpoint.deployed_models if endpoint else ():
+        config = model.serving_config
+        price = prices.get(config.machine_type)
         if price is None:
-            return Cost(None, None, f"no price of {one.serving.machine} in {region} in the table of {table['date']}")
-        least += price * one.serving.min_replicas * HOURS
-        most += price * one.serving.max_replicas * HOURS
-    return Cost(least, most, f"list prices of {table['date']}, replicas only")
+            return Cost(None, None, f"no price of {config.machine_type} in {region} in the table of {table['date']}")
+        minimum += price * config.min_replicas * HOURS_PER_MONTH
+        maximum += price * config.max_replicas * HOURS_PER_MONTH
+    return Cost(minimum, maximum, f"list prices of {table['date']}, replicas only")

@@ -1,6 +1,6 @@
-"""Whether a candidate may be promoted: its audit, and its error rates beside those of the version that serves.
+"""The promotion gate: compares the audit and the error rates of a candidate with those of the serving version.
 
-Pure: knows manifests and numbers, not where they come from.
+Pure. Next: ``promotion_checks.py`` selects the versions to compare.
 """
 
 from collections.abc import Mapping
@@ -9,45 +9,50 @@ from trainer.artifact.manifest import Manifest
 from trainer.console.errors import UserError
 
 
-class Refused(UserError):
-    """The candidate is not promoted; the message lists the reasons."""
+class PromotionRefused(UserError):
+    """The candidate does not pass the gate; the message lists the reasons."""
 
 
-def errors(candidate: Manifest) -> dict[str, float]:
-    """Its published error rates in percent, by name."""
-    return dict(candidate.metrics.get("errors", {}))
+def read_error_rates(manifest: Manifest) -> dict[str, float]:
+    """Return the published error rates of an artefact, in percent by name."""
+    return dict(manifest.metrics.get("errors", {}))
 
 
-def objections(candidate: Manifest, serving: Mapping[str, float] | None, tolerance: float) -> list[str]:
-    """Why not to promote, empty if it may be.
+def list_objections(
+    candidate: Manifest, serving_rates: Mapping[str, float] | None, max_error_increase: float
+) -> list[str]:
+    """Return the reasons against a promotion; empty if the candidate passes.
 
-    ``serving`` are the error rates of the version that serves, in percent by name; None: there is none yet. A rate may
-    be ``tolerance`` points higher; with 100 nothing is compared.
+    ``serving_rates`` are the error rates of the serving version, in percent by name; None without a serving version. A
+    rate may be ``max_error_increase`` points higher; with 100, a serving version without rates is accepted.
     """
-    found = []
-    if serving == {} and tolerance < 100:
-        found.append("the version that serves has no evaluation to compare with; a tolerance of 100 does without")
+    objections = []
+    if serving_rates == {} and max_error_increase < 100:
+        objections.append(
+            "the serving version has no evaluation to compare with; --max-error-increase 100 promotes without one"
+        )
     audit = candidate.training.get("audit")
     if audit is None:
-        found.append("the artefact does not say what the audit of its data found; train it again")
-    elif audit.get("untrue"):
-        found.append(f"its audit failed, the published numbers are better than the truth: {', '.join(audit['untrue'])}")
-    own = errors(candidate)
-    found += [f"{name} is {rate}, which is no error rate" for name, rate in own.items() if not 0 <= rate <= 100]
-    if not own:
-        found.append("the artefact has no published error rates; train it again, or measure it on unseen data")
-    for name, rate in sorted((serving or {}).items()):
-        if own and name not in own:
-            found.append(f"{name} was not measured; the version that serves has {rate:.2f} %")
-        elif own and not own[name] <= rate + tolerance:
-            found.append(
-                f"{name} is {own[name]:.2f} %, {own[name] - rate:.2f} points above the version that serves; "
-                f"{tolerance:g} are tolerated"
+        objections.append("the artefact does not record the audit of its data; train it again")
+    elif audit.get("error"):
+        codes = ", ".join(audit["error"])
+        objections.append(f"its audit failed, the published numbers are better than the truth: {codes}")
+    rates = read_error_rates(candidate)
+    objections += [f"{name} is {rate}, which is no error rate" for name, rate in rates.items() if not 0 <= rate <= 100]
+    if not rates:
+        objections.append("the artefact has no published error rates; train it again, or measure it on unseen data")
+    for name, serving_rate in sorted((serving_rates or {}).items()):
+        if rates and name not in rates:
+            objections.append(f"{name} was not measured; the serving version has {serving_rate:.2f} %")
+        elif rates and not rates[name] <= serving_rate + max_error_increase:
+            objections.append(
+                f"{name} is {rates[name]:.2f} %, {rates[name] - serving_rate:.2f} points above the serving version; "
+                f"{max_error_increase:g} are accepted"
             )
-    return found
+    return objections
 
 
-def check(candidate: Manifest, serving: Mapping[str, float] | None, tolerance: float) -> None:
-    """Raises ``Refused`` with every reason."""
-    if found := objections(candidate, serving, tolerance):
-        raise Refused("not promoted:\n" + "\n".join(f"  - {reason}" for reason in found))
+def check(candidate: Manifest, serving_rates: Mapping[str, float] | None, max_error_increase: float) -> None:
+    """Raise ``PromotionRefused`` with all objections."""
+    if objections := list_objections(candidate, serving_rates, max_error_increase):
+        raise PromotionRefused("not promoted:\n" + "\n".join(f"  - {objection}" for objection in objections))

@@ -1,6 +1,7 @@
-"""Training jobs: the specification of one, made of ``jobs/*.yaml`` and an environment, submitted and followed.
+"""Training jobs and studies of hyperparameters: described by ``jobs/*.yaml`` and an environment, submitted, followed.
 
-The YAML files are what gcloud takes as well, so there is one form of a job. Knows jobs, not models.
+gcloud accepts the YAML files as well, so a job has one form. Next: ``job_submission.py`` submits a job once, even where
+a reply is lost.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,168 +10,185 @@ from typing import Any
 
 import yaml
 
-from deploy import submission
-from deploy.spec import Environment, as_label
-from deploy.vertex import CloudError, NotAllowed, Vertex, as_json, proto
+from deploy import job_submission
+from deploy.errors import CloudError, PermissionDenied
+from deploy.spec import Environment, to_label
+from deploy.vertex import HyperparameterTuningJob, Job, Trial, VertexClient, make_message, message_to_json
 from trainer.console.errors import UserError
 
-FOLDER = Path(__file__).parent / "jobs"
-LATE = 5  # looks at the log after a job's end
-OVERLAP = 200  # entries that are looked at again, for some may have come between
+JOBS_DIR = Path(__file__).parent / "jobs"
+READS_AFTER_END = 5  # reads of the log after the end of a job: its last lines arrive late
+OVERLAP = 200  # log entries that are read again: entries of several workers arrive out of order
 
 
 class JobFailed(UserError):
     """A job ended without success; the message is the platform's."""
 
 
-def custom(environment: Environment, name: str, commit: str) -> dict[str, Any]:
-    """A ``CustomJob`` in JSON: ``deploy/jobs/custom_job.yaml`` with what the environment says."""
-    return {"displayName": name, "jobSpec": _spec(environment, name), "labels": _labels(environment, commit)}
+def make_custom_job(environment: Environment, name: str, commit: str) -> dict[str, Any]:
+    """Describe a ``CustomJob`` in JSON: ``deploy/jobs/custom_job.yaml`` with the settings of the environment."""
+    return {
+        "displayName": name,
+        "jobSpec": _make_job_spec(environment, name),
+        "labels": _make_labels(environment, commit),
+    }
 
 
-def tuning(environment: Environment, name: str, commit: str, file: Path) -> dict[str, Any]:
-    """A ``HyperparameterTuningJob`` in JSON: the study of a YAML file, trials as the environment's jobs are."""
-    study = _read(file)
+def make_tuning_job(environment: Environment, name: str, commit: str, file: Path) -> dict[str, Any]:
+    """Describe a ``HyperparameterTuningJob`` in JSON: the study of a YAML file, with trials as custom jobs are."""
+    study = _read_yaml(file)
     for key in ("studySpec", "maxTrialCount", "parallelTrialCount"):
         if key not in study:
             raise UserError(f"{str(file)!r}: {key} is missing; see deploy/jobs/hp_tuning.yaml")
-    described = {**study, "displayName": name, "trialJobSpec": _spec(environment, name)}
-    return {**described, "labels": _labels(environment, commit)}
+    trial = _make_job_spec(environment, name)
+    return {**study, "displayName": name, "trialJobSpec": trial, "labels": _make_labels(environment, commit)}
 
 
-def shown(described: dict[str, Any]) -> str:
-    """Exactly what is submitted, checked against the API's own messages. Raises ``CloudError`` for a wrong field."""
-    return yaml.safe_dump(as_json(_message(described)), sort_keys=False)
+def render(job: dict[str, Any]) -> str:
+    """Return the YAML of what is submitted. Raises ``CloudError`` for a field that the API does not have."""
+    return yaml.safe_dump(message_to_json(_to_message(job)), sort_keys=False)
 
 
-def submit(vertex: Vertex, described: dict[str, Any]) -> str:
-    """Hand a job over; returns its resource name. Raises ``CloudError`` or ``submission.NameTaken``."""
-    kind = "hyperparameterTuningJobs" if "studySpec" in described else "customJobs"
-    return submission.submit(vertex, submission.KINDS[kind], _message(described))
+def submit(client: VertexClient, job: dict[str, Any]) -> str:
+    """Submit a job and return its resource name. Raises ``CloudError`` or ``job_submission.JobNameTaken``."""
+    kind = "hyperparameterTuningJobs" if "studySpec" in job else "customJobs"
+    return job_submission.submit(client, job_submission.JOB_KINDS[kind], _to_message(job))
 
 
-def follow(vertex: Vertex, name: str, every: float, tell: Callable[[str], None] = print) -> Any:
-    """Print a job's log as it comes, until it ends; returns it. Raises ``JobFailed`` or ``CloudError``.
+def follow(client: VertexClient, name: str, print_line: Callable[[str], None] = print) -> Any:
+    """Print the log of a job until it ends, and return the job. Raises ``JobFailed`` or ``CloudError``.
 
-    A log that cannot be read is said once, and the job is followed without.
+    A log that cannot be read is reported once; the state of the job is followed all the same.
     """
-    wait, id = vertex.wait(tell), name.rpartition("/")[2]
-    log = _Log(vertex, id, wait.tell)
+    wait, job_id = client.start_wait(print_line), name.rpartition("/")[2]
+    poll_interval = client.connection.poll_interval
+    log = _Log(client, job_id, wait.print_line)
     state = ""
     while True:
-        job = submission.get(vertex, name)
+        job = job_submission.get_job(client, name)
         if job.state.name.removeprefix("JOB_STATE_") != state:
             state = job.state.name.removeprefix("JOB_STATE_")
-            wait.tell(f"{id}: {state.lower()}")
-        log.read()
-        if state in submission.ENDED:
+            wait.print_line(f"{job_id}: {state.lower()}")
+        log.print_new_lines()
+        if state in job_submission.FINAL_STATES:
             break
-        wait.pause(every, f"job {id}, {state.lower()}")
-    for _ in range(LATE):  # the last lines arrive when the job has ended already
-        wait.pause(every, f"the last lines of job {id}")
-        log.read()
+        wait.sleep(poll_interval, f"job {job_id}, {state.lower()}")
+    for _ in range(READS_AFTER_END):
+        wait.sleep(poll_interval, f"the last lines of job {job_id}")
+        log.print_new_lines()
     if state not in ("SUCCEEDED", "PARTIALLY_SUCCEEDED"):
         raise JobFailed(f"{name} {state.lower()}: {job.error.message or 'the platform gives no reason; see its log'}")
     return job
 
 
 class _Log:
-    """What a job has printed and was not told yet; lines of several workers may come late, and out of order."""
+    """The log of a job: prints each line once; lines of several workers may arrive late and out of order."""
 
-    def __init__(self, vertex: Vertex, job: str, tell: Callable[[str], None]):
-        self._vertex, self._job, self._tell = vertex, job, tell
-        self._since, self._told = "", set[str]()
-        self._readable, self._missed = True, False
+    def __init__(self, client: VertexClient, job_id: str, print_line: Callable[[str], None]):
+        self._client, self._job_id, self._print_line = client, job_id, print_line
+        self._since, self._printed = "", set[str]()
+        self._is_readable, self._has_failed = True, False
 
-    def read(self) -> None:
-        if not self._readable:
+    def print_new_lines(self) -> None:
+        if not self._is_readable:
             return
         try:
-            entries = self._vertex.logs(self._job, self._since)
-        except NotAllowed as error:
-            self._readable = False
-            self._tell(f"its log cannot be read ({error}); it is followed without")
+            entries = self._client.read_logs(self._job_id, self._since)
+        except PermissionDenied as error:
+            self._is_readable = False
+            self._print_line(f"its log cannot be read ({error}); the job is followed without it")
             return
-        except CloudError as error:  # the next look may read it
-            if not self._missed:
-                self._tell(f"its log could not be read just now ({error})")
-            self._missed = True
+        except CloudError as error:  # the next read may succeed
+            if not self._has_failed:
+                self._print_line(f"its log could not be read just now ({error})")
+            self._has_failed = True
             return
-        self._missed = False
+        self._has_failed = False
         for entry in entries:
-            if entry["insertId"] in self._told:
+            if entry["insertId"] in self._printed:
                 continue
-            self._told.add(entry["insertId"])
+            self._printed.add(entry["insertId"])
             self._since = entries[max(0, len(entries) - OVERLAP)]["timestamp"]
-            self._tell("  " + (entry.get("textPayload") or str(entry.get("jsonPayload", {}).get("message", ""))))
+            self._print_line("  " + (entry.get("textPayload") or str(entry.get("jsonPayload", {}).get("message", ""))))
 
 
-def arguments(described: dict[str, Any]) -> list[str]:
-    """The trainer's flags in a job or in the trials of a study."""
-    spec = described.get("jobSpec") or described["trialJobSpec"]
+def trainer_arguments(job: dict[str, Any]) -> list[str]:
+    """Return the flags of the trainer in a job, or in the trials of a study."""
+    spec = job.get("jobSpec") or job["trialJobSpec"]
     return list(spec["workerPoolSpecs"][0]["containerSpec"]["args"])
 
 
-def best(job: Any) -> Any:
-    """The trial of a study whose metric is best."""
-    metric = job.study_spec.metrics[0]
+def best_trial(study: HyperparameterTuningJob) -> Trial | None:
+    """Return the trial with the best value of the study's metric; None where no trial has one."""
+    metric = study.study_spec.metrics[0]
     sign = -1 if metric.goal.name == "MAXIMIZE" else 1
-    measured = [trial for trial in job.trials if trial.final_measurement and trial.final_measurement.metrics]
+    measured = [trial for trial in study.trials if trial.final_measurement and trial.final_measurement.metrics]
     return min(measured, key=lambda trial: sign * trial.final_measurement.metrics[0].value, default=None)
 
 
-def _message(described: dict[str, Any]) -> Any:
-    return proto("HyperparameterTuningJob" if "studySpec" in described else "CustomJob", described)
+def _to_message(job: dict[str, Any]) -> Job:
+    return make_message("HyperparameterTuningJob" if "studySpec" in job else "CustomJob", job)
 
 
-def _spec(environment: Environment, name: str) -> dict[str, Any]:
-    """A ``CustomJobSpec``: the form with what the environment says. Several workers: the first pool is the chief."""
-    form, wanted = _read(FOLDER / "custom_job.yaml"), environment.training
-    place = f"{wanted.output.rstrip('/')}/{name}"
+def _make_job_spec(environment: Environment, name: str) -> dict[str, Any]:
+    """Describe a ``CustomJobSpec``: the form with the settings of the environment.
+
+    Several workers are two pools: the first one is the chief, the second one the other workers.
+    """
+    form, settings = _read_yaml(JOBS_DIR / "custom_job.yaml"), environment.training
+    job_dir = f"{settings.output.rstrip('/')}/{name}"
     pool = form["workerPoolSpecs"][0]
-    pool["machineSpec"]["machineType"] = wanted.training_machine
-    if wanted.accelerators:
-        pool["machineSpec"] |= {"acceleratorType": wanted.accelerator, "acceleratorCount": wanted.accelerators}
-    if wanted.train_dir and any(one.partition("=")[0] == "--train-dir" for one in wanted.arguments):
+    pool["machineSpec"]["machineType"] = settings.training_machine_type
+    if settings.accelerator_count:
+        pool["machineSpec"]["acceleratorType"] = settings.accelerator_type
+        pool["machineSpec"]["acceleratorCount"] = settings.accelerator_count
+    if settings.train_dir and any(flag.partition("=")[0] == "--train-dir" for flag in settings.arguments):
         raise UserError("give --train-dir once: as train_dir (or --train-dir before '--'), or among the arguments")
-    data = [f"--train-dir={one}" for one in wanted.train_dir]
-    arguments = [*wanted.arguments, *data, f"--job-dir={place}"]
-    pool["containerSpec"] |= {"imageUri": wanted.training_image, "args": arguments}
-    pool["containerSpec"]["args"] += _tracked(environment, name)
-    others = [{**pool, "replicaCount": wanted.workers - 1}] if wanted.workers > 1 else []
-    form["workerPoolSpecs"] = [{**pool, "replicaCount": 1}, *others]
-    timeout = f"{round(wanted.timeout_hours * 3600)}s"
+    data = [f"--train-dir={path}" for path in settings.train_dir]
+    pool["containerSpec"]["imageUri"] = settings.training_image
+    pool["containerSpec"]["args"] = [
+        *settings.arguments,
+        *data,
+        f"--job-dir={job_dir}",
+        *_make_experiment_flags(environment, name),
+    ]
+    workers = [{**pool, "replicaCount": settings.workers - 1}] if settings.workers > 1 else []
+    form["workerPoolSpecs"] = [{**pool, "replicaCount": 1}, *workers]
     form["scheduling"] = {
-        "timeout": timeout, "strategy": "SPOT" if wanted.spot else "STANDARD", "restartJobOnWorkerRestart": True
-    }  # fmt: skip
-    form["baseOutputDirectory"] = {"outputUriPrefix": place}
-    if wanted.training_account:
-        form["serviceAccount"] = wanted.training_account
-    if wanted.tensorboard and not wanted.experiment:  # an experiment brings its own
-        form["tensorboard"] = wanted.tensorboard
+        "timeout": f"{round(settings.timeout_hours * 3600)}s",
+        "strategy": "SPOT" if settings.spot else "STANDARD",
+        "restartJobOnWorkerRestart": True,
+    }
+    form["baseOutputDirectory"] = {"outputUriPrefix": job_dir}
+    if settings.training_service_account:
+        form["serviceAccount"] = settings.training_service_account
+    if settings.tensorboard and not settings.experiment:  # an experiment has its own flag for the TensorBoard
+        form["tensorboard"] = settings.tensorboard
     return form
 
 
-def _tracked(environment: Environment, name: str) -> Sequence[str]:
-    wanted, place = environment.training, environment.place
-    if not wanted.experiment:
+def _make_experiment_flags(environment: Environment, name: str) -> Sequence[str]:
+    settings, location = environment.training, environment.location
+    if not settings.experiment:
         return []
-    flags = [f"--experiment=projects/{place.project}/locations/{place.region}/{wanted.experiment}/{name}"]
-    return [*flags, *([f"--tensorboard={wanted.tensorboard}"] if wanted.tensorboard else [])]
+    experiment = f"projects/{location.project}/locations/{location.region}/{settings.experiment}/{name}"
+    return [
+        f"--experiment={experiment}",
+        *([f"--tensorboard={settings.tensorboard}"] if settings.tensorboard else []),
+    ]
 
 
-def _labels(environment: Environment, commit: str) -> dict[str, str]:
-    version = environment.training.data_version
-    told = {"commit": as_label(commit), "data-version": version}
-    return {**environment.labelled(), **{name: value for name, value in told.items() if value}}
+def _make_labels(environment: Environment, commit: str) -> dict[str, str]:
+    optional = {"commit": to_label(commit), "data-version": environment.training.data_version}
+    return {**environment.resource_labels(), **{name: value for name, value in optional.items() if value}}
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """A YAML file that is a mapping. Raises ``UserError``."""
+def _read_yaml(file: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping. Raises ``UserError``."""
     try:
-        found = yaml.safe_load(file.read_text())
+        content = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise UserError(f"{str(file)!r} cannot be read: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise UserError(f"{str(file)!r} is no YAML mapping; see deploy/jobs/")
-    return found
+    return content

@@ -1,289 +1,275 @@
-"""What is wanted, what there is, and the steps between: pure functions, so that a plan can be read before it is done.
+"""Plans: the steps from the live state to the desired state. Pure functions, so that a plan can be read before it runs.
 
-``diff`` keeps two promises for every beginning of its steps: traffic sums to 100 (or there is none), and nothing that
-has traffic is undeployed. From any state that an interrupted plan leaves, the next one leads to the same end. Knows no
-SDK. Next: ``apply.py`` carries plans out.
+``diff`` guarantees, for every prefix of its steps: traffic sums to 100 or there is none, and no deployed model with
+traffic is undeployed. From any state that an interrupted plan leaves, the next plan leads to the same final state.
+Independent of the SDK. Next: ``apply.py`` applies plans.
 """
 
 import dataclasses
 from collections.abc import Mapping
 
-from deploy.live import Deployed, Endpoint, Identity, Live, Serving, Version, deployed_id
-from deploy.shares import blend
+from deploy.desired_state import DesiredState
+from deploy.live_state import DeployedModel, Endpoint, LiveState, ModelVersion, VersionIdentity, make_deployed_model_id
 from deploy.steps import (
-    Alias,
     CreateEndpoint,
     DeleteEndpoint,
     Deploy,
-    Evaluate,
-    Label,
-    Register,
+    ImportEvaluation,
+    RegisterVersion,
     Resize,
-    Smoke,
+    RunSmokeTest,
+    SetAlias,
+    SetLabels,
+    SetTraffic,
     Step,
-    Store,
-    Traffic,
+    StoreArtifact,
     Undeploy,
-    titled,
+    add_version_titles,
 )
+from deploy.traffic_split import rebalance
 from trainer.console.errors import UserError
 
 
-class Impossible(UserError):
-    """No steps lead from what there is to what is wanted; the message says what stands in the way."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Desired:
-    """What an environment is to become. ``None`` as identity: nothing is to answer, and no endpoint is to remain.
-
-    ``shares`` are the percentages of the traffic to go through, each after a smoke test of the one before where
-    ``smoke`` says so; ``serving_alias`` is of the version that has all of it, ``candidate_alias`` of one that has a
-    part, ``before_alias`` of the one that had it before; ``keep`` says whether that one stays deployed, to return to.
-    ``retreat``: a rollback, which changes traffic and aliases and as little else as can be, and leaves nobody to return
-    to. A foreign deployment, one that this tool did not make, keeps its traffic and stays deployed unless
-    ``remove_foreign``.
-    """
-
-    identity: Identity | None
-    serving: Serving
-    dedicated: bool = True
-    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    shares: tuple[int, ...] = (100,)
-    smoke: bool = False
-    keep: bool = True
-    retreat: bool = False
-    remove_foreign: bool = False
-    serving_alias: str = "champion"
-    candidate_alias: str = "challenger"
-
-    @property
-    def before_alias(self) -> str:
-        """Whom a rollback returns to."""
-        return f"{self.serving_alias}-before"
+class ImpossiblePlan(UserError):
+    """No steps lead from the live state to the desired state; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """``steps`` in order, and what is ``unneeded``, each with the reason; ``end`` is the state they lead to."""
+    """``steps`` in order; ``skipped`` steps, each with the reason; the state that the steps lead to."""
 
     steps: tuple[Step, ...]
-    unneeded: tuple[str, ...]
-    end: Live
+    skipped: tuple[str, ...]
+    final_state: LiveState
 
 
-class _Draft:
-    """A plan being written: knows the state that the steps so far lead to."""
-
-    def __init__(self, live: Live):
-        self.live = live
-        self.steps: list[Step] = []
-        self.unneeded: list[str] = []
-
-    def do(self, *steps: Step) -> None:
-        for step in steps:
-            self.steps.append(titled(step, self.live))
-            self.live = step.after(self.live)
-
-    def unless(self, there: object, step: Step, reason: str) -> None:
-        if there:
-            self.unneeded.append(f"{titled(step, self.live)}: {reason}")
-        else:
-            self.do(step)
-
-
-def diff(desired: Desired, live: Live) -> Plan:
-    """The steps from what there is to what is wanted. Raises ``Impossible``."""
-    draft = _Draft(live)
-    _check_foreign(desired, live.endpoint)
+def diff(desired: DesiredState, live: LiveState) -> Plan:
+    """Return the steps from the live state to the desired state. Raises ``ImpossiblePlan``."""
+    _check_foreign_models(desired, live.endpoint)
+    planner = _Planner(desired, live)
     if desired.identity is None:
-        _remove(draft, desired)
+        planner.remove_endpoint()
     else:
-        _check_way_back(desired, live)
-        if not desired.retreat:
-            _register(draft, desired.identity)
-            _endpoint(draft, desired)
-        id = _deploy(draft, desired, desired.identity)
-        _challenge(draft, desired, desired.identity, id)
-        _shift(draft, desired, desired.identity, id)
-        _name(draft, desired, desired.identity, id)
-        _tidy(draft, desired, id)
-        _unname(draft, desired)
-    return Plan(tuple(draft.steps), tuple(draft.unneeded), draft.live)
+        _check_rollback_target(desired, live)
+        planner.plan_version(desired.identity)
+    return Plan(tuple(planner.steps), tuple(planner.skipped), planner.live)
 
 
-def _check_way_back(desired: Desired, live: Live) -> None:
-    """A rollback makes nothing: where it leads has to be there. Raises ``Impossible``."""
-    if desired.retreat and (live.endpoint is None or live.version(desired.identity) is None):
-        raise Impossible("the endpoint, or the version to return to, is not there any more; look with 'status'")
+def _check_rollback_target(desired: DesiredState, live: LiveState) -> None:
+    """Require endpoint and version of a rollback, which creates neither. Raises ``ImpossiblePlan``."""
+    if desired.is_rollback and (live.endpoint is None or live.find_version(desired.identity) is None):
+        raise ImpossiblePlan("the endpoint, or the version to return to, is not there any more; look with 'status'")
 
 
-def _check_foreign(desired: Desired, endpoint: Endpoint | None) -> None:
-    """Foreign deployments keep their traffic, and their endpoint, unless they may be removed. Raises ``Impossible``."""
-    if endpoint is None or not endpoint.foreign or desired.remove_foreign:
+def _check_foreign_models(desired: DesiredState, endpoint: Endpoint | None) -> None:
+    """Refuse a plan that would displace foreign models without permission. Raises ``ImpossiblePlan``."""
+    if endpoint is None or not endpoint.foreign_models or desired.remove_foreign:
         return
-    names = [f"{endpoint.title(one.id)} with {endpoint.share(one.id)} % of the traffic" for one in endpoint.foreign]
-    found = f"this tool did not deploy what is at the endpoint beside it: {', '.join(names)}"
+    models = [
+        f"{endpoint.describe(model.id)} with {endpoint.traffic_percentage(model.id)} % of the traffic"
+        for model in endpoint.foreign_models
+    ]
+    problem = f"this tool did not deploy everything at the endpoint: {', '.join(models)}"
     if desired.identity is None:
-        raise Impossible(f"{found}. To remove that with the endpoint, give --remove-foreign")
-    left, wanted = endpoint.own_traffic, max(desired.shares)
-    if wanted > left and not (desired.retreat and left):
-        raise Impossible(
-            f"{found}. It keeps its share, so a version of this model can have {left} %, not {wanted} %. To take its "
-            "traffic and undeploy it, give --remove-foreign"
-            + (f"; to leave it, give --traffic {left} or less" if left and len(desired.shares) == 1 else "")
+        raise ImpossiblePlan(f"{problem}. To remove that with the endpoint, give --remove-foreign")
+    available, requested = endpoint.available_traffic, max(desired.traffic_stages)
+    if requested > available and not (desired.is_rollback and available):
+        can_share = available and len(desired.traffic_stages) == 1
+        raise ImpossiblePlan(
+            f"{problem}. It keeps its traffic, so a version of this model can have {available} %, not {requested} %. "
+            "To take its traffic and undeploy it, give --remove-foreign"
+            + (f"; to leave it, give --traffic-percentage {available} or less" if can_share else "")
         )
 
 
-def _register(draft: _Draft, identity: Identity) -> None:
-    version = draft.live.version(identity)
-    known = f"version {version.number} is this identity" if version else ""
-    draft.unless(identity.artifact in draft.live.stored, Store(identity), "it is there, complete")
-    draft.unless(version, Register(identity), known)
-    draft.unless(version and version.evaluated, Evaluate(identity), "the version has one")
+class _Planner:
+    """Collects steps; ``live`` is the state that the steps so far lead to."""
 
+    def __init__(self, desired: DesiredState, live: LiveState):
+        self.desired, self.live = desired, live
+        self.steps: list[Step] = []
+        self.skipped: list[str] = []
 
-def _endpoint(draft: _Draft, desired: Desired) -> None:
-    endpoint = draft.live.endpoint
-    if endpoint and endpoint.dedicated != desired.dedicated:
-        kinds = {True: "dedicated", False: "shared"}
-        raise Impossible(
-            f"the endpoint is {kinds[endpoint.dedicated]} and cannot become {kinds[desired.dedicated]}; choose another "
-            "endpoint id, or tear this one down first"
-        )
-    draft.unless(endpoint, CreateEndpoint(desired.dedicated, dict(desired.labels)), "it exists")
-    if endpoint:
-        draft.unless(dict(endpoint.labels) == dict(desired.labels), Label(dict(desired.labels)), "it has them")
+    @property
+    def endpoint(self) -> Endpoint:
+        assert self.live.endpoint is not None  # noqa: S101 - an earlier step creates it
+        return self.live.endpoint
 
+    @property
+    def serving_version(self) -> ModelVersion | None:
+        return self.live.find_by_alias(self.desired.serving_alias)
 
-def _deploy(draft: _Draft, desired: Desired, identity: Identity) -> str:
-    """The id under which the identity answers on the wanted machine."""
-    assert draft.live.endpoint is not None  # noqa: S101 - made a step earlier
-    there = [one for one in draft.live.endpoint.of(identity) if one.serving.fixed == desired.serving.fixed]
-    id = there[0].id if there else deployed_id(identity, desired.serving)
-    draft.unless(there, Deploy(id, identity, desired.serving), "it answers there already")
-    if there:
-        draft.unless(there[0].serving == desired.serving, Resize(id, desired.serving), "it has that size")
-    return id
+    def add(self, *steps: Step) -> None:
+        for step in steps:
+            self.steps.append(add_version_titles(step, self.live))
+            self.live = step.apply_to(self.live)
 
-
-def _challenge(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None:
-    """Who takes traffic from another has a name before: a rollback that is cut off sees by it where it was going."""
-    assert draft.live.endpoint is not None  # noqa: S101
-    serving, had = draft.live.aliased(desired.serving_alias), draft.live.aliased(desired.candidate_alias)
-    rival = serving and serving.identity != identity
-    if rival and not desired.retreat and draft.live.endpoint.share(id) < desired.shares[-1]:
-        named = had and had is draft.live.version(identity)
-        draft.unless(named, Alias(desired.candidate_alias, identity), "it has it")
-
-
-def _shift(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None:
-    """Traffic through the shares; a version that has more already is not set back."""
-    assert draft.live.endpoint is not None  # noqa: S101
-    before, copies = draft.live.endpoint.traffic, len(draft.live.endpoint.of(identity))
-    takes_all = any(isinstance(step, Deploy) for step in draft.steps) and draft.live.endpoint.share(id) == 100
-    if takes_all:
-        whole = titled(Traffic({id: 100}), draft.live)
-        draft.unneeded.append(f"{whole}: where nothing has traffic, the deployment takes all of it")
-    for share in () if takes_all else desired.shares:
-        endpoint = draft.live.endpoint
-        has = endpoint.share(id)
-        if desired.smoke and 0 < has < share:
-            draft.do(Smoke(id, identity))
-        foreign = {} if desired.remove_foreign else {one.id: endpoint.share(one.id) for one in endpoint.foreign}
-        room = 100 - sum(foreign.values())
-        share = min(share, room)  # of a rollback; others were refused
-        own = {other: old for other, old in _served(draft, desired).items() if other not in foreign}
-        split = {**{other: old for other, old in foreign.items() if old}, **blend(own, id, share, room)}
-        draft.unless(has >= share, Traffic(split), f"it has {has} % already")
-    version = draft.live.version(identity)
-    named = version and _alias_for(draft, desired, identity, id) in version.aliases
-    moves = draft.live.endpoint.serves(id) and copies > 1  # from another machine, which is about to go
-    if desired.smoke and (draft.live.endpoint.traffic != before or not named or moves):
-        draft.do(Smoke(id, identity))
-
-
-def _served(draft: _Draft, desired: Desired) -> Mapping[str, int]:
-    """The traffic that others share: of the version that serves, where it has any; other canaries lose theirs."""
-    endpoint, serving = draft.live.endpoint, draft.live.aliased(desired.serving_alias)
-    assert endpoint is not None  # noqa: S101
-    own = {id: endpoint.share(id) for id in endpoint.traffic if serving and _is(draft, id, serving)}
-    return own if any(own.values()) else endpoint.traffic
-
-
-def _is(draft: _Draft, id: str, version: Version) -> bool:
-    assert draft.live.endpoint is not None  # noqa: S101
-    return any(one.id == id and one.version == version.number for one in draft.live.endpoint.deployed)
-
-
-def _alias_for(draft: _Draft, desired: Desired, identity: Identity, id: str) -> str:
-    """The alias that goes with the traffic of ``id``; who serves keeps its own while it moves to another machine."""
-    assert draft.live.endpoint is not None  # noqa: S101
-    serving = draft.live.aliased(desired.serving_alias)
-    serves = draft.live.endpoint.serves(id) or (serving and serving.identity == identity)
-    return desired.serving_alias if serves else desired.candidate_alias
-
-
-def _name(draft: _Draft, desired: Desired, identity: Identity, id: str) -> None:
-    """Aliases follow the traffic."""
-    wanted = _alias_for(draft, desired, identity, id)
-    version, had = draft.live.version(identity), draft.live.aliased(wanted)
-    hands_over = wanted == desired.serving_alias and had and had.identity not in (None, identity)
-    if hands_over and had and not desired.retreat:
-        earlier = Alias(desired.before_alias, had.identity)
-        draft.unless(had is draft.live.aliased(desired.before_alias), earlier, "it has it")
-    draft.unless(had and had is version, Alias(wanted, identity), "it has it")
-
-
-def _unname(draft: _Draft, desired: Desired) -> None:
-    """Take away names that say nothing any more. Last of all: until then they tell what is under way."""
-    for alias in (desired.candidate_alias, desired.before_alias):
-        has = draft.live.aliased(alias)
-        serves = draft.live.aliased(desired.serving_alias)
-        if not has:
-            continue
-        if alias == desired.candidate_alias:
-            left = has is serves or desired.retreat or not _answers(draft, has)
+    def add_unless(self, is_done: object, step: Step, reason: str) -> None:
+        if is_done:
+            self.skipped.append(f"{add_version_titles(step, self.live)}: {reason}")
         else:
-            left = has is serves and desired.retreat
-        if left:
-            draft.do(Alias(alias, None))
+            self.add(step)
 
+    def plan_version(self, identity: VersionIdentity) -> None:
+        """Plan all steps for a version. Traffic comes before aliases, and aliases that mark progress go last."""
+        if not self.desired.is_rollback:
+            self.register(identity)
+            self.prepare_endpoint()
+        id = self.deploy(identity)
+        self.set_candidate_alias(identity, id)
+        self.move_traffic(identity, id)
+        self.set_alias(identity, id)
+        self.undeploy_idle_models(id)
+        self.remove_stale_aliases()
 
-def _answers(draft: _Draft, version: Version) -> bool:
-    endpoint = draft.live.endpoint
-    return bool(endpoint and version.identity and endpoint.of(version.identity))
+    def remove_endpoint(self) -> None:
+        if self.live.endpoint is None:
+            self.skipped.append("delete the endpoint: there is none")
+            return
+        if self.endpoint.traffic_split:
+            self.add(SetTraffic({}))
+        self.add(*(Undeploy(model.id) for model in self.endpoint.deployed_models), DeleteEndpoint())
+        if self.live.find_by_alias(self.desired.candidate_alias):
+            self.add(SetAlias(self.desired.candidate_alias, None))
 
+    def register(self, identity: VersionIdentity) -> None:
+        version = self.live.find_version(identity)
+        is_stored = identity.artifact in self.live.stored_artifacts
+        self.add_unless(is_stored, StoreArtifact(identity), "it is there, complete")
+        reason = f"version {version.number} is this identity" if version else ""
+        self.add_unless(version, RegisterVersion(identity), reason)
+        self.add_unless(version and version.has_evaluation, ImportEvaluation(identity), "the version has one")
 
-def _tidy(draft: _Draft, desired: Desired, id: str) -> None:
-    """Undeploy what has no traffic, but for what is wanted, what may be returned to, and what is foreign."""
-    endpoint = draft.live.endpoint
-    assert endpoint is not None  # noqa: S101
-    before = draft.live.aliased(desired.before_alias)
-    kept: Deployed | None = None
-    whole = endpoint.serves(id)  # else whoever has the rest is who to return to
-    if desired.keep and whole and before and before.identity and before.identity != desired.identity:
-        kept = next(iter(endpoint.of(before.identity)), None)
-    for one in endpoint.deployed:
-        if one.identity is None and not desired.remove_foreign:
-            reason = "this tool did not deploy it; --remove-foreign takes its traffic and undeploys it"
-            draft.unneeded.append(f"undeploy {endpoint.title(one.id)}: {reason}")
-            continue
-        if endpoint.share(one.id):
-            continue
-        if one == kept:
-            draft.unneeded.append(f"undeploy {endpoint.title(one.id)}: it is kept, to roll back to")
-        elif one.id != id:
-            draft.do(Undeploy(one.id))
+    def prepare_endpoint(self) -> None:
+        """Create the endpoint or set its labels. Raises ``ImpossiblePlan`` where its kind would have to change."""
+        endpoint, desired = self.live.endpoint, self.desired
+        if endpoint and endpoint.is_dedicated != desired.is_dedicated:
+            kinds = {True: "dedicated", False: "shared"}
+            raise ImpossiblePlan(
+                f"the endpoint is {kinds[endpoint.is_dedicated]} and cannot become {kinds[desired.is_dedicated]}; "
+                "choose another endpoint id, or tear this one down first"
+            )
+        labels = dict(desired.labels)
+        self.add_unless(endpoint, CreateEndpoint(desired.is_dedicated, labels), "it exists")
+        if endpoint:
+            self.add_unless(dict(endpoint.labels) == labels, SetLabels(labels), "it has them")
 
+    def deploy(self, identity: VersionIdentity) -> str:
+        """Deploy the version on the desired machines; return the id of the deployed model."""
+        config = self.desired.serving_config
+        models = [
+            model
+            for model in self.endpoint.find_deployed(identity)
+            if model.serving_config.immutable_fields == config.immutable_fields
+        ]
+        id = models[0].id if models else make_deployed_model_id(identity, config)
+        self.add_unless(models, Deploy(id, identity, config), "it is deployed already")
+        if models:
+            self.add_unless(models[0].serving_config == config, Resize(id, config), "it has that size")
+        return id
 
-def _remove(draft: _Draft, desired: Desired) -> None:
-    endpoint = draft.live.endpoint
-    if endpoint is None:
-        draft.unneeded.append("delete the endpoint: there is none")
-        return
-    if endpoint.traffic:
-        draft.do(Traffic({}))
-    draft.do(*(Undeploy(one.id) for one in endpoint.deployed), DeleteEndpoint())
-    if draft.live.aliased(desired.candidate_alias):
-        draft.do(Alias(desired.candidate_alias, None))
+    def set_candidate_alias(self, identity: VersionIdentity, id: str) -> None:
+        """Mark the version before it takes traffic from another: an interrupted rollback depends on this alias."""
+        desired, serving = self.desired, self.serving_version
+        has_incumbent = serving and serving.identity != identity
+        gains_traffic = self.endpoint.traffic_percentage(id) < desired.traffic_stages[-1]
+        if has_incumbent and gains_traffic and not desired.is_rollback:
+            candidate = self.live.find_by_alias(desired.candidate_alias)
+            is_set = candidate and candidate is self.live.find_version(identity)
+            self.add_unless(is_set, SetAlias(desired.candidate_alias, identity), "it has it")
+
+    def move_traffic(self, identity: VersionIdentity, id: str) -> None:
+        """Move traffic through the stages; a version that has more traffic already keeps it."""
+        desired, split_before = self.desired, self.endpoint.traffic_split
+        deployed_count = len(self.endpoint.find_deployed(identity))
+        is_first = any(isinstance(step, Deploy) for step in self.steps) and self.endpoint.traffic_percentage(id) == 100
+        if is_first:
+            step = add_version_titles(SetTraffic({id: 100}), self.live)
+            self.skipped.append(f"{step}: where nothing has traffic, the deployment takes all of it")
+        for stage in () if is_first else desired.traffic_stages:
+            current = self.endpoint.traffic_percentage(id)
+            if desired.with_smoke_tests and 0 < current < stage:
+                self.add(RunSmokeTest(id, identity))
+            foreign = {} if desired.remove_foreign else self._foreign_traffic()
+            available = 100 - sum(foreign.values())
+            percentage = min(stage, available)  # less only in a rollback; other plans are refused before
+            others = {other: share for other, share in self._traffic_of_others().items() if other not in foreign}
+            split = {
+                **{other: share for other, share in foreign.items() if share},
+                **rebalance(others, id, percentage, available),
+            }
+            self.add_unless(current >= percentage, SetTraffic(split), f"it has {current} % already")
+        version = self.live.find_version(identity)
+        has_alias = version and self._alias_for(identity, id) in version.aliases
+        changes_machine = self.endpoint.has_all_traffic(id) and deployed_count > 1  # the other one is undeployed later
+        has_moved = self.endpoint.traffic_split != split_before
+        if desired.with_smoke_tests and (has_moved or not has_alias or changes_machine):
+            self.add(RunSmokeTest(id, identity))
+
+    def _foreign_traffic(self) -> dict[str, int]:
+        return {model.id: self.endpoint.traffic_percentage(model.id) for model in self.endpoint.foreign_models}
+
+    def _traffic_of_others(self) -> Mapping[str, int]:
+        """Return the traffic that others keep in proportion: that of the serving version if it has any, else all.
+
+        Other canaries lose their traffic.
+        """
+        endpoint, serving = self.endpoint, self.serving_version
+        serving_ids = {model.id for model in endpoint.deployed_models if serving and model.version == serving.number}
+        split = {id: endpoint.traffic_percentage(id) for id in endpoint.traffic_split if id in serving_ids}
+        return split if any(split.values()) else endpoint.traffic_split
+
+    def _alias_for(self, identity: VersionIdentity, id: str) -> str:
+        """Return the alias that goes with the traffic; the serving version keeps its alias on another machine."""
+        serving = self.serving_version
+        is_serving = self.endpoint.has_all_traffic(id) or (serving and serving.identity == identity)
+        return self.desired.serving_alias if is_serving else self.desired.candidate_alias
+
+    def set_alias(self, identity: VersionIdentity, id: str) -> None:
+        """Set the alias that goes with the traffic, and mark the replaced version as the rollback target."""
+        desired, alias = self.desired, self._alias_for(identity, id)
+        version, current = self.live.find_version(identity), self.live.find_by_alias(alias)
+        is_replaced = alias == desired.serving_alias and current and current.identity not in (None, identity)
+        if is_replaced and current and not desired.is_rollback:
+            is_set = current is self.live.find_by_alias(desired.previous_alias)
+            self.add_unless(is_set, SetAlias(desired.previous_alias, current.identity), "it has it")
+        self.add_unless(current and current is version, SetAlias(alias, identity), "it has it")
+
+    def undeploy_idle_models(self, id: str) -> None:
+        """Undeploy models without traffic, except ``id``, the rollback target and foreign models."""
+        endpoint, desired = self.endpoint, self.desired
+        target = self._deployed_rollback_target(id)
+        for model in endpoint.deployed_models:
+            if model.identity is None and not desired.remove_foreign:
+                reason = "this tool did not deploy it; --remove-foreign takes its traffic and undeploys it"
+                self.skipped.append(f"undeploy {endpoint.describe(model.id)}: {reason}")
+                continue
+            if endpoint.traffic_percentage(model.id):
+                continue
+            if model == target:
+                self.skipped.append(f"undeploy {endpoint.describe(model.id)}: it is kept, to roll back to")
+            elif model.id != id:
+                self.add(Undeploy(model.id))
+
+    def _deployed_rollback_target(self, id: str) -> DeployedModel | None:
+        """Return the deployed model to keep for a rollback; none for a canary, whose target is the serving version."""
+        desired, previous = self.desired, self.live.find_by_alias(self.desired.previous_alias)
+        if not desired.keep_previous or not self.endpoint.has_all_traffic(id) or not previous:
+            return None
+        if not previous.identity or previous.identity == desired.identity:
+            return None
+        return next(iter(self.endpoint.find_deployed(previous.identity)), None)
+
+    def remove_stale_aliases(self) -> None:
+        """Remove aliases that no longer apply. This comes last: until then they show what is under way."""
+        desired, serving = self.desired, self.serving_version
+        candidate = self.live.find_by_alias(desired.candidate_alias)
+        if candidate and (candidate is serving or desired.is_rollback or not self._is_deployed(candidate)):
+            self.add(SetAlias(desired.candidate_alias, None))
+        previous = self.live.find_by_alias(desired.previous_alias)
+        if previous and previous is self.serving_version and desired.is_rollback:
+            self.add(SetAlias(desired.previous_alias, None))
+
+    def _is_deployed(self, version: ModelVersion) -> bool:
+        endpoint = self.live.endpoint
+        return bool(endpoint and version.identity and endpoint.find_deployed(version.identity))

@@ -1,24 +1,18 @@
-"""An artefact on its way to Vertex AI: its manifest, its identity, its files here and its place in the store.
+"""A release: a verified artefact in a local folder, and the prediction image that answers with it.
 
-Knows artefacts and storage, not the SDK.
+Independent of storage and SDK. Next: ``artifact_store.py`` opens and uploads artefacts.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
-from deploy.live import DIGITS, Identity
-from deploy.spec import Environment
-from trainer import storage
-from trainer.artifact import manifest
-from trainer.artifact.manifest import BadArtifact, Manifest
-from trainer.console.progress import fetching
-from trainer.storage import Place
+from deploy.live_state import DIGEST_DIGITS, VersionIdentity
+from trainer.artifact.manifest import Manifest
 
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """A verified artefact in a local ``folder``, and the image that is to answer with it."""
+    """A verified artefact in ``folder``, and the image that answers with it, named by its digest."""
 
     folder: Path
     manifest: Manifest
@@ -26,38 +20,5 @@ class Release:
     image: str
 
     @property
-    def identity(self) -> Identity:
-        return Identity(self.sha256[:DIGITS], self.image.rpartition(":")[2][:DIGITS])
-
-
-def given(environment: Environment) -> Release:
-    """The artefact and image that the environment names. Raises ``BadArtifact`` or ``StorageError``."""
-    return opened(environment.model.artifact, environment.model.image)
-
-
-@functools.cache
-def opened(artifact: str, image: str) -> Release:
-    """Fetch, read and verify."""
-    folder = storage.fetch(artifact, progress=fetching)
-    described = manifest.read(folder)
-    manifest.verify(described, folder)
-    return Release(folder, described, manifest.identity(folder), image)
-
-
-def stored(environment: Environment, identity: Identity, image: str) -> Release:
-    """An artefact that is in the store already. Raises ``BadArtifact`` when another one lies in its place."""
-    place = environment.stored(identity.artifact)
-    found = opened(place, image)
-    if found.identity.artifact != identity.artifact:
-        raise BadArtifact(f"{place!r} holds artefact {found.sha256[:12]}; it is not what its place is named after")
-    return found
-
-
-def store(environment: Environment, release: Release) -> None:
-    """Copy an artefact to its place in the store; its manifest goes last, so what has one is complete."""
-    Place(release.folder, environment.stored(release.sha256)).push(manifest.FILE)
-
-
-def is_stored(environment: Environment, identity: Identity) -> bool:
-    """Whether a complete copy is in the store."""
-    return storage.exists(f"{environment.stored(identity.artifact)}/{manifest.FILE}")
+    def identity(self) -> VersionIdentity:
+        return VersionIdentity(self.sha256[:DIGEST_DIGITS], self.image.rpartition(":")[2][:DIGEST_DIGITS])

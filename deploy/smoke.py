@@ -1,124 +1,144 @@
-"""The artefact's golden images through the live endpoint: what is deployed answers as what was exported.
+"""The smoke test: golden images of the artefact, sent to the live endpoint, have to be answered as recorded.
 
-Every request is sent once: what fails here fails for others, too. A part of the traffic reaches a canary, so requests
-go on until it has answered enough of them itself. Knows golden answers and requests, not plans. Next: ``probe.py``.
+Each request is sent once, without retries: a failure here is a failure for clients. A canary gets only a part of the
+requests, so they are sent until it has answered enough of them. Next: ``request_counts.py``.
 """
 
 import dataclasses
 import math
-from typing import Any
 
-from deploy import asking
-from deploy.probe import Ask, Tally, tries
+from deploy import prediction_client
+from deploy.errors import SmokeTestFailed
 from deploy.release import Release
+from deploy.request_counts import Predict, Prediction, RequestCounts, max_attempts
 from deploy.waiting import Wait
 from trainer.artifact import golden_file, manifest
-from trainer.console.errors import UserError
 
-UNLUCKY = 1e-6  # chance that a healthy canary is not reached in all tries
-PATIENCE = 120.0  # seconds until a change of traffic has to have arrived
-
-
-class SmokeFailed(UserError):
-    """What is deployed does not answer as the artefact did when it was exported."""
+MISS_PROBABILITY = 1e-6  # chance that a healthy canary gets none of the attempts
 
 
 @dataclasses.dataclass(frozen=True)
-class Bounds:
-    """``answers`` that a deployment has to give, and the percent of failing requests above which it fails."""
+class SmokeLimits:
+    """Answers that a deployed model has to give, percent of failed requests that it may have.
 
-    answers: int = 100
-    errors: float = 1.0
-
-
-def check(
-    ask: Ask, release: Release, id: str, share: int, bounds: Bounds, wait: Wait, patience: float = PATIENCE
-) -> Tally:
-    """Compare every golden answer of deployment ``id``, which has ``share`` percent of the traffic.
-
-    A failed request does not say which deployment it reached: each is counted as if it had reached this one. For
-    ``patience`` seconds others may answer in its place, because a change of traffic takes a while to arrive everywhere.
-    Raises ``SmokeFailed``, or ``CloudError`` where nothing can be asked at all.
+    For ``traffic_change_seconds`` other models may answer in its place: a change of traffic takes effect gradually.
     """
-    if not share:
-        raise SmokeFailed(f"{id} has no traffic, so nothing reaches it")
-    golden = golden_file.read(release.folder)
-    instances = [asking.instance((release.folder / golden_file.FOLDER / one.file).read_bytes()) for one in golden]
-    refused, goal, tally = _refused(release), max(bounds.answers, len(golden)), Tally()
+
+    required_answers: int = 100
+    max_error_percent: float = 1.0
+    traffic_change_seconds: float = 120.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SmokeTarget:
+    """A deployed model with its percentage of the traffic, and the release that it was deployed from."""
+
+    release: Release
+    deployed_model_id: str
+    traffic_percentage: int
+
+
+def run_smoke_test(predict: Predict, target: SmokeTarget, limits: SmokeLimits, wait: Wait) -> RequestCounts:
+    """Compare answers of a deployed model with the golden answers; return the counts of requests.
+
+    An error does not name the deployed model, so each error counts as one of the target. Raises ``SmokeTestFailed``, or
+    ``CloudError`` where no request can be sent.
+    """
+    id, percentage = target.deployed_model_id, target.traffic_percentage
+    if not percentage:
+        raise SmokeTestFailed(f"{id} has no traffic, so no request reaches it")
+    folder = target.release.folder / golden_file.GOLDEN_DIR
+    golden_answers = golden_file.read(target.release.folder)
+    instances = [prediction_client.make_instance((folder / golden.file).read_bytes()) for golden in golden_answers]
+    rejections = _expected_rejections(target.release)
+    required, counts = max(limits.required_answers, len(golden_answers)), RequestCounts()
     compared = missed = 0
-    seen = wait.seconds
-    while tally.answers[id] < goal:
-        wait.sign(f"{goal} answers of {id}, of which {tally.answers[id]} came")
-        turn = tally.answers[id] % len(golden)
-        answer = tally.send(ask, [instances[turn]], {"return_embedding": True})
-        if 100 * tally.failed > bounds.errors * (goal + tally.failed):
-            raise SmokeFailed(_too_many(tally, id, share, bounds))
-        if answer and answer[0] == id:
-            if len(answer[1]) != 1:
-                raise SmokeFailed(f"1 image was asked about, {len(answer[1])} answers came")
-            compared += _compare(golden[turn], answer[1][0], release, refused.get(golden[turn].file))
-            missed, seen = 0, wait.seconds
+    last_answer = wait.seconds
+    while counts.answers[id] < required:
+        wait.print_heartbeat(f"{required} answers of {id}, of which {counts.answers[id]} came")
+        index = counts.answers[id] % len(golden_answers)
+        reply = counts.send(predict, [instances[index]], {"return_embedding": True})
+        if 100 * counts.failed > limits.max_error_percent * (required + counts.failed):
+            raise SmokeTestFailed(_explain_errors(counts, target, limits))
+        if reply and reply.deployed_model_id == id:
+            if len(reply.predictions) != 1:
+                raise SmokeTestFailed(f"a request with 1 image was answered with {len(reply.predictions)} predictions")
+            golden = golden_answers[index]
+            compared += _compare(golden, reply.predictions[0], target.release, rejections.get(golden.file))
+            missed, last_answer = 0, wait.seconds
             continue
         missed += 1
-        if missed >= tries(share, UNLUCKY):
-            if wait.seconds - seen >= patience:
-                raise SmokeFailed(f"{id}, with {share} % of the traffic, answered none of the last {missed} of {tally}")
-            wait.pause(1, f"{id} to answer, which has {share} % of the traffic; {tally}")
+        if missed >= max_attempts(percentage, MISS_PROBABILITY):
+            if wait.seconds - last_answer >= limits.traffic_change_seconds:
+                raise SmokeTestFailed(
+                    f"{id}, with {percentage} % of the traffic, answered none of the last {missed} of {counts}"
+                )
+            wait.sleep(1, f"{id} to answer, which has {percentage} % of the traffic; {counts}")
     if not compared:
-        raise SmokeFailed("no golden answer could be compared: none was a vector")
-    return tally
+        raise SmokeTestFailed("no golden answer could be compared: none was a vector")
+    return counts
 
 
-def _too_many(tally: Tally, id: str, share: int, bounds: Bounds) -> str:
-    expected = f"about {tally.requests * share / 100:.0f} of them reached {id} ({share} % of the traffic)"
-    whose = (
-        f"an error does not say whose it is: {expected}, and it answered {tally.answers[id]}; where another "
-        "deployment is the one that fails, --smoke-errors PERCENT accepts more"
-        if share < 100
-        else f"{id} has all the traffic"
-    )
-    return f"more than {bounds.errors:g} % of the requests failed: {tally}\n{whose}"
+def _explain_errors(counts: RequestCounts, target: SmokeTarget, limits: SmokeLimits) -> str:
+    id, percentage = target.deployed_model_id, target.traffic_percentage
+    if percentage < 100:
+        explanation = (
+            f"an error does not name the deployed model: about {counts.requests * percentage / 100:.0f} requests "
+            f"reached {id} ({percentage} % of the traffic), and it answered {counts.answers[id]}; where another "
+            "deployment is the one that fails, --smoke-errors PERCENT accepts more"
+        )
+    else:
+        explanation = f"{id} has all the traffic"
+    return f"more than {limits.max_error_percent:g} % of the requests failed: {counts}\n{explanation}"
 
 
-def _refused(release: Release) -> dict[str, bool]:
-    """Golden images that the artefact's signature check calls none, as far as they are its own golden images, too."""
+def _expected_rejections(release: Release) -> dict[str, bool]:
+    """Return by file whether the signature check rejects a golden image; empty for an artefact without the check.
+
+    Only images that the artefact of the signature check has recorded too are in the answer.
+    """
     if not release.manifest.signature_check:
         return {}
-    folder = release.folder / release.manifest.signature_check
-    asked = manifest.read(folder)
-    found = {}
-    for one in golden_file.read(folder):
-        ours, its = (place / golden_file.FOLDER / one.file for place in (release.folder, folder))
-        if ours.is_file() and ours.read_bytes() == its.read_bytes():
-            rates = zip(one.vectors[asked.variant], asked.decision["thresholds"], strict=True)
-            scores = [rate / threshold for rate, threshold in rates]
-            found[one.file] = asked.labels[scores.index(max(scores))] != "signature"
-    return found
+    check_folder = release.folder / release.manifest.signature_check
+    check = manifest.read(check_folder)
+    rejections = {}
+    for golden in golden_file.read(check_folder):
+        image, check_image = (
+            folder / golden_file.GOLDEN_DIR / golden.file for folder in (release.folder, check_folder)
+        )
+        if image.is_file() and image.read_bytes() == check_image.read_bytes():
+            pairs = zip(golden.vectors[check.variant], check.decision["thresholds"], strict=True)
+            ratios = [score / threshold for score, threshold in pairs]
+            rejections[golden.file] = check.labels[ratios.index(max(ratios))] != "signature"
+    return rejections
 
 
-def _compare(golden: golden_file.Answer, answer: dict[str, Any], release: Release, refused: bool | None) -> bool:
-    """Raises ``SmokeFailed`` when the answer is another one; whether there was a vector to compare.
+def _compare(
+    golden: golden_file.GoldenAnswer, prediction: Prediction, release: Release, expected_rejection: bool | None
+) -> bool:
+    """Return whether there was a vector to compare. Raises ``SmokeTestFailed`` for a wrong answer.
 
-    ``refused`` is what the signature check should say, None where that is not known.
+    ``expected_rejection`` is whether the signature check rejects the image, None where that is unknown.
     """
-    said_no = answer.get("decision") == "not_a_signature"
-    if said_no and (refused is False or not release.manifest.signature_check):
-        raise SmokeFailed(f"golden image {golden.file!r} is a signature, and was called none")
-    if refused and not said_no:
-        raise SmokeFailed(f"golden image {golden.file!r} is none to the signature check, and was not called so")
-    if said_no:
+    is_rejected = prediction.get("decision") == "not_a_signature"
+    if is_rejected and (expected_rejection is False or not release.manifest.signature_check):
+        raise SmokeTestFailed(f"golden image {golden.file!r} is a signature, but was rejected as none")
+    if expected_rejection and not is_rejected:
+        raise SmokeTestFailed(f"golden image {golden.file!r} should be rejected by the signature check, but was not")
+    if is_rejected:
         return False
     variant = release.manifest.variant
     expected = golden.vectors[variant]
-    vector = answer.get("embedding", [])
-    if "scores" in answer:  # by label, in an order that JSON does not keep
-        vector = [answer["scores"].get(label, math.nan) for label in release.manifest.labels]
+    vector = prediction.get("embedding", [])
+    if "scores" in prediction:  # by label, because JSON objects have no order
+        vector = [prediction["scores"].get(label, math.nan) for label in release.manifest.labels]
     if len(vector) != len(expected):
-        raise SmokeFailed(f"golden image {golden.file!r} is answered with no vector of {len(expected)} numbers")
+        raise SmokeTestFailed(f"golden image {golden.file!r} is answered with no vector of {len(expected)} numbers")
     difference = max(abs(a - b) for a, b in zip(vector, expected, strict=True))
-    if not difference <= golden_file.TOLERANCE[variant]:
-        raise SmokeFailed(
+    tolerance = golden_file.VECTOR_TOLERANCE[variant]
+    if not difference <= tolerance:
+        raise SmokeTestFailed(
             f"golden image {golden.file!r} is answered {difference:.2g} away from what was recorded; "
-            f"{golden_file.TOLERANCE[variant]:.2g} is accepted"
+            f"{tolerance:.2g} is accepted"
         )
     return True

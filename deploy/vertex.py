@@ -1,8 +1,9 @@
-"""The connection to Vertex AI: the only importer of its SDK. Clients, credentials, waiting, and errors in our words.
+"""The client of Vertex AI, the only importer of its SDK: service clients, credentials, waiting, translation of errors.
 
-The GAPIC clients of google-cloud-aiplatform over REST: every call is explicit, none stages files, retries a deployment
-or makes an endpoint nobody asked for. Requests are plain dictionaries of the API's own fields. Knows no plans. Next:
-``observe.py`` reads with it, ``perform.py`` does the steps, ``jobs.py`` and ``batch.py`` submit jobs.
+Uses the GAPIC clients of google-cloud-aiplatform over REST: every call is explicit; none stages files, repeats a
+deployment or creates an endpoint by itself. Requests are plain dictionaries of the API's own fields. Next:
+``live_state_reader.py`` reads with it, ``executor.py`` executes steps, ``jobs.py`` and ``batch_prediction.py`` submit
+jobs.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import google.auth
 import google.auth.credentials
@@ -20,218 +21,212 @@ from google.api_core.client_options import ClientOptions
 from google.cloud import aiplatform_v1 as api
 from google.protobuf import json_format
 
-from deploy.waiting import Clock, Wait
-from trainer.console.errors import UserError
+from deploy.errors import CloudError, MissingCredentials, PermissionDenied, ReplyLost, ServiceUnavailable
+from deploy.waiting import POLL_INTERVAL, Clock, Wait
 from trainer.storage import connection_refused
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 LOGGING = "https://logging.googleapis.com"
-READ = 60.0  # seconds that a call may take that changes nothing
-PATIENCE = 60.0  # seconds of trying again what may be done twice
-LONGEST = 3600.0  # seconds that an operation may take: a deployment that takes an hour has failed
-POLL = 2.0  # seconds between two looks at an operation
-ACCELERATORS = tuple(api.AcceleratorType.__members__)[1:]  # the first stands for none
+CALL_TIMEOUT = 60.0  # seconds of one call
+RETRY_TIMEOUT = 60.0  # seconds for the retries of an idempotent call
+OPERATION_TIMEOUT = 3600.0  # seconds of an operation: a deployment that takes an hour has failed
 
-
-class CloudError(UserError):
-    """Vertex AI refused, failed or did not answer; the message says which and what to do."""
-
-    @property
-    def status(self) -> int | None:
-        """The HTTP status of the reply, None where none came; it is that of the client's own error."""
-        behind = self.__context__
-        return getattr(getattr(behind, "cause", None) or behind, "code", None)
-
-
-class Unavailable(CloudError):
-    """The service is overloaded or away for now: 429, 503, or a broken connection. What may be repeated is."""
-
-
-class Unanswered(Unavailable):
-    """The reply to a call is missing; whether the call was done, only the live state tells."""
-
-
-class NotAllowed(CloudError):
-    """The account lacks a permission."""
-
-
-class NoCredentials(UserError):
-    """There are no application default credentials."""
+# Messages of the API that other files receive.
+Endpoint: TypeAlias = api.Endpoint
+DeployedModel: TypeAlias = api.DeployedModel
+Model: TypeAlias = api.Model
+Trial: TypeAlias = api.Trial
+HyperparameterTuningJob: TypeAlias = api.HyperparameterTuningJob
+BatchPredictionJob: TypeAlias = api.BatchPredictionJob
+Job: TypeAlias = api.CustomJob | api.HyperparameterTuningJob | api.BatchPredictionJob
 
 
 @dataclasses.dataclass(frozen=True)
 class Connection:
-    """Where and as whom: ``endpoint`` is another address of the API, ``anonymous`` uses no credentials there."""
+    """Project, region and times of a client.
+
+    ``api_endpoint`` is another address of the API; ``anonymous`` sends no credentials there.
+    """
 
     project: str
     region: str
-    endpoint: str = ""
+    api_endpoint: str = ""
     anonymous: bool = False
-    poll: float = POLL
-    longest: float = LONGEST
-    patience: float = PATIENCE
+    poll_interval: float = POLL_INTERVAL
+    operation_timeout: float = OPERATION_TIMEOUT
+    retry_timeout: float = RETRY_TIMEOUT
 
 
-class Vertex:
-    """Clients of one project and region, made when they are first needed."""
+class VertexClient:
+    """The services of Vertex AI in one project and region; each client is created at its first use."""
 
-    def __init__(self, connection: Connection, clock: Clock = Clock(), tell: Callable[[str], None] = print):
+    def __init__(self, connection: Connection, clock: Clock = Clock(), print_line: Callable[[str], None] = print):
         self.connection, self.clock = connection, clock
-        self.tell = tell
+        self.print_line = print_line
         self.parent = f"projects/{connection.project}/locations/{connection.region}"
-        self._predictions: dict[str, api.PredictionServiceClient] = {}
+        self._prediction_services: dict[str, api.PredictionServiceClient] = {}
 
-    def name(self, *parts: str) -> str:
-        """``name("endpoints", "x")`` is the full name of a resource."""
+    def resource_name(self, *parts: str) -> str:
+        """Return the full name of a resource, such as ``resource_name("endpoints", "x")``."""
         return "/".join([self.parent, *parts])
 
     @functools.cached_property
     def models(self) -> api.ModelServiceClient:
-        return self._client(api.ModelServiceClient)
+        return self._create_client(api.ModelServiceClient)
 
     @functools.cached_property
     def endpoints(self) -> api.EndpointServiceClient:
-        return self._client(api.EndpointServiceClient)
+        return self._create_client(api.EndpointServiceClient)
 
     @functools.cached_property
     def jobs(self) -> api.JobServiceClient:
-        return self._client(api.JobServiceClient)
+        return self._create_client(api.JobServiceClient)
 
-    def predictions(self, host: str = "") -> api.PredictionServiceClient:
-        """``host`` is a dedicated endpoint's own name; another address of the API wins over it."""
-        if host not in self._predictions:
-            self._predictions[host] = self._client(api.PredictionServiceClient, host)
-        return self._predictions[host]
+    def prediction_service(self, host: str = "") -> api.PredictionServiceClient:
+        """Return the client for predictions; ``host`` is the address of a dedicated endpoint.
 
-    def read(self, call: Callable[..., Any], request: Any, once: bool = False) -> Any:
-        """A call that changes nothing: tried again while that makes sense, or ``once``; None where there is nothing.
-
-        Raises ``CloudError``.
+        ``Connection.api_endpoint`` takes precedence over ``host``.
         """
-        with _in_our_words():
+        if host not in self._prediction_services:
+            self._prediction_services[host] = self._create_client(api.PredictionServiceClient, host)
+        return self._prediction_services[host]
+
+    def read(self, call: Callable[..., Any], request: Any, retries: bool = True) -> Any:
+        """Make a call that changes nothing; return None where the resource does not exist. Raises ``CloudError``.
+
+        With ``retries``, transient errors are retried until ``retry_timeout``.
+        """
+        with _translate_errors():
             try:
-                return call(request, timeout=READ, retry=None if once else self._transient())
+                return call(request, timeout=CALL_TIMEOUT, retry=self._retry_policy() if retries else None)
             except (exceptions.NotFound, exceptions.MethodNotImplemented):
                 return None
 
-    def listed(self, call: Callable[..., Any], request: dict[str, Any]) -> list[Any]:
-        """All pages of a list; empty where its parent does not exist."""
-        with _in_our_words():
+    def list_all(self, call: Callable[..., Any], request: dict[str, Any]) -> list[Any]:
+        """Return all pages of a list; empty where its parent does not exist. Raises ``CloudError``."""
+        with _translate_errors():
             return list(self.read(call, request) or ())
 
-    def repeated(self, work: Callable[[], Any]) -> Any:
-        """Do what may be done twice, and do it again while the service is ``Unavailable``, within a bound."""
+    def retry_while_unavailable(self, work: Callable[[], Any]) -> Any:
+        """Do idempotent work, again until ``retry_timeout`` while the service is unavailable."""
         policy = retry.Retry(
-            retry.if_exception_type(Unavailable), initial=min(0.5, self.connection.poll), maximum=10,
-            timeout=self.connection.patience, on_error=lambda error: self.tell(f"     {error}; trying again"),
-        )  # fmt: skip
+            retry.if_exception_type(ServiceUnavailable),
+            initial=min(0.5, self.connection.poll_interval),
+            maximum=10,
+            timeout=self.connection.retry_timeout,
+            on_error=lambda error: self.print_line(f"     {error}; trying again"),
+        )
         try:
             return policy(work)()
         except exceptions.RetryError as error:
             raise (error.cause or error) from None
 
     def change(self, call: Callable[..., Any], request: dict[str, Any]) -> Any:
-        """A call that changes something, once, to its end: an operation is waited for. Raises ``CloudError``.
+        """Make a call that changes something, once, and wait for its operation to end. Raises ``CloudError``.
 
-        It is not repeated here: whether a call whose reply was lost was done, only the live state tells. What may be
-        done twice goes through ``repeated``.
+        The call is not retried here: where its reply is lost, only the live state shows whether it took effect.
+        Idempotent calls are retried by ``retry_while_unavailable``.
         """
-        with _in_our_words():
-            answer = call(request, timeout=READ)
-            return self._end(answer, call.__name__) if hasattr(answer, "operation") else answer
+        with _translate_errors():
+            reply = call(request, timeout=CALL_TIMEOUT)
+            return self._wait_for_result(reply, call.__name__) if hasattr(reply, "operation") else reply
 
-    def settled(self, client: Any, name: str) -> None:
-        """Wait for what is still under way at a resource, begun by whomever. Raises ``CloudError``."""
-        wait, said = self.wait(), ""
-        while running := self.running(client, name):
-            if running != said:
-                wait.tell(f"waiting for {running}, which is under way")
-                said = running
-            self._pause(wait, running, running)
+    def wait_for_operations(self, client: Any, name: str) -> None:
+        """Wait for all operations of a resource, also for those of other users. Raises ``CloudError``."""
+        wait, printed = self.start_wait(), ""
+        while running := self.find_running_operation(client, name):
+            if running != printed:
+                wait.print_line(f"waiting for {running}, which is under way")
+                printed = running
+            self._sleep(wait, running, running)
 
-    def wait(self, tell: Callable[[str], None] | None = None) -> Wait:
-        """A wait that begins now, by this connection's clock."""
-        return Wait(self.clock, tell or self.tell)
+    def find_running_operation(self, client: Any, name: str) -> str:
+        """Return the name of an operation of a resource that is not done, or the empty text. Raises ``CloudError``."""
+        request = {"name": name, "page_size": 100}
+        while True:
+            page = self.read(client.list_operations, request)
+            for operation in page.operations if page else ():
+                if not operation.done:
+                    return str(operation.name)
+            if not page or not page.next_page_token:
+                return ""
+            request = {**request, "page_token": page.next_page_token}
+
+    def start_wait(self, print_line: Callable[[str], None] | None = None) -> Wait:
+        """Start a wait by the clock of this client."""
+        return Wait(self.clock, print_line or self.print_line)
 
     @functools.cached_property
     def credentials(self) -> google.auth.credentials.Credentials:
-        """Application default ones, or none for another address. Raises ``NoCredentials``."""
+        """The application default credentials, or anonymous ones. Raises ``MissingCredentials``."""
         if self.connection.anonymous:
             return google.auth.credentials.AnonymousCredentials()
         try:
             return google.auth.default(scopes=[SCOPE], quota_project_id=None)[0]
         except google.auth.exceptions.DefaultCredentialsError:
-            raise NoCredentials(
+            raise MissingCredentials(
                 "there are no application default credentials: run 'gcloud auth application-default login', or on "
                 "Google Cloud run as a service account; for another address of the API without credentials give "
                 "--api-endpoint URL --anonymous"
             ) from None
 
-    def logs(self, job: str, since: str) -> list[dict[str, Any]]:
-        """Log entries of a job, oldest first, from the time ``since`` on (RFC 3339, or empty).
+    def read_logs(self, job_id: str, since: str) -> list[dict[str, Any]]:
+        """Return the log entries of a job from a time on (RFC 3339, or empty), oldest first.
 
-        Raises ``NotAllowed`` or another ``CloudError``.
+        Raises ``PermissionDenied`` or another ``CloudError``.
         """
         from google.auth.transport.requests import AuthorizedSession
 
         later = f' AND timestamp>="{since}"' if since else ""
-        wanted = f'resource.type="ml_job" AND resource.labels.job_id="{job}"{later}'
-        names = [f"projects/{self.connection.project}"]
-        body: dict[str, Any] = {"resourceNames": names, "filter": wanted, "orderBy": "timestamp asc", "pageSize": 1000}
-        address = (self.connection.endpoint or LOGGING).rstrip("/") + "/v2/entries:list"
-        with _in_our_words(), AuthorizedSession(self.credentials) as session:
+        body: dict[str, Any] = {
+            "resourceNames": [f"projects/{self.connection.project}"],
+            "filter": f'resource.type="ml_job" AND resource.labels.job_id="{job_id}"{later}',
+            "orderBy": "timestamp asc",
+            "pageSize": 1000,
+        }
+        url = (self.connection.api_endpoint or LOGGING).rstrip("/") + "/v2/entries:list"
+        with _translate_errors(), AuthorizedSession(self.credentials) as session:
             entries: list[dict[str, Any]] = []
             while True:
-                answer = session.post(address, json=body, timeout=READ)
-                if answer.status_code != 200:
-                    raise exceptions.from_http_response(answer)
-                page = answer.json()
+                response = session.post(url, json=body, timeout=CALL_TIMEOUT)
+                if response.status_code != 200:
+                    raise exceptions.from_http_response(response)
+                page = response.json()
                 entries += page.get("entries", [])
                 if not page.get("nextPageToken"):
                     return entries
                 body["pageToken"] = page["nextPageToken"]
 
-    def _client(self, kind: Any, host: str = "") -> Any:
+    def _create_client(self, client: Any, host: str = "") -> Any:
         default = f"https://{self.connection.region}-aiplatform.googleapis.com"
-        address = self.connection.endpoint or (f"https://{host.removeprefix('https://')}" if host else default)
-        with _in_our_words():
-            return kind(
+        address = self.connection.api_endpoint or (f"https://{host.removeprefix('https://')}" if host else default)
+        with _translate_errors():
+            return client(
                 credentials=self.credentials, transport="rest", client_options=ClientOptions(api_endpoint=address)
             )
 
-    def _transient(self) -> retry.Retry:
-        """The retries of one call that may be repeated; a refused connection is tried twice only."""
-        transient = connection_refused.at_most_twice(retry.if_transient_error)
-        return retry.Retry(transient, initial=0.5, maximum=10, timeout=self.connection.patience)
+    def _retry_policy(self) -> retry.Retry:
+        """Return the retries of one idempotent call; a refused connection is tried twice only."""
+        is_transient = connection_refused.limit_refused_retries(retry.if_transient_error)
+        return retry.Retry(is_transient, initial=0.5, maximum=10, timeout=self.connection.retry_timeout)
 
-    def _end(self, operation: Any, method: str) -> Any:
-        wait, name = self.wait(), operation.operation.name
-        while not operation.done(retry=self._transient()):
-            self._pause(wait, name, f"{method}, {name.removeprefix(self.parent + '/')}")
-        return operation.result(timeout=READ)
+    def _wait_for_result(self, operation: Any, method: str) -> Any:
+        wait, name = self.start_wait(), operation.operation.name
+        while not operation.done(retry=self._retry_policy()):
+            self._sleep(wait, name, f"{method}, {name.removeprefix(self.parent + '/')}")
+        return operation.result(timeout=CALL_TIMEOUT)
 
-    def _pause(self, wait: Wait, operation: str, what: str) -> None:
-        if wait.seconds > self.connection.longest:
+    def _sleep(self, wait: Wait, operation: str, description: str) -> None:
+        if wait.seconds > self.connection.operation_timeout:
             raise CloudError(
-                f"{operation} is not done after {self.connection.longest:.0f} s; it may still end: run this again later"
+                f"{operation} is not done after {self.connection.operation_timeout:.0f} s; it may still end: "
+                "run this again later"
             )
-        wait.pause(self.connection.poll, what)
-
-    def running(self, client: Any, name: str) -> str:
-        """The name of an operation at a resource that is not done; empty if there is none. Raises ``CloudError``."""
-        request = {"name": name, "page_size": 100}
-        while True:
-            found = self.read(client.list_operations, request)
-            for one in found.operations if found else ():
-                if not one.done:
-                    return str(one.name)
-            if not found or not found.next_page_token:
-                return ""
-            request = {**request, "page_token": found.next_page_token}
+        wait.sleep(self.connection.poll_interval, description)
 
 
-def proto(kind: str, value: dict[str, Any]) -> Any:
-    """A message of the API from its JSON form. Raises ``CloudError`` naming the field that is not of the API."""
+def make_message(kind: str, value: dict[str, Any]) -> Any:
+    """Return a message of the API from its JSON form. Raises ``CloudError`` for a field that the API does not have."""
     message = getattr(api, kind)
     try:
         return message(json_format.ParseDict(value, message.pb(message())))
@@ -239,55 +234,60 @@ def proto(kind: str, value: dict[str, Any]) -> Any:
         raise CloudError(f"this is no {kind}: {error}") from None
 
 
-def as_json(message: Any) -> dict[str, Any]:
-    """The inverse of ``proto``."""
+def message_to_json(message: Any) -> dict[str, Any]:
+    """Return the JSON form of a message: the inverse of ``make_message``."""
     return json_format.MessageToDict(type(message).pb(message))
 
 
-def plain(content: Any) -> Any:
-    """A ``google.protobuf.Value``, as the SDK hands it out, as plain JSON."""
-    if isinstance(content, Mapping):
-        return {name: plain(one) for name, one in content.items()}
-    if isinstance(content, Sequence) and not isinstance(content, str):
-        return [plain(one) for one in content]
-    return content
+def value_to_json(value: Any) -> Any:
+    """Return a ``google.protobuf.Value``, as the SDK represents it, as plain JSON."""
+    if isinstance(value, Mapping):
+        return {name: value_to_json(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [value_to_json(item) for item in value]
+    return value
 
 
-def _said(error: exceptions.GoogleAPIError) -> str:
-    """What the API says, without the address it says it at; of a call tried again and again, what it said last."""
+def _message_of(error: exceptions.GoogleAPIError) -> str:
+    """Return the API's message without the address; of a call that was retried, that of the last try."""
     last = getattr(error, "cause", None) or error
     return re.sub(r"^[A-Z]+ https?://\S+: ", "", str(getattr(last, "message", last)))
 
 
-def _remedy(exhausted: str) -> str:
-    """What to do about a quota, by its name: those of machines count CPUs or accelerators, the others requests."""
-    if re.search(r"cpu|gpu|tpu|accelerator|nvidia", exhausted, re.IGNORECASE):
+def _suggest_for_quota(message: str) -> str:
+    """Return what to do about a quota: machine quotas name CPUs or accelerators, the others count requests."""
+    if re.search(r"cpu|gpu|tpu|accelerator|nvidia", message, re.IGNORECASE):
         return "ask for more, or choose another machine"
     return "wait a minute and run this again, or ask for more"
 
 
 @contextlib.contextmanager
-def _in_our_words() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
+    """Raise a ``CloudError`` for each error of the SDK."""
     from requests.exceptions import RequestException
 
     try:
         yield
     except exceptions.Forbidden as error:
-        raise NotAllowed(f"no permission: {_said(error)}; docs/vertex.md lists the roles each account needs") from None
+        raise PermissionDenied(
+            f"no permission: {_message_of(error)}; docs/vertex.md lists the roles each account needs"
+        ) from None
     except exceptions.Unauthorized:
         raise CloudError("the credentials were not accepted; run 'gcloud auth application-default login'") from None
     except (exceptions.TooManyRequests, exceptions.ResourceExhausted) as error:
-        raise Unavailable(f"a quota is exhausted: {_said(error)}; {_remedy(_said(error))}") from None
+        message = _message_of(error)
+        raise ServiceUnavailable(f"a quota is exhausted: {message}; {_suggest_for_quota(message)}") from None
     except exceptions.BadRequest as error:
-        raise CloudError(f"Vertex AI does not take this: {_said(error)}") from None
+        raise CloudError(f"Vertex AI does not accept this: {_message_of(error)}") from None
     except (exceptions.RetryError, exceptions.GoogleAPICallError) as error:
-        if nobody := connection_refused.message(error):
-            raise CloudError(nobody) from None
-        kind = Unavailable if isinstance(error, exceptions.RetryError | exceptions.ServiceUnavailable) else CloudError
-        raise kind(f"Vertex AI failed: {type(error).__name__}: {_said(error)}") from None
+        if refusal := connection_refused.describe_refusal(error):
+            raise CloudError(refusal) from None
+        is_unavailable = isinstance(error, exceptions.RetryError | exceptions.ServiceUnavailable)
+        error_class = ServiceUnavailable if is_unavailable else CloudError
+        raise error_class(f"Vertex AI failed: {type(error).__name__}: {_message_of(error)}") from None
     except google.auth.exceptions.GoogleAuthError as error:
         raise CloudError(f"the Google credentials do not work: {error}") from None
     except (RequestException, ConnectionError) as error:
-        if told := connection_refused.message(error):
-            raise CloudError(told) from None
-        raise Unanswered(f"Vertex AI did not answer: {type(error).__name__}") from None
+        if refusal := connection_refused.describe_refusal(error):
+            raise CloudError(refusal) from None
+        raise ReplyLost(f"Vertex AI did not answer: {type(error).__name__}") from None

@@ -1,4 +1,4 @@
-"""``python -m predictor --model DIR``: serve an artefact until SIGTERM."""
+"""``python -m predictor --artifact DIR``: serve an artefact until SIGTERM. Next: ``settings.py`` and ``app.py``."""
 
 import asyncio
 import contextlib
@@ -8,93 +8,113 @@ import os
 import signal
 import sys
 import time
+import types
 
-# First thing: as PID 1 of a container a process ignores a SIGTERM that comes before it has a handler.
-# uvicorn sets its own while it serves, and raises the signal again when it has drained; this one then says "done".
+# Before the imports, which take a second: process 1 of a container ignores a SIGTERM for which it has no handler.
+# uvicorn sets its own handler while it serves, and raises the signal again when it has drained; this one then exits.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 import uvicorn
 
-from predictor import settings
 from predictor.app import create_app
 from predictor.protocol import BoundedProtocol
-from predictor.telemetry import JsonLines
+from predictor.service import Service
+from predictor.settings import from_command_line
+from predictor.telemetry import JsonLogHandler
 
 M_ARENA_MAX = -8  # malloc.h
-GRACE = 0.5  # seconds, after the last answer, for connections that clients keep open
+MAX_ARENAS = 2
+GRACE = 0.5  # seconds, after the last answer, until idle connections are closed
 
 
-def _bound_heaps() -> None:
-    """glibc gives every thread a heap of its own and hands back little of any; two are enough for a few threads."""
+def _limit_malloc_arenas() -> None:
+    """Limit the heaps of glibc, which makes one for each thread and returns little of their memory."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library, or Windows
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, MAX_ARENAS)
 
 
 def _silence_native_libraries() -> None:
-    """libtiff and libjpeg print to file descriptor 2, with bytes of the image. Python's own messages still go there."""
+    """Send file descriptor 2 to the null device: libtiff and libjpeg print bytes of images to it.
+
+    ``sys.stderr`` becomes a copy of the descriptor, so that Python's messages are still printed.
+    """
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
 
 
-class Server(uvicorn.Server):
-    """uvicorn that says no at its health route, and finishes what it took, before it stops listening."""
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server that reports not ready and answers the accepted requests before it stops listening."""
 
-    _draining = False
+    _is_draining = False
 
-    def handle_exit(self, sig, frame):
+    def handle_exit(self, sig: int, frame: types.FrameType | None) -> None:
+        """Drain at the first signal; stop at once at the second, or while the server is still starting."""
         drain = getattr(getattr(self.config.app, "state", None), "drain", None)
-        if drain is None or self._draining:  # still starting, or told twice
+        if drain is None or self._is_draining:
             super().handle_exit(sig, frame)
             return
-        self._draining = True
+        self._is_draining = True
 
-        async def stop():
+        async def stop() -> None:
             try:
                 await drain()
-                await self._let_go()
+                await self._close_connections()
             finally:
                 uvicorn.Server.handle_exit(self, sig, frame)
 
         loop = asyncio.get_event_loop()
         loop.call_soon_threadsafe(lambda: loop.create_task(stop()))
 
-    async def _let_go(self) -> None:
-        """Stop listening, and answer what still comes over open connections, each of which ends with its refusal.
+    async def _close_connections(self) -> None:
+        """Stop listening, and refuse the requests that still arrive, each of which closes its connection.
 
-        uvicorn closes idle connections at once, also those on which a request is on its way.
+        uvicorn alone would close idle connections at once, also those over which a request is being sent.
         """
         for server in self.servers:
             server.close()
-        until = time.monotonic() + GRACE
-        while self.server_state.connections and time.monotonic() < until:
+        expires_at = time.monotonic() + GRACE
+        while self.server_state.connections and time.monotonic() < expires_at:
             await asyncio.sleep(0.02)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve; 0 after a clean stop, 1 when the model cannot be served, 3 (uvicorn's) when the port cannot be had."""
-    chosen = settings.from_command_line(arguments)
+    """Serve; return 0 after a clean stop, 1 when the model cannot be served, 3 (uvicorn's) when the port is in use."""
+    logging.basicConfig(level=logging.WARNING, handlers=[JsonLogHandler()])
+    settings = from_command_line(arguments)
     _silence_native_libraries()
-    _bound_heaps()
-    logging.basicConfig(level=logging.WARNING, handlers=[JsonLines()])
-    failed = False
+    _limit_malloc_arenas()
+    has_failed = False
 
-    def give_up():
-        nonlocal failed
-        failed = server.should_exit = True
+    def on_load_failure() -> None:
+        nonlocal has_failed
+        has_failed = server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(chosen, give_up), chosen.host, chosen.port, loop="auto", http=BoundedProtocol, ws="none",
-        log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=int(chosen.deadline) + 1,
-    )  # fmt: skip
-    server = Server(config)
+        create_app(settings, Service(settings), on_load_failure),
+        settings.host,
+        settings.port,
+        loop="auto",
+        http=BoundedProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.deadline) + 1,
+    )
+    server = DrainingServer(config)
     try:
         server.run()
     except KeyboardInterrupt:
         return 130
-    return 1 if failed or not server.started else 0
+    return 1 if has_failed or not server.started else 0
+
+
+def run() -> int:
+    """Run ``python -m predictor``, or ``countersign-serve``; return its exit status."""
+    return main()
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run())

@@ -1,134 +1,156 @@
-"""HTTP over the service, and nothing more: routes, health, and the order of a request's steps. Knows no model.
+"""HTTP routes over the service: predictions, health, description, metrics and the page. Independent of models.
 
-Next: ``bodies.py`` reads a request, ``answering.py`` answers it, ``failures.py`` says what went wrong,
-``page.py`` is what people see, ``development.py`` what only developers do.
+A request passes six stations in order: this module, ``schema.py`` (parse), ``Service.answer``, ``Executor``,
+``Artifact.encode`` and ``Artifact.decide``. Next: ``request_body.py`` reads a body, ``error_handlers.py`` turns
+exceptions into responses, ``page.py`` serves the page, ``development.py`` adds the routes of mode ``dev``.
 """
+
+from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
 import threading
 import traceback
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from predictor import bodies, development, failures, openapi, page, wire
-from predictor.answering import answers
-from predictor.failures import answered
-from predictor.lanes import Lanes
-from predictor.service import CANNOT_SERVE, Service
-from predictor.settings import Settings
-from predictor.telemetry import Metrics, Record, log
+from predictor import development, error_handlers, openapi, page, request_body, schema
+from predictor.errors import LoadError, UnsupportedMediaType
+from predictor.responses import make_json_response
+from predictor.telemetry import Metrics, RequestLog, log
+
+if TYPE_CHECKING:
+    from predictor.service import Service
+    from predictor.settings import Settings
+
+_Result = TypeVar("_Result")
 
 
-class Server:
-    """The parts of one running server, and what each route does with them."""
+class PredictionServer:
+    """One server: its service, metrics and body reader, with one handler for each route."""
 
-    def __init__(self, settings: Settings, give_up: Callable[[], None]):
+    def __init__(self, settings: Settings, service: Service, on_load_failure: Callable[[], None]):
         self.settings = settings
-        self.service = Service(settings)
-        self.lanes = Lanes(settings.threads, settings.waiting)
+        self.service = service
         self.metrics = Metrics()
-        self._bodies = bodies.Bodies(settings.max_body_bytes, settings.max_waiting_bytes, settings.deadline)
-        self._give_up = give_up
-        self.training = development.Training(self.service) if settings.mode == "dev" else None
+        self.training = development.TrainingProcess(service.load) if settings.mode == "dev" else None
+        limits = settings.max_body_bytes, settings.max_waiting_bytes
+        self._body_reader = request_body.BodyReader(*limits, timeout=settings.deadline)
+        self._on_load_failure = on_load_failure
 
     @contextlib.asynccontextmanager
-    async def lifespan(self, app):
-        """The port is open at once; the model is loaded behind it, and ``give_up`` called when that fails.
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Load the artefact in the background while the server runs; call ``on_load_failure`` when that fails.
 
-        A development server may be started without a model: the page then trains one.
+        A development server may start without an artefact: the page then trains one.
         """
         app.state.drain = self.drain
-        loading = asyncio.create_task(self._load()) if self.settings.model else None
+        loading = asyncio.create_task(self._load()) if self.settings.artifact else None
         yield
         if loading:
             loading.cancel()
-        self.lanes.close()
+        self.service.executor.close()
 
     async def drain(self) -> None:
-        """Health says no and nothing new is taken; returns when what was taken is done."""
+        """Report not ready, refuse new requests, and return when the accepted ones are answered."""
         self.service.close()
         if self.training:
             await self.training.close()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.lanes.idle(), self.settings.deadline)
+            await asyncio.wait_for(self.service.executor.wait_until_idle(), self.settings.deadline)
 
     async def health(self, _: Request) -> Response:
-        """200 with what is served, or 503 with the reason."""
+        """Respond with 200 and a description of the model, or with 503 and the reason."""
         self.service.check_ready()
-        return answered(wire.orjson.dumps({"status": "ready", **self.service.describe()}))
+        return make_json_response(orjson.dumps({"status": "ready", **self.service.describe()}))
 
     async def model(self, _: Request) -> Response:
-        """The whole card of what is served: metrics, thresholds, limits."""
+        """Respond with the full description of the model: metrics, thresholds, limits."""
         limits = {name: getattr(self.settings, name) for name in ("max_body_bytes", "max_instances", "deadline")}
-        return answered(wire.orjson.dumps({**self.service.card(), "limits": limits, "mode": self.settings.mode}))
+        content = {**self.service.describe_in_full(), "limits": limits, "mode": self.settings.mode}
+        return make_json_response(orjson.dumps(content))
 
     async def prometheus(self, _: Request) -> Response:
-        """Counters in Prometheus' text form."""
-        self.metrics.taken.set(self.lanes.taken)
-        self.metrics.ready.set(self.service.reason_to_wait() is None)
+        """Respond with the metrics in Prometheus' text format."""
+        self.metrics.in_flight.set(self.service.executor.in_flight)
+        self.metrics.ready.set(self.service.unavailable_reason() is None)
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def predict(self, request: Request) -> Response:
-        """One request, from its first byte to its answer; every one has its line in the log."""
-        record = request.state.record = Record(request.headers)
+        """Answer one request, from its first byte to its response, and write its line to the log."""
+        request_log = request.state.log = RequestLog(request.headers)
         try:
-            response = await self._predict(request, record)
-        except Exception as error:  # noqa: BLE001 - each kind has its handler; unknown ones are logged there
-            response = await failures.answer(request, error)
-        response.headers["X-Request-Id"] = record.id
-        self.metrics.count(record, response.status_code)
-        record.say(response.status_code)
+            response = await self._predict(request, request_log)
+        except Exception as error:  # noqa: BLE001 - each class has its handler; unexpected ones are logged there
+            response = await error_handlers.handle_error(request, error)
+        response.headers["X-Request-Id"] = request_log.id
+        self.metrics.observe(request_log, response.status_code)
+        request_log.write(response.status_code)
         return response
 
-    async def _predict(self, request: Request, record: Record) -> Response:
-        deadline = record.began + self.settings.deadline
-        bodies.check_query(request)
-        async with self._bodies.whole(request, self.service.reason_to_wait()) as body:
-            with record.lap("parse"):
-                kind = request.headers.get("content-type", "")
-                asked = await bodies.parse(body, kind, self.settings.max_instances)
-            found = await _while_connected(request, answers(self.service, self.lanes, asked, deadline, record))
-            with record.lap("write"):
-                return answered(wire.predictions(found))
+    async def _predict(self, request: Request, request_log: RequestLog) -> Response:
+        expires_at = request_log.started_at + self.settings.deadline
+        request_body.check_query(request)
+        async with self._body_reader.read(request, self.service.unavailable_reason()) as body:
+            with request_log.measure("parse"):
+                parsed = await parse_body(body, request, self.settings.max_instances)
+            rows = await _while_connected(request, self.service.answer(parsed, expires_at, request_log))
+            with request_log.measure("write"):
+                content = orjson.dumps({"predictions": rows}, option=orjson.OPT_SERIALIZE_NUMPY)
+                return make_json_response(content)
 
     async def _load(self) -> None:
         try:
-            log("INFO", "ready", **await _beside(self.service.load))
-        except Exception as error:  # noqa: BLE001 - whatever it is, this server can never answer
-            more = {} if isinstance(error, CANNOT_SERVE) else {"traceback": traceback.format_exc()}
-            log("ERROR", f"the model cannot be served: {error}", model=self.settings.model, **more)
-            self._give_up()
+            log("INFO", "ready", **await _run_on_daemon_thread(self.service.load))
+        except Exception as error:  # noqa: BLE001 - after any error this server can never answer
+            fields = {} if isinstance(error, LoadError) else {"traceback": traceback.format_exc()}
+            log("ERROR", f"the model cannot be served: {error}", artifact=self.settings.artifact, **fields)
+            self._on_load_failure()
 
 
-def create_app(settings: Settings, give_up: Callable[[], None]) -> Starlette:
-    """The application. It opens at once and loads its model behind; ``give_up`` is called when that fails."""
-    server = Server(settings, give_up)
+async def parse_body(body: bytearray, request: Request, max_instances: int) -> schema.ParsedRequest:
+    """Parse a body by its ``Content-Type``. Raises ``UnsupportedMediaType``, ``BadRequest`` or ``TooLarge``."""
+    media_type = request_body.get_media_type(request.headers)
+    if request_body.is_json(media_type):
+        return schema.parse_json(body, max_instances)
+    if media_type.startswith(request_body.IMAGE_PREFIX):
+        return schema.from_image(bytes(body))
+    if media_type == request_body.MULTIPART:
+        return schema.from_form(*await request_body.read_form(body, request.headers["content-type"], max_instances))
+    expected = f"{request_body.JSON}, {request_body.MULTIPART} or image/*"
+    raise UnsupportedMediaType(f"the Content-Type is {media_type[:80]!r}; it has to be {expected}")
+
+
+def create_app(settings: Settings, service: Service, on_load_failure: Callable[[], None]) -> Starlette:
+    """Create the application; it loads its model in the background and calls ``on_load_failure`` when that fails."""
+    server = PredictionServer(settings, service, on_load_failure)
     training = server.training
-    developing = development.routes(training, settings.max_upload_bytes) if training else []
+    development_routes = development.make_routes(training, settings.max_upload_bytes) if training else []
+    has_docs = any(getattr(route, "path", "") == "/docs" for route in development_routes)
     routes: list[BaseRoute] = [
         Route(settings.health_route, server.health),
         Route(settings.predict_route, server.predict, methods=["POST"]),
         Route("/model", server.model),
         Route("/metrics", server.prometheus),
-        Route("/openapi.json", functools.partial(openapi.answer, settings)),
-        *page.routes(settings, docs=any(getattr(route, "path", "") == "/docs" for route in developing)),
-        *developing,
+        Route("/openapi.json", functools.partial(openapi.serve_document, settings)),
+        *page.make_routes(settings, has_docs),
+        *development_routes,
     ]
-    app = Starlette(routes=routes, exception_handlers=failures.HANDLERS, lifespan=server.lifespan)
-    app.router.redirect_slashes = False  # a redirect would lose the error's form, and the body
+    app = Starlette(routes=routes, exception_handlers=error_handlers.EXCEPTION_HANDLERS, lifespan=server.lifespan)
+    app.router.redirect_slashes = False  # a redirect would lose the body and the form of errors
     return app
 
 
-def _beside(work: Callable[[], Any]) -> asyncio.Future:
-    """The result of work on a thread of its own that nobody waits for when the server is told to stop."""
+def _run_on_daemon_thread(work: Callable[[], _Result]) -> asyncio.Future[_Result]:
+    """Run work on a daemon thread, which the process does not wait for at its exit; return its future result."""
     loop = asyncio.get_running_loop()
     result = loop.create_future()
 
@@ -137,10 +159,11 @@ def _beside(work: Callable[[], Any]) -> asyncio.Future:
             result.set_exception(error) if error else result.set_result(value)
 
     def run() -> None:
-        value, error = None, None
+        value: Any = None
+        error: Exception | None = None
         try:
             value = work()
-        except Exception as raised:  # noqa: BLE001 - told to whoever awaits
+        except Exception as raised:  # noqa: BLE001 - set on the future
             error = raised
         with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
             loop.call_soon_threadsafe(settle, value, error)
@@ -149,16 +172,16 @@ def _beside(work: Callable[[], Any]) -> asyncio.Future:
     return result
 
 
-async def _while_connected(request: Request, answering: Awaitable):
-    """The answer, given up when the client is gone: its place belongs to others. Raises ``ClientDisconnect``."""
-    task = asyncio.ensure_future(answering)
-    gone = asyncio.ensure_future(request.receive())  # the body has come: the next message is that the client left
+async def _while_connected(request: Request, answer: Awaitable[_Result]) -> _Result:
+    """Await the answer; cancel it when the client disconnects, which frees its slots. Raises ``ClientDisconnect``."""
+    task = asyncio.ensure_future(answer)
+    disconnect = asyncio.ensure_future(request.receive())  # the body has arrived: the next message is the disconnect
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientDisconnect
         return task.result()
     finally:
         task.cancel()
-        gone.cancel()
-        del task, gone  # an error refers to this frame, and the task to the error: see ``Lanes.run_all``
+        disconnect.cancel()
+        del task, disconnect  # an error refers to this frame, and the task to the error: see ``Reservation.run_all``

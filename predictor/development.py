@@ -1,6 +1,7 @@
-"""What only developers do (``ENV_MODE=dev``): train from the page and serve the result; interactive docs.
+"""Routes of mode ``dev`` only: train from the page and serve the result; interactive documentation.
 
-``trainer.task`` runs as a process of its own, so this one never loads TensorFlow. Knows no model. Next: ``uploads.py``.
+``trainer.task`` runs as a separate process, so that the server never loads TensorFlow. Independent of models. Next:
+``train_request.py``, which parses a request to train.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,187 +24,201 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from predictor import uploads
-from predictor.errors import BadRequest, NotReady, OtherSite, Running
-from predictor.failures import answered
-from predictor.service import CANNOT_SERVE, Service
-from predictor.uploads import Upload
+from predictor.errors import BadRequest, CrossSiteRequest, LoadError, NotReady, TrainingRunning
+from predictor.responses import make_json_response
+from predictor.train_request import Upload, read_train_request
 
 EPOCH = re.compile(r"epoch (\d+)/(\d+)")
-LINES = 200  # of the trainer's output, kept for who looks later
-RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))  # where trainer.pipeline.run_dir looks for the last one
-LONGEST_LINE = 1 << 20  # bytes that the trainer says at once
-PATIENCE = 10.0  # seconds that a stopping server waits for the trainer
+MAX_LINES = 200  # of the trainer's output that are kept for pages opened later
+RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))  # where trainer.pipeline.run_dir searches the last run
+MAX_LINE_BYTES = 1 << 20
+KEEP_ALIVE = 15  # seconds after which an event is repeated, because proxies close idle connections
+STOP_TIMEOUT = 10.0  # seconds that a stopping server waits for the trainer
 
 
-class Training:
-    """At most one ``trainer.task`` at a time, and what it has said."""
+class TrainingProcess:
+    """At most one process of ``trainer.task`` at a time, and its output. ``load`` serves the artefact at a path."""
 
-    def __init__(self, service: Service):
-        self._service = service
+    def __init__(self, load: Callable[[str], dict[str, Any]]):
+        self._load = load
         self._process: asyncio.subprocess.Process | None = None
-        self._following: asyncio.Task | None = None
+        self._follower: asyncio.Task | None = None
         self._changed = asyncio.Event()
-        self._said: collections.deque[str] = collections.deque(maxlen=LINES)
-        self._closed = False
-        self.state: dict[str, Any] = {"state": "idle", "problems": _problems()}
+        self._lines: collections.deque[str] = collections.deque(maxlen=MAX_LINES)
+        self._is_closed = False
+        self.state: dict[str, Any] = {"state": "idle", "problems": _list_problems()}
 
     def check_idle(self) -> None:
-        """Raises ``Running``, or ``NotReady`` when the server is stopping."""
-        if self._closed:
+        """Raise ``TrainingRunning``, or ``NotReady`` when the server is stopping."""
+        if self._is_closed:
             raise NotReady("the server is shutting down")
         if self.state["state"] in ("running", "cancelling"):
-            raise Running("a training is running already; cancel it first")
+            raise TrainingRunning("a training is running already; cancel it first")
 
     async def start(self, settings: dict[str, Any], upload: Upload | None = None) -> None:
-        """Begin with these settings of ``trainer.task``, on an upload if there is one. Raises as ``check_idle``.
+        """Start to train with these settings of ``trainer.task``, on the upload if there is one.
 
-        What was uploaded, and what the trainer unpacks of it, is deleted when the training ends.
+        The upload and its unpacked files are deleted when the training ends. Raises as ``check_idle``, and
+        ``BadRequest`` when the process cannot be started.
         """
         try:
             self.check_idle()
-            job = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-page"
-            self._said.clear()
-            # Said before anything is waited for: another request may come in between.
-            self._tell(state="running", settings=settings, job_dir=str(job), epoch=0, epochs=0, began=time.time())
-            self._process = await self._begin(job, settings, upload)
+            job_dir = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-page"
+            self._lines.clear()
+            # Set before the first await, where another request may run.
+            self._update(
+                state="running", settings=settings, job_dir=str(job_dir), epoch=0, epochs=0, started_at=time.time()
+            )
+            self._process = await self._start_process(job_dir, settings, upload)
         except BaseException:
             if upload:
                 upload.delete()
             raise
-        self._following = asyncio.create_task(self._follow(self._process, job, upload))
+        self._follower = asyncio.create_task(self._follow(self._process, job_dir, upload))
 
-    async def _begin(self, job: Path, settings: dict[str, Any], upload: Upload | None) -> asyncio.subprocess.Process:
-        """The trainer as a process. Raises ``BadRequest`` when it cannot be started."""
-        given = {**settings, "train_dir": str(upload.archive)} if upload else settings
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value not in ("", None)]
+    async def _start_process(
+        self, job_dir: Path, settings: dict[str, Any], upload: Upload | None
+    ) -> asyncio.subprocess.Process:
+        """Start the trainer. Raises ``BadRequest`` when that fails."""
+        values = {**settings, "train_dir": str(upload.archive)} if upload else settings
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value not in ("", None)]
         environment = {**os.environ, "COUNTERSIGN_CACHE": str(upload.cache)} if upload else None
         try:
             return await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "trainer.task", f"--job-dir={job}", *flags, limit=LONGEST_LINE, env=environment,
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                *(sys.executable, "-m", "trainer.task", f"--job-dir={job_dir}", *flags),
+                limit=MAX_LINE_BYTES,
+                env=environment,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
         except BaseException as error:
-            self._tell(state="idle")
+            self._update(state="idle")
             if isinstance(error, OSError | ValueError):
-                text = f"the trainer cannot be started with these settings: {type(error).__name__}"
-                raise BadRequest(text) from None
+                message = f"the trainer cannot be started with these settings: {type(error).__name__}"
+                raise BadRequest(message) from None
             raise
 
     async def cancel(self) -> None:
-        """Ask the trainer to stop; it keeps its checkpoint. Returns when it has."""
+        """Stop the trainer, which keeps its checkpoint; return when it has stopped."""
         if self._process and self._process.returncode is None:
-            self._tell(state="cancelling")
+            self._update(state="cancelling")
             self._process.send_signal(signal.SIGTERM)
-        if self._following:
-            await self._following
+        if self._follower:
+            await self._follower
 
     async def close(self) -> None:
-        """The server stops: streams end, and what was begun here does not go on by itself."""
-        self._closed = True
-        self._tell()
+        """End the streams of events and stop the trainer, because the server stops."""
+        self._is_closed = True
+        self._update()
         try:
-            await asyncio.wait_for(self.cancel(), PATIENCE)
+            await asyncio.wait_for(self.cancel(), STOP_TIMEOUT)
         except asyncio.TimeoutError:
             if self._process:
                 self._process.kill()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Server-sent events: the state as it is now, then at every change."""
-        while not self._closed:
+        """Yield server-sent events: the current state, then the state after every change."""
+        while not self._is_closed:
             changed = self._changed
-            yield b"data: " + orjson.dumps(self.now()) + b"\n\n"
+            yield b"data: " + orjson.dumps(self.snapshot()) + b"\n\n"
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(changed.wait(), 15)  # a sign of life for proxies
+                await asyncio.wait_for(changed.wait(), KEEP_ALIVE)
 
-    def now(self) -> dict[str, Any]:
-        """The state and the last lines."""
-        return {**self.state, "lines": list(self._said)}
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state and the last lines of output."""
+        return {**self.state, "lines": list(self._lines)}
 
-    async def _follow(self, process: asyncio.subprocess.Process, job: Path, upload: Upload | None) -> None:
+    async def _follow(self, process: asyncio.subprocess.Process, job_dir: Path, upload: Upload | None) -> None:
         try:
-            await self._listen(process, job)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on and the next training may begin
-            self._said.append(f"{type(error).__name__}: {error}")
-            self._tell(state="failed")
+            await self._read_output(process, job_dir)
+        except Exception as error:  # noqa: BLE001 - after any error the server goes on, and the next training may start
+            self._lines.append(f"{type(error).__name__}: {error}")
+            self._update(state="failed")
             if process.returncode is None:
                 process.kill()
         finally:
             if upload:
                 await asyncio.to_thread(upload.delete)
 
-    async def _listen(self, process: asyncio.subprocess.Process, job: Path) -> None:
+    async def _read_output(self, process: asyncio.subprocess.Process, job_dir: Path) -> None:
         if process.stdout:
             async for line in process.stdout:
-                self._said.append(line.decode(errors="replace").rstrip())
-                found = EPOCH.search(self._said[-1])
-                self._tell(**({"epoch": int(found[1]), "epochs": int(found[2])} if found else {}))
-        failed = await process.wait()
+                self._lines.append(line.decode(errors="replace").rstrip())
+                match = EPOCH.search(self._lines[-1])
+                self._update(**({"epoch": int(match[1]), "epochs": int(match[2])} if match else {}))
+        exit_status = await process.wait()
         if self.state["state"] == "cancelling":
-            self._tell(state="cancelled")
-        elif failed:
-            self._tell(state="failed", status=failed)
+            self._update(state="cancelled")
+        elif exit_status:
+            self._update(state="failed", exit_status=exit_status)
         else:
-            await self._serve(job)
+            await self._serve(job_dir)
 
-    async def _serve(self, job: Path) -> None:
+    async def _serve(self, job_dir: Path) -> None:
         try:
-            loaded = await asyncio.to_thread(self._service.load, str(job / "model"))
-            self._tell(state="done", version=loaded["version"])
-        except CANNOT_SERVE as error:
-            self._said.append(str(error))
-            self._tell(state="failed")
+            description = await asyncio.to_thread(self._load, str(job_dir / "model"))
+            self._update(state="done", version=description["version"])
+        except LoadError as error:
+            self._lines.append(str(error))
+            self._update(state="failed")
 
-    def _tell(self, **changes: Any) -> None:
+    def _update(self, **changes: Any) -> None:
         self.state = {**self.state, **changes}
         self._changed.set()
         self._changed = asyncio.Event()
 
 
-def routes(training: Training, max_upload_bytes: int) -> list[BaseRoute]:
-    """``/train`` and ``/docs``."""
+def make_routes(training: TrainingProcess, max_upload_bytes: int) -> list[BaseRoute]:
+    """Make the routes ``/train`` and ``/docs``."""
 
     async def train(request: Request) -> Response:
         _check_site(request)
         if request.method == "GET":
             if "text/event-stream" in request.headers.get("accept", ""):
                 return StreamingResponse(training.events(), media_type="text/event-stream")
-            return answered(orjson.dumps(training.now()))
+            return make_json_response(orjson.dumps(training.snapshot()))
         if request.method == "DELETE":
             await training.cancel()
-            return answered(orjson.dumps(training.now()))
+            return make_json_response(orjson.dumps(training.snapshot()))
         training.check_idle()
-        await training.start(*await uploads.read(request, max_upload_bytes))
-        return answered(orjson.dumps(training.now()), 202)
+        await training.start(*await read_train_request(request, max_upload_bytes))
+        return make_json_response(orjson.dumps(training.snapshot()), 202)
 
-    return [Route("/train", train, methods=["GET", "POST", "DELETE"]), *_docs()]
+    return [Route("/train", train, methods=["GET", "POST", "DELETE"]), *_make_docs_routes()]
 
 
 def _check_site(request: Request) -> None:
-    """Any page that a developer visits may send requests here; only this server's own may train."""
+    """Raise ``CrossSiteRequest`` unless the page of this server sent the request.
+
+    Any page in the browser of a developer can send requests here, also under a host name that resolves to this machine
+    (DNS rebinding).
+    """
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     if origin and origin.split("://")[-1] != host:
-        raise OtherSite("asked by another site's page")
+        raise CrossSiteRequest("sent by a page of another site")
     name = host.rsplit(":", 1)[0].strip("[]")
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        if name != "localhost":  # a name that somebody else may point at this machine
-            raise OtherSite("training is asked for at localhost or at an address, not at a name") from None
+        if name != "localhost":
+            raise CrossSiteRequest(
+                "training is requested at localhost or at an IP address, not at a host name"
+            ) from None
 
 
-def _problems() -> list[str]:
-    """What can be trained: the files of ``trainer/problems``, where the trainer is installed."""
+def _list_problems() -> list[str]:
+    """List the problems: the files of ``trainer/problems``, or none where the trainer is not installed."""
     try:
-        found = importlib.util.find_spec("trainer.problems")
+        spec = importlib.util.find_spec("trainer.problems")
     except ModuleNotFoundError:
         return []
-    folders = list(found.submodule_search_locations or ()) if found else []
+    folders = list(spec.submodule_search_locations or ()) if spec else []
     return sorted(path.stem for folder in folders for path in Path(folder).glob("[a-z]*.py"))
 
 
-def _docs() -> list[BaseRoute]:
-    """Swagger UI from its package, so that it works offline; nothing where that is not installed."""
+def _make_docs_routes() -> list[BaseRoute]:
+    """Make the routes of Swagger UI, from its package so that it works offline; none where it is not installed."""
     try:
         from swagger_ui_bundle import swagger_ui_path
     except ModuleNotFoundError:

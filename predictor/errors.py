@@ -1,11 +1,25 @@
-"""What can go wrong with a request, in the service's own terms. HTTP statuses are ``app.py``'s business.
+"""Domain errors of a request, and the JSON form of every error.
 
-Errors of a single image are ``trainer.imaging.ImageError``; ``BadInstance`` says which instance had one.
+Independent of HTTP statuses. Errors of a single image are ``trainer.imaging.ImageError``; ``BadInstance`` adds the
+position of the instance. Next: ``error_handlers.py`` maps these classes to responses.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from trainer.imaging.errors import ImageError
+
+
+class LoadError(Exception):
+    """An artefact cannot be fetched, opened or verified; the message gives the reason. Never becomes a response."""
 
 
 class PredictorError(Exception):
-    """``code`` is stable and meant for machines; the message is for people and never holds the payload."""
+    """An error response: ``code`` is stable, for programs; the message is for people and never contains the payload."""
 
     code = "error"
 
@@ -15,7 +29,7 @@ class PredictorError(Exception):
 
 
 class BadRequest(PredictorError):
-    """The body is not what the contract says."""
+    """The body violates the contract."""
 
     code = "bad_request"
 
@@ -27,29 +41,29 @@ class Unanswerable(PredictorError):
 
 
 class TooLarge(PredictorError):
-    """More bytes or instances than the limits admit."""
+    """The request has more bytes or instances than the limits allow."""
 
     code = "too_large"
 
 
 class UnsupportedMediaType(PredictorError):
-    """A body of a kind that is not read."""
+    """The server reads no body of this ``Content-Type`` or ``Content-Encoding``."""
 
     code = "unsupported_media_type"
 
 
-class TooSlow(PredictorError):
-    """The request did not arrive in time."""
+class RequestTimeout(PredictorError):
+    """The request did not arrive within the deadline."""
 
     code = "request_timeout"
 
 
 class BadInstance(PredictorError):
-    """One image cannot be used; carries the image error's code."""
+    """One image cannot be used. Has the code of the image error; ``role`` names the image within its instance."""
 
-    def __init__(self, error, instance: int, called: str = "the image"):
-        super().__init__(str(error) if called == "the image" else f"{called}: {error}", instance)
-        self.error, self.code = error, error.code
+    def __init__(self, cause: ImageError, instance: int, role: str = "the image"):
+        super().__init__(str(cause) if role == "the image" else f"{role}: {cause}", instance)
+        self.cause, self.code = cause, cause.code
 
 
 class NotReady(PredictorError):
@@ -59,30 +73,41 @@ class NotReady(PredictorError):
 
 
 class NoModel(NotReady):
-    """A development server that was started without a model has not trained one yet."""
+    """A development server was started without a model and has not trained one yet."""
 
     code = "no_model"
 
 
 class Busy(PredictorError):
-    """Everything that may wait is waiting already."""
+    """The queue is full."""
 
     code = "busy"
 
 
-class Expired(PredictorError):
-    """The request's time was over before its work began."""
+class DeadlineExceeded(PredictorError):
+    """The request was not done within its deadline."""
 
     code = "deadline_exceeded"
 
 
-class OtherSite(PredictorError):
-    """Another site's page asks for what only this one's visitor may."""
+class CrossSiteRequest(PredictorError):
+    """A page of another site sent a request that only the page of this server may send."""
 
-    code = "other_site"
+    code = "cross_site"
 
 
-class Running(PredictorError):
-    """One training at a time."""
+class TrainingRunning(PredictorError):
+    """A training is running; there is one at a time."""
 
     code = "already_running"
+
+
+def error_content(code: str, message: str, instance: int | None = None, id: str | None = None) -> dict[str, Any]:
+    """Make the JSON content of an error response, which is also the prediction of an instance with an error."""
+    content = {"code": code, "message": message, "instance": instance, "id": id}
+    return {"error": {name: value for name, value in content.items() if value is not None}}
+
+
+def error_body(code: str, message: str, instance: int | None = None, id: str | None = None) -> bytes:
+    """Make the body of an error response."""
+    return orjson.dumps(error_content(code, message, instance, id))

@@ -1,15 +1,17 @@
-"""``python -m predictor.offline MODEL PATH...``: answers for files and folders, without a server.
+"""``python -m predictor.offline ARTIFACT PATH...``: answer image files and folders without a server.
 
-The same model, imaging and decision as the server's. An image that cannot be used has its error in its row. A model
-that compares hands takes --reference files, or --enrolled people: then a file is of the person whose folder it is in.
+The answers are those of a server with the same artefact. The row of an image that cannot be used has its error. A
+verifier compares with --reference files or with --enrolled writers: the name of its folder is the writer that a file
+claims. Next: ``trainer/artifact/artifact.py``, which answers.
 """
 
+import argparse
 import concurrent.futures
 import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,105 +22,134 @@ from rich.text import Text
 
 from trainer import storage
 from trainer.artifact import enrolment, explain
-from trainer.artifact.artifact import Look, Model
-from trainer.artifact.decision import BadQuestion, Parameters
+from trainer.artifact.artifact import Artifact, EncodedImage
+from trainer.artifact.decision import Decision, DecisionParameters, UnsupportedRequest
 from trainer.artifact.manifest import BadArtifact
-from trainer.console.progress import fetching
+from trainer.console.progress import transfer_progress
 from trainer.imaging import ImageError
 from trainer.imaging.formats import FILE_SUFFIXES
-from trainer.settings.flags import Parser
+from trainer.settings.flags import LOG, Parser
 
 FORMATS = ("table", "csv", "jsonl")
-References = Sequence[Look | np.ndarray]
+RENAMED = {"embedding": "return_embedding", "explain": "explanation_dir"}  # flags of the release before
+References = Sequence[EncodedImage | np.ndarray]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print one row for each image; 1 when the model cannot be opened or an image could not be answered."""
-    options = _options(arguments)
+    """Print one row for each image; return 1 when the model cannot be opened or an image has an error."""
+    options = _parse_arguments(arguments)
     try:
-        model = Model(storage.fetch(options.model, progress=fetching))
-        model.prove()
-        files = list(_files(options.paths))
-        compared = _compared(model, options)
-        if options.explain:
-            options.explain.mkdir(parents=True, exist_ok=True)
-    except (BadArtifact, BadQuestion, enrolment.NotEnrolled, ImageError, OSError) as error:
+        artifact = Artifact(storage.fetch(options.artifact, progress=transfer_progress))
+        artifact.replay_golden()
+        files = list(_find_files(options.paths))
+        get_references = _make_reference_lookup(artifact, options)
+        if options.explanation_dir:
+            options.explanation_dir.mkdir(parents=True, exist_ok=True)
+    except (BadArtifact, UnsupportedRequest, enrolment.EnrolmentError, ImageError, OSError) as error:
         print(f"python -m predictor.offline: {error}", file=sys.stderr)
         return 1
     if not files:
-        print("python -m predictor.offline: no image below the given folders", file=sys.stderr)
+        print("python -m predictor.offline: no image in these folders", file=sys.stderr)
         return 1
-    parameters = Parameters(options.far, options.embedding)
+    parameters = DecisionParameters(options.far, options.return_embedding)
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+
+    def answer(number: int, path: Path) -> dict[str, Any]:
+        overlay_path = options.explanation_dir and options.explanation_dir / f"{number:03d}-{path.stem}.png"
+        return _answer_file(artifact, path, get_references, parameters, overlay_path)
+
     try:
-        pictures = [options.explain and options.explain / f"{n:03d}-{path.stem}.png" for n, path in enumerate(files, 1)]
-        rows = pool.map(lambda path, picture: _row(model, path, compared, parameters, picture), files, pictures)
-        failed = _WRITERS[options.format](rows, model.decision)
+        rows = pool.map(answer, range(1, len(files) + 1), files)
+        error_count = _WRITERS[options.format](rows, artifact.decision)
         sys.stdout.flush()
-    except BrokenPipeError:  # as ``| head`` does: the reader has what it wants
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
-        failed = 0
+    except BrokenPipeError:  # the reader, such as ``| head``, has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's flush at exit prints an error
+        error_count = 0
     finally:
         pool.shutdown(cancel_futures=True)
-    return 1 if failed else 0
+    return 1 if error_count else 0
 
 
-def _options(arguments: list[str] | None):
-    flags = Parser(prog="python -m predictor.offline", description=__doc__)
-    flags.add_argument("model", metavar="MODEL", help="the artefact's folder, may be gs://")
-    flags.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image file, or folder of image files")
-    flags.add_argument("--format", choices=FORMATS, default="table", help="table, csv or jsonl (default: table)")
-    hands = flags.add_argument_group("for models that compare hands")
-    hands.add_argument(
-        "--reference", action="append", default=[], type=Path, metavar="FILE",
-        help="genuine signature to compare with; may be given several times",
-    )  # fmt: skip
-    hands.add_argument("--enrolled", type=Path, metavar="FILE", help="people's references, as trainer.enrol wrote them")
-    hands.add_argument("--writer", metavar="NAME", help="the person of --enrolled that all images claim to be")
-    hands.add_argument("--far", type=float, metavar="RATE", help="decide by this stored false acceptance rate")
-    hands.add_argument("--embedding", action="store_true", help="answer the embedding as well (jsonl)")
-    hands.add_argument(
-        "--explain", type=Path, metavar="FOLDER", help="write a picture of what speaks against each image there"
+def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = Parser(prog="python -m predictor.offline", description=__doc__)
+    parser.add_argument("artifact", metavar="ARTIFACT", help="the artefact's folder, may be gs://")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image file, or folder of image files")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="table, csv or jsonl (default: table)")
+    group = parser.add_argument_group("for verifiers")
+    reference_help = "genuine signature to compare with; may be repeated"
+    group.add_argument("--reference", action="append", default=[], type=Path, metavar="FILE", help=reference_help)
+    group.add_argument(
+        "--enrolled",
+        type=Path,
+        metavar="FILE",
+        help="embeddings of writers' references, a file that trainer.enrol made",
     )
-    return flags.parse_args(arguments)
+    group.add_argument("--writer", metavar="NAME", help="the writer of --enrolled that all images claim")
+    group.add_argument("--far", type=float, metavar="RATE", help="decide by this stored false acceptance rate")
+    group.add_argument("--return-embedding", action="store_true", help="print the embedding, too (jsonl)")
+    group.add_argument(
+        "--explanation-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for pictures of what lowers the score of each image",
+    )
+    group.add_argument("--embedding", action="store_true", help=argparse.SUPPRESS)
+    group.add_argument("--explain", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    for old, new in RENAMED.items():
+        if value := getattr(options, old):
+            flags = f"--{old}", f"--{new.replace('_', '-')}"
+            LOG.warning("%s is now %s; the old name will be removed in the next release", *flags)
+            setattr(options, new, value)
+    return options
 
 
-def _compared(model: Model, options) -> Callable[[Path], References]:
-    """What a questioned file is compared with. Raises ``BadQuestion`` for what the model cannot answer."""
-    if (options.reference or options.enrolled) and not model.decision.compares:
-        raise BadQuestion("this model judges single images; it takes neither --reference nor --enrolled")
-    looks = [model.look(path.read_bytes()) for path in options.reference]
-    for path, look in zip(options.reference, looks, strict=True):
-        if look.no_signature:
-            raise BadQuestion(f"--reference {str(path)!r} is not a signature: {look.no_signature['code']}")
-    if model.decision.compares and not options.reference and not options.enrolled and options.format != "jsonl":
-        raise BadQuestion("nothing to compare with: give --reference or --enrolled (or enrol: python -m trainer.enrol)")
+def _make_reference_lookup(artifact: Artifact, options: argparse.Namespace) -> Callable[[Path], References]:
+    """Make the function from a questioned file to its references.
+
+    Raises ``UnsupportedRequest`` for options that do not fit the model, and ``EnrolmentError``.
+    """
+    takes_references = artifact.decision.takes_references
+    if (options.reference or options.enrolled) and not takes_references:
+        raise UnsupportedRequest("this model judges single images; it takes neither --reference nor --enrolled")
+    references = [artifact.encode(path.read_bytes()) for path in options.reference]
+    for path, encoded in zip(options.reference, references, strict=True):
+        if encoded.rejection:
+            raise UnsupportedRequest(f"--reference {str(path)!r} is not a signature: {encoded.rejection['code']}")
+    if takes_references and not options.reference and not options.enrolled and options.format != "jsonl":
+        raise UnsupportedRequest(
+            "nothing to compare with: give --reference or --enrolled (or enrol: python -m trainer.enrol)"
+        )
     if options.writer and not options.enrolled:
-        raise BadQuestion("--writer names a person of --enrolled, which is not given")
+        raise UnsupportedRequest("--writer names a writer of --enrolled, which is not given")
     if options.far is not None:
-        model.decision.answer(*_probe(model, options.far))
+        _check_far(artifact, options.far)
     if not options.enrolled:
-        return lambda path: looks
-    people = enrolment.read(options.enrolled, model.encoder)
+        return lambda path: references
+    enrolments = enrolment.read(options.enrolled, artifact.encoder)
     if options.writer:
-        people.of(options.writer)
-    return lambda path: [*looks, *people.of(options.writer or _claimed(path, people))]
+        enrolments.embeddings_of(options.writer)
+    return lambda path: [
+        *references,
+        *enrolments.embeddings_of(options.writer or _get_claimed_writer(path, enrolments)),
+    ]
 
 
-def _claimed(path: Path, people: enrolment.Enrolled) -> str:
-    """Who a file claims to be of: its folder's name, as enrolment calls people of one source or of several."""
+def _get_claimed_writer(path: Path, enrolments: enrolment.Enrolments) -> str:
+    """Return the writer that a file claims: the name of its folder, in a form that enrolment gives to writers."""
     folder = path.absolute().parent
     names = (folder.name, f"{folder.parent.name}/{folder.name}", folder.name.lstrip("0"))
-    return next((name for name in names if name in people.writers), folder.name)
+    return next((name for name in names if name in enrolments.writers), folder.name)
 
 
-def _probe(model: Model, far: float):
-    """A question that fails when there is no such threshold, before any file is looked at."""
-    vector = np.eye(1, model.manifest.vector_size, dtype=np.float32)[0]
-    return vector, [vector] if model.decision.compares else [], Parameters(far)
+def _check_far(artifact: Artifact, far: float) -> None:
+    """Raise ``UnsupportedRequest`` when the artefact has no such threshold, before any file is read."""
+    vector = np.eye(1, artifact.manifest.vector_size, dtype=np.float32)[0]
+    artifact.decision.answer(vector, [vector] if artifact.decision.takes_references else [], DecisionParameters(far))
 
 
-def _files(paths: list[Path]) -> Iterator[Path]:
+def _find_files(paths: list[Path]) -> Iterator[Path]:
+    """Yield the image files among paths and in folders. Raises ``FileNotFoundError``."""
     for path in paths:
         if path.is_dir():
             yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in FILE_SUFFIXES and p.is_file())
@@ -128,63 +159,78 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             raise FileNotFoundError(f"no file or folder {str(path)!r}")
 
 
-def _row(
-    model: Model, path: Path, compared: Callable[[Path], References], parameters: Parameters, picture: Path | None
+def _answer_file(
+    artifact: Artifact,
+    path: Path,
+    get_references: Callable[[Path], References],
+    parameters: DecisionParameters,
+    overlay_path: Path | None,
 ) -> dict[str, Any]:
+    """Answer a file as a row, which has an error when the file cannot be used."""
     try:
-        look, references = model.look(path.read_bytes()), compared(path)
-        answer = model.decide(look, references, parameters)
-        if picture and "distance" in answer:
-            picture.write_bytes(explain.overlay(explain.against_nearest(model.engine, look, references)))
-            answer["explanation"] = str(picture)
+        encoded, references = artifact.encode(path.read_bytes()), get_references(path)
+        answer = artifact.decide(encoded, references, parameters)
+        if overlay_path and "distance" in answer:
+            explanation = explain.explain_nearest(artifact.engine_pool, encoded, references)
+            overlay_path.write_bytes(explain.draw_overlay(explanation))
+            answer["explanation"] = str(overlay_path)
         return {"file": str(path), **answer}
-    except (ImageError, enrolment.NotEnrolled) as error:
+    except (ImageError, enrolment.EnrolmentError) as error:
         code = error.code if isinstance(error, ImageError) else "not_enrolled"
         return {"file": str(path), "error": {"code": code, "message": str(error)}}
     except OSError as error:
         return {"file": str(path), "error": {"code": "unreadable_file", "message": str(error)}}
 
 
-def _jsonl(rows, _) -> int:
-    failed = 0
+def _write_jsonl(rows: Iterable[dict[str, Any]], _: Decision) -> int:
+    """Print JSON lines; return the number of errors."""
+    error_count = 0
     for row in rows:
-        failed += "error" in row
+        error_count += "error" in row
         print(json.dumps(row, default=np.ndarray.tolist))
-    return failed
+    return error_count
 
 
-def _csv(rows, decision) -> int:
-    failed = 0
+def _write_csv(rows: Iterable[dict[str, Any]], decision: Decision) -> int:
+    """Print CSV; return the number of errors."""
+    error_count = 0
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["file", *decision.columns, "warnings", "error"])
     for row in rows:
         if error := row.get("error"):
-            failed += 1
+            error_count += 1
             writer.writerow([row["file"], *([""] * len(decision.columns)), "", error["code"]])
         else:
             warnings = " ".join(warning["code"] for warning in row["warnings"])
-            writer.writerow([row["file"], *decision.row(row), warnings, ""])
-    return failed
+            writer.writerow([row["file"], *decision.to_row(row), warnings, ""])
+    return error_count
 
 
-def _table(rows, decision) -> int:
-    failed = 0
-    shown = decision.columns[:2]
-    table = Table("file", *shown, "remarks")
+def _write_table(rows: Iterable[dict[str, Any]], decision: Decision) -> int:
+    """Print a table; return the number of errors."""
+    error_count = 0
+    columns = decision.columns[:2]
+    table = Table("file", *columns, "remarks")
     for row in rows:
         file = Text(row["file"])  # plain text: a file name may look like markup
         if error := row.get("error"):
-            failed += 1
-            table.add_row(file, *([""] * len(shown)), Text(error["message"], "red"))
+            error_count += 1
+            table.add_row(file, *([""] * len(columns)), Text(error["message"], "red"))
         else:
             remarks = ", ".join(f"{w['code']} ({w['value']:.3g}, limit {w['limit']:.3g})" for w in row["warnings"])
-            because = ", ".join(f"{reason['image']}: {reason['code']}" for reason in row.get("because", ()))
-            table.add_row(file, *decision.row(row)[: len(shown)], because or remarks)
+            reasons = ", ".join(f"{reason['image']}: {reason['code']}" for reason in row.get("reasons", ()))
+            table.add_row(file, *decision.to_row(row)[: len(columns)], reasons or remarks)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
-    return failed
+    return error_count
 
 
-_WRITERS = {"table": _table, "csv": _csv, "jsonl": _jsonl}
+_WRITERS = {"table": _write_table, "csv": _write_csv, "jsonl": _write_jsonl}
+
+
+def run() -> int:
+    """Run ``python -m predictor.offline``, or ``countersign-predict``; return its exit status."""
+    return main()
+
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run())

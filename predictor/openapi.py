@@ -1,61 +1,61 @@
-"""The contract as an OpenAPI 3.0 document, for ``GET /openapi.json``; tests hold the server to it.
+"""The OpenAPI 3.0 document of ``GET /openapi.json``; tests compare the server with it.
 
-Requests are described by the types of ``schema.py`` that validate them; routes and refusals stand here.
+Requests are described by the types that validate them; this module adds routes and error responses. Next:
+``schema.py`` and ``train_request.py``, which declare these types.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from predictor.bodies import IMAGES, REFERENCES
-from predictor.failures import answered
-from predictor.schema import REFERENCE, TYPES, TrainRequest
-from predictor.settings import Settings
+from predictor.responses import make_json_response
+from predictor.schema import COMPONENT_TYPES, IMAGE_FIELDS, REF_TEMPLATE, REFERENCE_FIELDS
+from predictor.train_request import TrainRequest
+
+if TYPE_CHECKING:
+    from predictor.settings import Settings
 
 FILE = {"type": "string", "format": "binary"}
 TEXT = {"type": "string", "maxLength": 1000}
 FILES = {"type": "array", "items": FILE, "minItems": 1}
 
 
-def _schemas() -> dict[str, Any]:
-    """The types that validate requests, as OpenAPI 3.0 writes them."""
-    _, generated = msgspec.json.schema_components(TYPES, ref_template=REFERENCE)
-    found = _openapi_3_0(generated)
-    fields = {name: _text_field(field) for name, field in found["Parameters"]["properties"].items()}
-    found["PredictForm"] = {
+def _make_schemas() -> dict[str, Any]:
+    """Convert the types that validate requests to OpenAPI 3.0 schemas, by name."""
+    _, generated = msgspec.json.schema_components(COMPONENT_TYPES, ref_template=REF_TEMPLATE)
+    schemas = _to_openapi_3_0(generated)
+    fields = {name: _to_text_field(field) for name, field in schemas["Parameters"]["properties"].items()}
+    schemas["PredictForm"] = {
         "type": "object",
-        "anyOf": [{"required": [name]} for name in IMAGES],
+        "anyOf": [{"required": [name]} for name in IMAGE_FIELDS],
         "additionalProperties": False,
-        "properties": {**dict.fromkeys((*IMAGES, *REFERENCES), FILES), **fields},
+        "properties": {**dict.fromkeys((*IMAGE_FIELDS, *REFERENCE_FIELDS), FILES), **fields},
     }
-    return found
+    return schemas
 
 
-def _openapi_3_0(schema: Any) -> Any:
-    """JSON Schema 2020-12 as OpenAPI 3.0 writes it: ``nullable`` for the type ``null``, no empty ``required``."""
+def _to_openapi_3_0(schema: Any) -> Any:
+    """Convert JSON Schema 2020-12 to OpenAPI 3.0: ``nullable`` instead of the type ``null``, no empty ``required``."""
     if isinstance(schema, list):
-        return [_openapi_3_0(item) for item in schema]
+        return [_to_openapi_3_0(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {key: _openapi_3_0(value) for key, value in schema.items() if (key, value) != ("required", [])}
+    converted = {key: _to_openapi_3_0(value) for key, value in schema.items() if (key, value) != ("required", [])}
     if {"type": "null"} not in schema.get("anyOf", ()):
-        return found
-    others = [kind for kind in found.pop("anyOf") if kind != {"type": "null"}]
-    if len(others) == 1 and "$ref" not in others[0]:
-        return {**found, **others[0], "nullable": True}
-    return {**found, "anyOf": others, "nullable": True}
+        return converted
+    alternatives = [item for item in converted.pop("anyOf") if item != {"type": "null"}]
+    if len(alternatives) == 1 and "$ref" not in alternatives[0]:
+        return {**converted, **alternatives[0], "nullable": True}
+    return {**converted, "anyOf": alternatives, "nullable": True}
 
 
-def _settings() -> dict[str, Any]:
-    """The settings of a training by name."""
-    return _openapi_3_0(msgspec.json.schema(TrainRequest))
-
-
-def _text_field(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter as a field of a form, which is never null."""
+def _to_text_field(schema: dict[str, Any]) -> dict[str, Any]:
+    """Convert the schema of a parameter to that of a field of a form, which is never null."""
     return {key: value for key, value in schema.items() if key not in ("nullable", "default")}
 
 
@@ -77,28 +77,28 @@ ERROR = {
         }
     },
 }
-REFUSALS = {
-    "400": "what the client sent is wrong",
+ERROR_DESCRIPTIONS = {
+    "400": "the request is wrong, see its code",
     "408": "the request did not arrive in time",
-    "413": "more bytes, images or pixels than the limit that is named",
-    "415": "a Content-Type that is not read",
-    "422": "an image holds no ink",
+    "413": "more bytes, images or pixels than the limit in the message",
+    "415": "a Content-Type or Content-Encoding that the server does not read",
+    "422": "an image has no ink",
     "431": "the request's headers are too large or too many",
-    "429": "everything that may wait is waiting; see Retry-After",
-    "503": "loading, shutting down, or not done within the deadline; see Retry-After",
-    "500": "a fault of the server's, with an id that its log has too",
+    "429": "the queue is full; see Retry-After",
+    "503": "loading, shutting down, or not answered within the deadline; see Retry-After",
+    "500": "a fault of the server, with an id that is in its log, too",
 }
 
 
-def document(settings: Settings) -> dict[str, Any]:
-    """The whole document, with the routes of these settings."""
+def build_document(settings: Settings) -> dict[str, Any]:
+    """Make the document, with the routes of these settings."""
     paths = {
         settings.predict_route: {"post": _predict()},
-        settings.health_route: {"get": _get("whether this server may be asked", "503")},
-        "/model": {"get": _get("what is served: question, metrics, thresholds, limits", "503")},
+        settings.health_route: {"get": _get("whether this server is ready", "503")},
+        "/model": {"get": _get("the model: question, metrics, thresholds, limits", "503")},
         "/metrics": {"get": _text("counters", "text/plain")},
         "/openapi.json": {"get": _get("this document")},
-        "/": {"get": _text("the page for people", "text/html")},
+        "/": {"get": _text("the web page", "text/html")},
     }
     if settings.mode == "dev":
         paths["/train"] = _train()
@@ -106,13 +106,13 @@ def document(settings: Settings) -> dict[str, Any]:
         "openapi": "3.0.3",
         "info": {"title": "Countersign", "version": "1", "description": "Handwritten-signature recognition."},
         "paths": paths,
-        "components": {"schemas": {**_schemas(), "Error": ERROR}},
+        "components": {"schemas": {**_make_schemas(), "Error": ERROR}},
     }
 
 
-async def answer(settings: Settings, _: Request) -> Response:
-    """``GET /openapi.json``."""
-    return answered(orjson.dumps(document(settings)))
+async def serve_document(settings: Settings, _: Request) -> Response:
+    """Respond to ``GET /openapi.json``."""
+    return make_json_response(orjson.dumps(build_document(settings)))
 
 
 def _predict() -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _predict() -> dict[str, Any]:
     }
     return {
         "operationId": "predict",
-        "summary": "answer images; one answer for each instance, in the same order",
+        "summary": "answer images: one prediction for each instance, in the same order",
         "requestBody": {
             "required": True,
             "content": {
@@ -133,36 +133,42 @@ def _predict() -> dict[str, Any]:
                 "image/*": {"schema": FILE},
             },
         },
-        "responses": {"200": _json("answers", predictions), **_refusals(*REFUSALS)},
+        "responses": {"200": _json("predictions", predictions), **_error_responses(*ERROR_DESCRIPTIONS)},
     }
 
 
 def _train() -> dict[str, Any]:
     form = {"type": "object", "required": ["file"], "properties": {"file": FILE}, "additionalProperties": TEXT}
-    content = {"application/json": {"schema": _settings()}, "multipart/form-data": {"schema": form}}
+    content = {
+        "application/json": {"schema": _to_openapi_3_0(msgspec.json.schema(TrainRequest))},
+        "multipart/form-data": {"schema": form},
+    }
     state = {"type": "object", "required": ["state"]}
     return {
-        "get": _get("how training goes; a stream of events for Accept: text/event-stream", "403"),
+        "get": _get("the state of the training; a stream of events for Accept: text/event-stream", "403"),
         "post": {
             "operationId": "train",
-            "summary": "train with these settings of trainer.task, on the zip if one is sent; then serve the model",
+            "summary": "train with these settings of trainer.task, on the zip if one is sent, then serve the model",
             "requestBody": {"required": True, "content": content},
-            "responses": {"202": _json("begun", state), **_refusals("400", "403", "409", "413", "415")},
+            "responses": {
+                "202": _json("the training has started", state),
+                **_error_responses("400", "403", "409", "413", "415"),
+            },
         },
         "delete": {
             "operationId": "cancel",
             "summary": "stop the training",
-            "responses": {"200": _json("stopped", state), **_refusals("403")},
+            "responses": {"200": _json("the training has stopped", state), **_error_responses("403")},
         },
     }
 
 
-def _get(summary: str, *refusals: str) -> dict[str, Any]:
-    return {"summary": summary, "responses": {"200": _json(summary, {"type": "object"}), **_refusals(*refusals)}}
+def _get(summary: str, *statuses: str) -> dict[str, Any]:
+    return {"summary": summary, "responses": {"200": _json(summary, {"type": "object"}), **_error_responses(*statuses)}}
 
 
-def _text(summary: str, kind: str) -> dict[str, Any]:
-    content = {kind: {"schema": {"type": "string"}}}
+def _text(summary: str, media_type: str) -> dict[str, Any]:
+    content = {media_type: {"schema": {"type": "string"}}}
     return {"summary": summary, "responses": {"200": {"description": summary, "content": content}}}
 
 
@@ -170,7 +176,7 @@ def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _refusals(*statuses: str) -> dict[str, Any]:
-    more = {"403": "asked by another site's page", "409": "a training is running already"}
+def _error_responses(*statuses: str) -> dict[str, Any]:
+    of_training = {"403": "sent by a page of another site", "409": "a training is running already"}
     reference = {"$ref": "#/components/schemas/Error"}
-    return {status: _json({**REFUSALS, **more}[status], reference) for status in statuses}
+    return {status: _json({**ERROR_DESCRIPTIONS, **of_training}[status], reference) for status in statuses}

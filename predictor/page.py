@@ -1,16 +1,21 @@
-"""The page for people: three static files, no build step, nothing from elsewhere. Next: ``web/page.js``."""
+"""The web page: static files without a build step, none of them from other hosts. Next: ``web/static/page.js``."""
 
+from __future__ import annotations
+
+import html
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
 
-from predictor.settings import Settings
+if TYPE_CHECKING:
+    from predictor.settings import Settings
 
 FOLDER = Path(__file__).parent / "web"
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-# Only what this server sends, and images the visitor chose; no other site may frame the page.
+# Only content of this server and images that the visitor chose; no other site may frame the page.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -23,24 +28,27 @@ HEADERS = {
 }
 
 
-def routes(settings: Settings, docs: bool) -> list[BaseRoute]:
-    """``/`` and the files beside it; the page finds the routes of these settings in its own markup.
+class WebFiles(StaticFiles):
+    """Starlette's static files with the page's headers."""
 
-    ``docs`` says whether there is an interactive documentation to link to.
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        """Respond with a file and the page's headers; the arguments are Starlette's."""
+        response = super().file_response(*arguments, **options)
+        response.headers.update(HEADERS)
+        return response
+
+
+def make_routes(settings: Settings, has_docs: bool) -> list[BaseRoute]:
+    """Make the routes of the page and its files; the server writes the routes of these settings into the page.
+
+    ``has_docs``: whether the page links to the interactive documentation.
     """
-    found: list[BaseRoute] = []
-    for path in sorted(FOLDER.iterdir()):
-        content = path.read_text()
-        if path.name == "index.html":
-            values = {"predict": settings.predict_route, "health": settings.health_route, "mode": settings.mode}
-            for name, value in {**values, "docs": "/docs" if docs else ""}.items():
-                content = content.replace(f"{{{name}}}", value)
-        found.append(Route("/" if path.name == "index.html" else f"/web/{path.name}", _file(content, path.suffix)))
-    return found
+    content = (FOLDER / "index.html").read_text()
+    values = {"predict": settings.predict_route, "health": settings.health_route, "mode": settings.mode}
+    for name, value in {**values, "docs": "/docs" if has_docs else ""}.items():
+        content = content.replace(f"{{{name}}}", html.escape(value))
 
+    async def serve_page(_: Request) -> Response:
+        return Response(content, headers=HEADERS, media_type="text/html")
 
-def _file(content: str, suffix: str):
-    async def send(_: Request) -> Response:
-        return Response(content, headers=HEADERS, media_type=KINDS[suffix])
-
-    return send
+    return [Route("/", serve_page), Mount("/web", WebFiles(directory=FOLDER / "static"))]

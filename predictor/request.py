@@ -1,97 +1,140 @@
-"""``python -m predictor.request a.png b.jpg > request.json``: the JSON body that asks about image files.
+"""``python -m predictor.request a.png b.jpg > request.json``: write the JSON body of a request about image files.
 
-With ``--send URL`` it is sent, and the answers are printed; a server that is still starting is waited for.
+With ``--send URL``, send it and print the predictions; wait for a server that is still starting. Next: ``schema.py``,
+which parses the body.
 """
 
+import argparse
 import http.client
 import json
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from predictor import wire
+import numpy as np
+import pybase64
+
 from trainer.artifact import enrolment
-from trainer.artifact.enrolment import NotEnrolled
+from trainer.artifact.enrolment import EnrolmentError
 from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the body or the answers to standard output. The files are sent as they are; the server judges them."""
-    flags = Parser(prog="python -m predictor.request", description=__doc__)
-    flags.add_argument("files", nargs="+", type=Path, metavar="FILE", help="image file")
-    flags.add_argument("--send", metavar="URL", help="predict route of a server, such as http://127.0.0.1:8080/predict")
-    flags.add_argument(
-        "--reference", action="append", default=[], type=Path, metavar="FILE",
-        help="genuine signature that every FILE is compared with; may be given several times",
-    )  # fmt: skip
-    flags.add_argument("--enrolled", type=Path, metavar="FILE", help="people's references, as trainer.enrol wrote them")
-    flags.add_argument("--writer", metavar="NAME", help="the person of --enrolled to compare with")
-    flags.add_argument("--far", type=float, metavar="RATE", help="decide by this stored false acceptance rate")
-    flags.add_argument("--return-embedding", action="store_true", help="ask for the embedding as well")
-    flags.add_argument("--explain", action="store_true", help="ask for a picture of what speaks against each image")
-    flags.add_argument(
+    """Print the body or the predictions. The files are sent unchanged; the server validates them."""
+    options = _parse_arguments(arguments)
+    try:
+        body = _build_body(options)
+        print(_send(options.send, body, options.wait) if options.send else body)
+    except urllib.error.HTTPError as error:
+        message = error.read().decode(errors="replace")
+        print(f"python -m predictor.request: the server answered {error.code}: {message}", file=sys.stderr)
+        return 1
+    except (KeyError, TypeError):
+        print("python -m predictor.request: the response is not that of a prediction server", file=sys.stderr)
+        return 1
+    except (OSError, ValueError, http.client.HTTPException, EnrolmentError) as error:
+        print(f"python -m predictor.request: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build_body(
+    images: Sequence[bytes],
+    references: Sequence[bytes] = (),
+    embeddings: np.ndarray | None = None,
+    **parameters: Any,
+) -> str:
+    """Make the JSON body of a request about these images, each compared with the same references.
+
+    ``references`` are image files, ``embeddings`` is ``float32 [N, D]``.
+    """
+    reference_fields: dict[str, Any] = {}
+    if references:
+        reference_fields["references"] = [_to_base64(image) for image in references]
+    if embeddings is not None:
+        reference_fields["reference_embeddings"] = embeddings.tolist()
+    body: dict[str, Any] = {"instances": [{"image": _to_base64(image), **reference_fields} for image in images]}
+    return json.dumps({**body, "parameters": parameters} if parameters else body)
+
+
+def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = Parser(prog="python -m predictor.request", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="image file")
+    parser.add_argument(
+        "--send", metavar="URL", help="predict route of a server, such as http://127.0.0.1:8080/predict"
+    )
+    reference_help = "genuine signature that every FILE is compared with; may be repeated"
+    parser.add_argument("--reference", action="append", default=[], type=Path, metavar="FILE", help=reference_help)
+    parser.add_argument(
+        "--enrolled",
+        type=Path,
+        metavar="FILE",
+        help="embeddings of writers' references, a file that trainer.enrol made",
+    )
+    parser.add_argument("--writer", metavar="NAME", help="the writer of --enrolled to compare with")
+    parser.add_argument("--far", type=float, metavar="RATE", help="decide by this stored false acceptance rate")
+    parser.add_argument("--return-embedding", action="store_true", help="request the embedding, too")
+    parser.add_argument(
+        "--explain", action="store_true", help="request a picture of what lowers the score of each image"
+    )
+    parser.add_argument(
         "--wait",
         type=float,
         default=30,
         metavar="SECONDS",
         help="how long to wait for a server that is starting (default: 30)",
     )
-    options = flags.parse_args(arguments)
-    try:
-        body = _body(options)
-        print(_answers(options.send, body, options.wait) if options.send else body)
-    except urllib.error.HTTPError as error:
-        reason = error.read().decode(errors="replace")
-        print(f"python -m predictor.request: the server answered {error.code}: {reason}", file=sys.stderr)
-        return 1
-    except (KeyError, TypeError):
-        print("python -m predictor.request: the answer is none of a prediction server", file=sys.stderr)
-        return 1
-    except (OSError, ValueError, http.client.HTTPException, NotEnrolled) as error:
-        print(f"python -m predictor.request: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return parser.parse_args(arguments)
 
 
-def _body(options) -> str:
-    """The body for files and references. Raises ``NotEnrolled`` or ``ValueError``."""
+def _build_body(options: argparse.Namespace) -> str:
+    """Make the body for the files and references. Raises ``EnrolmentError``, ``ValueError`` or ``OSError``."""
     if bool(options.enrolled) != bool(options.writer):
-        raise ValueError("--enrolled and --writer go together: which of the enrolled people is it?")
+        raise ValueError("--enrolled and --writer go together: --writer names one of the enrolled writers")
     images, references = ([path.read_bytes() for path in paths] for paths in (options.files, options.reference))
-    people = enrolment.read(options.enrolled) if options.enrolled else None
-    embeddings = people.of(options.writer) if people else None
-    chosen = {"far": options.far, "return_embedding": options.return_embedding, "explain": options.explain}
-    chosen["encoder"] = people.encoder if people else None
-    parameters = {name: value for name, value in chosen.items() if value not in (None, False)}
-    return wire.request(images, references, embeddings, **parameters)
+    enrolments = enrolment.read(options.enrolled) if options.enrolled else None
+    embeddings = enrolments.embeddings_of(options.writer) if enrolments else None
+    values = {"far": options.far, "return_embedding": options.return_embedding, "explain": options.explain}
+    values["encoder"] = enrolments.encoder if enrolments else None
+    parameters = {name: value for name, value in values.items() if value not in (None, False)}
+    return build_body(images, references, embeddings, **parameters)
 
 
-def _answers(url: str, body: str, wait: float) -> str:
-    """The response, one line for each prediction."""
+def _to_base64(image: bytes) -> dict[str, str]:
+    return {"b64": pybase64.b64encode(image).decode()}
+
+
+def _send(url: str, body: str, wait: float) -> str:
+    """Send the body, for at most ``wait`` seconds; return one line for each prediction.
+
+    Raises ``ValueError``, ``urllib.error.URLError`` or ``http.client.HTTPException``.
+    """
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"--send {url!r} is no http:// or https:// address")
     request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})  # noqa: S310
-    give_up = time.monotonic() + wait
+    expires_at = time.monotonic() + wait
     while True:
         try:
             with urllib.request.urlopen(request, timeout=max(wait, 1)) as response:  # noqa: S310
                 return "\n".join(json.dumps(answer) for answer in json.load(response)["predictions"])
         except urllib.error.URLError as error:
-            refused = isinstance(error.reason, ConnectionRefusedError)  # nobody listens yet
-            starting = _is_starting(error) if isinstance(error, urllib.error.HTTPError) else refused
-            if not starting or time.monotonic() > give_up:
+            is_refused = isinstance(error.reason, ConnectionRefusedError)  # the server does not listen yet
+            is_starting = _is_starting(error) if isinstance(error, urllib.error.HTTPError) else is_refused
+            if not is_starting or time.monotonic() > expires_at:
                 raise
         time.sleep(0.1)
 
 
 def _is_starting(error: urllib.error.HTTPError) -> bool:
-    """Whether a server will answer by itself in a while: not one that waits for somebody to train a model."""
+    """Return whether the server is loading; one without a model would wait until somebody trains it."""
     if error.code != 503:
         return False
     body = error.read()
-    error.read = lambda *_: body  # type: ignore[method-assign]  # it is shown when nothing else helps
+    error.read = lambda *_: body  # type: ignore[method-assign]  # the caller may print it
     return b'"no_model"' not in body
 
 

@@ -1,18 +1,23 @@
 """The contract of ``POST /predict``: msgspec types that validate a request and are its schema in the OpenAPI document.
 
-A key that is not declared here is refused, at every level. Errors name the place, what was received and what would be
-right; they never quote a value, which may be an image. Next: ``wire.py`` turns validated requests into images,
-``openapi.py`` publishes the types.
+Parses JSON, the files and fields of a form, or a bare image into a ``ParsedRequest``. A key that no type declares is
+refused, at every level. Independent of images and HTTP. Next: ``service.py`` answers the request, ``violations.py``
+writes the error messages, ``openapi.py`` publishes the types.
 """
 
+import array
+import dataclasses
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
+import pybase64
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from predictor.errors import BadRequest
-from trainer.settings.spelling import nearest
+from predictor.errors import BadRequest, TooLarge
+from predictor.violations import INSTANCE_FORMS, ViolationMessages, locate_syntax_error, suggest_key
 
 Base64 = Annotated[
     str,
@@ -22,57 +27,65 @@ Base64 = Annotated[
         extra_json_schema={"format": "byte"},
     ),
 ]
-Embedding = Annotated[list[float], Meta(min_length=1, description="an embedding that this server answered")]
+Embedding = Annotated[list[float], Meta(min_length=1, description="an embedding from an answer of this server")]
 
 
 class _Object(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A JSON object whose keys are exactly its fields."""
 
 
-class Encoded(_Object, frozen=True):
-    """An encoded image."""
+class Base64Image(_Object, frozen=True):
+    """An image file as base64."""
 
     b64: Base64
 
 
-class _Compared(_Object, frozen=True, kw_only=True):
-    """What an image is compared with, for models that compare signatures."""
+class _Comparison(_Object, frozen=True, kw_only=True):
+    """References of an image, for models that compare signatures."""
 
-    references: list[Base64 | Encoded] | None = None
+    references: list[Base64 | Base64Image] | None = None
     reference_embeddings: list[Embedding] | None = None
     explain: Annotated[bool, Meta(description="as in the parameters, for this instance")] | UnsetType = UNSET
 
 
-class ImageInstance(_Compared, frozen=True, kw_only=True):
-    """An image and what it is compared with."""
+class ImageInstance(_Comparison, frozen=True, kw_only=True):
+    """An image and its references."""
 
-    image: Base64 | Encoded
+    image: Base64 | Base64Image
 
 
-class ImageBytesInstance(_Compared, frozen=True, kw_only=True):
-    """The same with the key that TensorFlow's clients use."""
+class ImageBytesInstance(_Comparison, frozen=True, kw_only=True):
+    """An image and its references, with the key that TensorFlow's clients use."""
 
-    image_bytes: Base64 | Encoded
+    image_bytes: Base64 | Base64Image
 
 
 class Parameters(_Object, frozen=True):
-    """What holds for every instance of a request."""
+    """Parameters of all instances of a request."""
 
     far: Annotated[float, Meta(description="decide by this stored false acceptance rate")] | None = None
-    return_embedding: Annotated[bool, Meta(description="answer the embedding as well")] = False
-    return_ink: Annotated[bool, Meta(description="answer the canonical ink as well, a PNG")] = False
-    explain: Annotated[bool, Meta(description="answer a picture of what speaks against the image as well")] = False
-    encoder: Annotated[str, Meta(description="what made the embeddings, as it was answered with them")] | None = None
-    on_error: Annotated[Literal["fail", "row"], Meta(description="what one bad instance costs")] = "fail"
+    return_embedding: Annotated[bool, Meta(description="return the embedding, too")] = False
+    return_ink: Annotated[bool, Meta(description="return the canonical image, too, as a PNG")] = False
+    explain: Annotated[bool, Meta(description="return a picture of what lowers the score, too")] = False
+    encoder: (
+        Annotated[str, Meta(description="the encoder of the embeddings, from the answer that contained them")] | None
+    ) = None
+    on_error: Annotated[
+        Literal["fail", "row"], Meta(description="whether one bad instance fails the request, or only its own row")
+    ] = "fail"
 
 
-# The type of an instance is chosen by the first of these keys that it has: msgspec has no unions of several objects.
-INSTANCES: dict[str, type[_Object]] = {"image": ImageInstance, "image_bytes": ImageBytesInstance, "b64": Encoded}
-REFERENCE = "#/components/schemas/{name}"
+# The first of these keys that an instance has chooses its type: msgspec has no unions of several objects.
+INSTANCE_TYPES: dict[str, type[_Object]] = {
+    "image": ImageInstance,
+    "image_bytes": ImageBytesInstance,
+    "b64": Base64Image,
+}
+REF_TEMPLATE = "#/components/schemas/{name}"
 _INSTANCE = {
     "oneOf": [
         msgspec.json.schema(Base64),
-        *({"$ref": REFERENCE.format(name=kind.__name__)} for kind in INSTANCES.values()),
+        *({"$ref": REF_TEMPLATE.format(name=struct.__name__)} for struct in INSTANCE_TYPES.values()),
     ]
 }
 
@@ -84,154 +97,177 @@ class PredictRequest(_Object, frozen=True):
     parameters: Parameters | None = None
 
 
-# Settings of trainer.task by name; the server chooses where a run is kept. A program cannot be given a null character.
-_Setting = Annotated[str, Meta(pattern=r"^(?!(job|model)_dir$)[a-z][a-z_]{0,40}$")]
-_Value = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
-TrainRequest = dict[_Setting, _Value | int | float | bool | None]
+COMPONENT_TYPES = (PredictRequest, *INSTANCE_TYPES.values(), Parameters)
+IMAGE_FIELDS, REFERENCE_FIELDS = ("image", "file"), ("references", "reference")  # of a form; two names each
 
-TYPES = (PredictRequest, *INSTANCES.values(), Parameters)
-FORMS = '"BASE64", {"b64": "BASE64"}, {"image": {"b64": "BASE64"}} or {"image_bytes": {"b64": "BASE64"}}'
-_IMAGE, _FLAG = 'base64 text or {"b64": "BASE64"}', "true or false"
-EXPECTED = {  # what is right at a key
-    "instances": f"an array of images: {FORMS}",
-    "parameters": "an object, or absent",
-    "image": _IMAGE,
-    "image_bytes": _IMAGE,
-    "references": f"an array of images, each {_IMAGE}",
-    "references[]": _IMAGE,
-    "reference_embeddings": 'an array, each item an "embedding" that this server answered',
-    "reference_embeddings[]": 'an array of numbers, an "embedding" that this server answered',
-    "reference_embeddings[][]": "a number",
-    "b64": "base64 text",
-    "far": "a number, such as 0.01",
-    "encoder": "the string that came with the embeddings",
-    "on_error": '"fail", the whole request for one bad instance, or "row", its own row',
-    "return_embedding": _FLAG,
-    "return_ink": _FLAG,
-    "explain": _FLAG,
-}
-_WORDS = {"object": "an object", "array": "an array", "str": "a string", "bool": "a boolean", "null": "null"}
-_WORDS |= {"int": "a number", "float": "a number"}
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_MISSING = re.compile(r"Object missing required field `(\w+)`")
-_TYPE = re.compile(r"Expected .*, got `(\w+)`", re.DOTALL)
-_PATH = re.compile(r"(.*) - at `\$((?:\.\w+|\[\d+\])+)`", re.DOTALL)
-NAME = re.compile(r"[A-Za-z_][\w-]{0,30}")  # a key that is quoted in an error
-_BYTE = re.compile(r"\(byte (\d+)\)")
-_KEYS_OF_AN_INSTANCE = {name for kind in INSTANCES.values() for name in kind.__struct_fields__}
+BYTE_ORDER_MARKS = {
+    b"\xef\xbb\xbf": "",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}  # mark: encoding, empty for UTF-8
+DATA_URL = re.compile(rb"data:[^,]*;base64,", re.IGNORECASE)
+MAX_DATA_URL_HEAD = 200  # bytes: the part of a data URL before its base64 ends within them
+URL_SAFE_TO_STANDARD, WHITE_SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\r\n"
 
-T = TypeVar("T")
-_REQUEST, _TEXT = msgspec.json.Decoder(PredictRequest), msgspec.json.Decoder(Base64 | Encoded)
-_SETTINGS = (
-    'settings of trainer.task, such as {"problem": "same_writer"}: small letters and underscores, with texts (without '
-    "null characters), numbers, true or false; job_dir and model_dir are chosen by the server"
-)
+_MESSAGES = ViolationMessages(Parameters, Base64Image, INSTANCE_TYPES)
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_REQUEST, _TEXT = msgspec.json.Decoder(PredictRequest), msgspec.json.Decoder(Base64 | Base64Image)
 _KEYS = msgspec.json.Decoder(dict[str, Raw])
-_DECODERS: dict[str, msgspec.json.Decoder] = {name: msgspec.json.Decoder(kind) for name, kind in INSTANCES.items()}
+_DECODERS: dict[str, msgspec.json.Decoder] = {
+    key: msgspec.json.Decoder(struct) for key, struct in INSTANCE_TYPES.items()
+}
 
 
-def request(body: bytes) -> PredictRequest:
-    """A JSON body, validated but for its instances. Raises ``BadRequest``."""
+@dataclasses.dataclass(frozen=True)
+class Instance:
+    """An image file and its references: image files and embeddings ``float32 [D]``."""
+
+    image: bytes
+    references: tuple[bytes, ...] = ()
+    embeddings: tuple[np.ndarray, ...] = ()
+    explain: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ParsedRequest:
+    """A validated request. With ``on_error="row"``, an instance that violates the contract is replaced by its error."""
+
+    instances: list[Instance | BadRequest]
+    parameters: Parameters
+
+
+def parse_json(body: bytes | bytearray, max_instances: int) -> ParsedRequest:
+    """Parse a JSON body of at most ``max_instances`` images and embeddings. Raises ``BadRequest`` or ``TooLarge``."""
+    content = decode_request(_to_utf8(body))
+    if len(content.instances) > max_instances:  # before any of them is decoded
+        raise TooLarge(f"the request has {len(content.instances)} instances; at most {max_instances} are accepted")
+    request = ParsedRequest([], content.parameters or Parameters())
+    remaining = max_instances - len(content.instances)
+    for position, raw in enumerate(content.instances):
+        try:
+            instance = _to_instance(decode_instance(raw, position), position, request.parameters.explain)
+        except BadRequest as error:
+            if request.parameters.on_error != "row":
+                raise
+            # A new error: the frames of this one refer to the request, and the request would refer to it.
+            request.instances.append(BadRequest(str(error), position))
+            continue
+        remaining -= len(instance.references) + len(instance.embeddings)
+        if remaining < 0:
+            raise TooLarge(f"the request has more than the accepted {max_instances} images and embeddings")
+        request.instances.append(instance)
+    return request
+
+
+def from_image(data: bytes) -> ParsedRequest:
+    """Make the request of a bare image."""
+    return ParsedRequest([Instance(data)], Parameters())
+
+
+def from_form(files: Mapping[str, Sequence[bytes]], fields: Mapping[str, str]) -> ParsedRequest:
+    """Parse a form, in which each image is compared with all references. Raises ``BadRequest``."""
+    parameters = convert_parameters(fields)
+    images, references = (
+        [data for name in names for data in files[name]] for names in (IMAGE_FIELDS, REFERENCE_FIELDS)
+    )
+    if not images:
+        raise BadRequest('the form has no file named "image"')
+    explain = parameters.explain
+    return ParsedRequest([Instance(image, tuple(references), explain=explain) for image in images], parameters)
+
+
+def decode_request(body: bytes) -> PredictRequest:
+    """Validate a JSON body except its instances. Raises ``BadRequest``."""
     try:
         return _REQUEST.decode(body)
     except msgspec.ValidationError as error:
-        raise BadRequest(_violation(str(error), PredictRequest, "the body", '{"instances": [...]}')) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f'the body is not JSON{_where(error, body)}; it has to be {{"instances": [...]}}') from None
+        message = _MESSAGES.describe(str(error), PredictRequest, "the body", '{"instances": [...]}')
+        raise BadRequest(message) from None
+    except _NOT_JSON as error:
+        location = locate_syntax_error(error, body)
+        raise BadRequest(f'the body is not JSON{location}; it has to be {{"instances": [...]}}') from None
 
 
-def instance(raw: Raw, position: int) -> str | Encoded | ImageInstance | ImageBytesInstance:
-    """One instance of a request, validated. Raises ``BadRequest`` that names its position."""
+def decode_instance(raw: Raw, position: int) -> str | Base64Image | ImageInstance | ImageBytesInstance:
+    """Validate one instance of a request. Raises ``BadRequest`` with its position."""
     name = f"instance {position}"
-    kind: type[_Object] = Encoded
+    struct: type[_Object] = Base64Image
     try:
         if memoryview(raw)[0] != ord("{"):
             return _TEXT.decode(raw)
         keys = _KEYS.decode(raw)
-        form = next((key for key in INSTANCES if key in keys), None)
-        if form is None:
-            raise BadRequest(f"{name} holds no image{_meant(keys)}; it has to be {FORMS}", position)
-        kind = INSTANCES[form]
-        return _DECODERS[form].decode(raw)
+        image_key = next((key for key in INSTANCE_TYPES if key in keys), None)
+        if image_key is None:
+            hint = suggest_key(next(iter(keys), ""), list(INSTANCE_TYPES))
+            raise BadRequest(f"{name} holds no image{hint}; it has to be {INSTANCE_FORMS}", position)
+        struct = INSTANCE_TYPES[image_key]
+        return _DECODERS[image_key].decode(raw)
     except msgspec.ValidationError as error:
-        raise BadRequest(_violation(str(error), kind, name, FORMS), position) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadRequest(f"{name} is not JSON; it has to be {FORMS}", position) from None
+        raise BadRequest(_MESSAGES.describe(str(error), struct, name, INSTANCE_FORMS), position) from None
+    except _NOT_JSON:
+        raise BadRequest(f"{name} is not JSON; it has to be {INSTANCE_FORMS}", position) from None
 
 
-def parameters(fields: dict[str, str]) -> Parameters:
-    """The parameters as the text fields of a form. Raises ``BadRequest``."""
+def convert_parameters(fields: Mapping[str, str]) -> Parameters:
+    """Validate the parameters in the text fields of a form. Raises ``BadRequest``."""
     try:
         return msgspec.convert(fields, Parameters, strict=False)
     except msgspec.ValidationError as error:
-        raise BadRequest(_violation(str(error), Parameters, "the form", "")) from None
+        raise BadRequest(_MESSAGES.describe(str(error), Parameters, "the form", "")) from None
 
 
-def train(body: bytes) -> dict[str, Any]:
-    """Settings of a training. Raises ``BadRequest``."""
+def decode_base64(text: str) -> bytes:
+    """Decode base64 as common tools write it: wrapped lines, the URL-safe alphabet, no padding, a ``data:`` URL.
+
+    RFC 4648, sections 3.1, 3.2 and 5; RFC 2397. Raises ``ValueError``.
+    """
     try:
-        return train_fields(msgspec.json.decode(body, type=dict[str, Any]))
-    except msgspec.ValidationError:
-        raise BadRequest(f"the body is no object; it has to hold {_SETTINGS}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON{_where(error, body)}; it has to hold {_SETTINGS}") from None
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        encoded = text.encode("ascii")
+        if match := DATA_URL.match(encoded[:MAX_DATA_URL_HEAD]):
+            encoded = encoded[match.end() :]
+        encoded = encoded.translate(URL_SAFE_TO_STANDARD, WHITE_SPACE)
+        return pybase64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
 
 
-def train_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a training as the text fields of a form, or from JSON. Raises ``BadRequest``."""
-    for name, value in fields.items():
-        try:
-            msgspec.convert({name: value}, TrainRequest)
-        except msgspec.ValidationError:
-            called = repr(name) if NAME.fullmatch(name) else f"of {len(name):,} characters"
-            raise BadRequest(f"the setting {called} cannot be taken; the request has to hold {_SETTINGS}") from None
-    return fields
+def _to_utf8(body: bytes | bytearray) -> bytes:
+    """Remove the byte order mark that some editors and shells write; return UTF-8. Raises ``BadRequest``."""
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if body.startswith(mark):
+            try:
+                return body.decode(encoding).encode() if encoding else bytes(body[len(mark) :])
+            except UnicodeError:
+                raise BadRequest("the body is neither UTF-8 nor UTF-16; it has to be JSON in UTF-8") from None
+    return bytes(body)  # a copy: ``Raw`` values that refer to a bytearray would keep it from being cleared
 
 
-def _violation(message: str, kind: type[_Object], root: str, expected: str) -> str:
-    """msgspec's message in our words: it quotes values of enumerations, and knows no nearest spelling."""
-    path = ""
-    if found := _PATH.fullmatch(message):
-        message, path = found[1], found[2][1:]
-    key = re.sub(r"\[\d+\]", "[]", path).rpartition(".")[2]
-    prefix = "" if root == "the body" else f"{root}: "
-    place = f'{prefix}"{path}"' if path else root
-    if unknown := _UNKNOWN.fullmatch(message):
-        inside = kind if not key else Parameters if key == "parameters" else Encoded
-        return _refused_key(unknown[1], inside, place)
-    if missing := _MISSING.fullmatch(message):
-        return f'{prefix}"{path + "." * bool(path) + missing[1]}" is missing; it has to be {EXPECTED[missing[1]]}'
-    received = _TYPE.fullmatch(message)
-    problem = f"is {_WORDS.get(received[1], received[1])}" if received else "has a value that is not accepted"
-    if root == "the form":  # all its fields are strings
-        problem = "has a text that cannot be read"
-    return f"{place} {problem}; it has to be {EXPECTED.get(key, expected)}"
+def _to_instance(
+    instance: str | Base64Image | ImageInstance | ImageBytesInstance, position: int, explain: bool
+) -> Instance:
+    name = f"instance {position}"
+    if not isinstance(instance, ImageInstance | ImageBytesInstance):
+        return Instance(_to_bytes(instance, position, name), explain=explain)
+    image = instance.image if isinstance(instance, ImageInstance) else instance.image_bytes
+    references = tuple(
+        _to_bytes(reference, position, f"{name}, reference {number}")
+        for number, reference in enumerate(instance.references or ())
+    )
+    explain = explain if instance.explain is UNSET else instance.explain
+    embeddings = tuple(_to_vectors(instance.reference_embeddings or ()))
+    return Instance(_to_bytes(image, position, name), references, embeddings, explain)
 
 
-def _refused_key(name: str, kind: type[_Object], place: str) -> str:
-    """A key that may not stand where it stands: a misspelt one would be a question that nobody asked."""
-    known = list(kind.__struct_fields__)
-    if kind in INSTANCES.values() and name in _KEYS_OF_AN_INSTANCE and '"' not in place:
-        form = next(key for key, of in INSTANCES.items() if of is kind)
-        right = 'references and parameters of a comparison go with "image"' if form == "b64" else "one image is enough"
-        return f'{place} has "{form}" and "{name}", which contradict each other: {right}'
-    what = "parameter" if kind is Parameters else "key"
-    short = name if NAME.fullmatch(name) else ""
-    called = repr(short) if short else f"of {len(name):,} characters"  # it may be an image, sent in the wrong place
-    return f"{place}: {what} {called} is unknown{nearest(short, known) or '; there is: ' + ', '.join(known)}"
+def _to_bytes(image: str | Base64Image, position: int, name: str) -> bytes:
+    text = image if isinstance(image, str) else image.b64
+    try:
+        return decode_base64(text)
+    except ValueError:
+        raise BadRequest(f"{name}: {len(text):,} characters that are not base64", position) from None
 
 
-def _meant(keys: dict[str, Any]) -> str:
-    """The nearest key to the first that an instance without an image has."""
-    first = next(iter(keys), "")
-    return nearest(first, list(INSTANCES)) if NAME.fullmatch(first) else ""
-
-
-def _where(error: Exception, body: bytes) -> str:
-    """The line and column at which JSON ends to be JSON, where that is known."""
-    found = _BYTE.search(str(error)) if isinstance(error, msgspec.DecodeError) else None
-    if not found:
-        early = "truncated" in str(error) and not body.rstrip().endswith(b"}")  # also said of half a surrogate
-        return " (it ends too early)" if early else ""
-    before = bytes(body[: int(found[1])])
-    return f" (line {before.count(10) + 1}, column {len(before) - before.rfind(10)})"
+def _to_vectors(rows: Iterable[list[float]]) -> Iterable[np.ndarray]:
+    """Convert stored embeddings to ``float32 [D]`` each; the model checks D and their length."""
+    with np.errstate(over="ignore"):  # an overflow becomes infinite, and its length is not 1
+        for row in rows:
+            yield np.array(array.array("d", row), np.float32)  # from the list itself it takes twice as long

@@ -1,6 +1,7 @@
-"""Every setting of the server, once; flags, environment and ``--help`` derive from the fields.
+"""All settings of the server; flags, environment variables and ``--help`` derive from the fields of ``Settings``.
 
-Settings decide only whether and when an answer arrives, never which one: that lives in the artefact.
+Settings affect whether and when a request is answered, never the answer itself: that depends on the artefact alone.
+Next: ``app.py``, which uses them.
 """
 
 import dataclasses
@@ -8,16 +9,17 @@ import ipaddress
 import os
 from collections.abc import Mapping
 
-from predictor.vcpus import vcpus
+from predictor.vcpus import count_vcpus
 from trainer.artifact import engine
-from trainer.settings.flags import Parser, between, given, one_of, option, parsed
+from trainer.settings.flags import Parser, between, get_flag_values, one_of, option, parse_values
 
 MODES = ("prod", "dev")
 
 
-def _route(value: str) -> str:
+def _parse_route(value: str) -> str:
+    """Check the path of a route. Raises ``ValueError``."""
     if not str(value).startswith("/") or set("{}") & set(str(value)):
-        raise ValueError(f"{value!r} is no route; it has to begin with '/' and hold no braces")
+        raise ValueError(f"{value!r} is no route; it has to begin with '/' and contain no braces")
     return str(value)
 
 
@@ -29,32 +31,44 @@ class Settings:
     wins over both. ENV_MODE sets the mode.
     """
 
-    model: str = option("", "the artefact: a folder or a gs:// prefix", metavar="PATH")
+    artifact: str = option("", "the artefact: a folder or a gs:// prefix", metavar="PATH", was="model")
     host: str = option(
         "127.0.0.1", "address to listen on; 0.0.0.0 where Vertex AI or Cloud Run set a port", metavar="ADDRESS"
     )
     port: int = option(8080, "port to listen on", between(0, 65535, int))
-    health_route: str = option("/health", "where health is asked", _route, "ROUTE")
-    predict_route: str = option("/predict", "where predictions are asked", _route, "ROUTE")
-    engine: str = option("litert", f"what computes: {', '.join(engine.KINDS)}", one_of(*engine.KINDS), "NAME")
-    mode: str = option("prod", "dev adds the training card and the interactive documentation", one_of(*MODES), "NAME")
+    health_route: str = option("/health", "path of the health check", _parse_route, "ROUTE")
+    predict_route: str = option("/predict", "path of predictions", _parse_route, "ROUTE")
+    engine: str = option(
+        "litert", f"engine that computes vectors: {', '.join(engine.ENGINES)}", one_of(*engine.ENGINES), "NAME"
+    )
+    mode: str = option(
+        "prod", "dev adds training from the page and the interactive documentation", one_of(*MODES), "NAME"
+    )
     allow_remote_training: bool = option(
         False,
         "let mode dev listen on an address that other machines reach: whoever reaches it may train and load models",
     )
     max_upload_bytes: int = option(
-        1_000_000_000, "largest zip of images that mode dev takes to train on", between(1000, 100_000_000_000, int)
+        1_000_000_000, "largest zip of images that mode dev accepts for training", between(1000, 100_000_000_000, int)
     )
-    threads: int = option(vcpus(), "images worked on at the same time; one for each vCPU is best", between(1, 256, int))
-    waiting: int = option(256, "images that may wait beyond those; more are refused at once", between(0, 100_000, int))
-    deadline: float = option(30.0, "seconds a request may take, from its first byte to its answer", between(0.1, 3600))
+    threads: int = option(
+        count_vcpus(), "images processed at the same time; best is one for each vCPU", between(1, 256, int)
+    )
+    max_waiting_images: int = option(
+        256, "images that may wait for a thread; more are refused at once", between(0, 100_000, int), was="waiting"
+    )
+    deadline: float = option(
+        30.0, "seconds that a request may take, from its first byte to its answer", between(0.1, 3600)
+    )
     max_body_bytes: int = option(
         10_000_000,
-        "largest request; a dedicated Vertex endpoint takes 10 MB, a shared one 1.5 MB",
+        "largest request; a dedicated Vertex endpoint accepts 10 MB, a shared one 1.5 MB",
         between(1000, 1_000_000_000, int),
     )
     max_waiting_bytes: int = option(
-        64_000_000, "bytes of requests kept at the same time; more are refused", between(1000, 100_000_000_000, int)
+        64_000_000,
+        "bytes of requests that are buffered at the same time; more are refused",
+        between(1000, 100_000_000_000, int),
     )
     max_instances: int = option(256, "most images in one request", between(1, 100_000, int))
     max_image_bytes: int = option(8_000_000, "largest image file", between(1000, 1_000_000_000, int))
@@ -63,29 +77,33 @@ class Settings:
     )
 
 
-VERTEX = {
-    "AIP_STORAGE_URI": "model", "PORT": "port", "AIP_HTTP_PORT": "port",
-    "AIP_HEALTH_ROUTE": "health_route", "AIP_PREDICT_ROUTE": "predict_route", "ENV_MODE": "mode",
-}  # fmt: skip
+ENVIRONMENT = {  # variable: field; of two variables for one field the later one wins
+    "AIP_STORAGE_URI": "artifact",
+    "PORT": "port",
+    "AIP_HTTP_PORT": "port",
+    "AIP_HEALTH_ROUTE": "health_route",
+    "AIP_PREDICT_ROUTE": "predict_route",
+    "ENV_MODE": "mode",
+}
 
 
 def from_command_line(arguments: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Flags and environment to ``Settings``; exits with a message on anything unknown."""
-    flags = Parser(prog="python -m predictor", description="Serve an exported model over HTTP.")
-    flags.add_settings(Settings)
-    options = flags.parse_args(arguments)
-    from_platform = {field: environment[name] for name, field in VERTEX.items() if environment.get(name)}
+    """Read the settings from flags and environment; exit with a message if one is unknown or invalid."""
+    parser = Parser(prog="python -m predictor", description="Serve an exported model over HTTP.")
+    parser.add_settings(Settings)
+    options = parser.parse_args(arguments)
+    from_platform = {field: environment[name] for name, field in ENVIRONMENT.items() if environment.get(name)}
     if "port" in from_platform:
-        from_platform["host"] = "0.0.0.0"  # noqa: S104 - inside a container this is the contract
+        from_platform["host"] = "0.0.0.0"  # noqa: S104 - the contract of containers on Vertex AI and Cloud Run
     try:
-        values = {**parsed(Settings, from_platform, "environment"), **given(Settings, options)}
+        values = {**parse_values(Settings, from_platform, "environment"), **get_flag_values(Settings, options)}
     except ValueError as error:
-        flags.error(str(error))
+        parser.error(str(error))
     settings = Settings(**values)
-    if not settings.model and settings.mode != "dev":
-        flags.error("no model: give --model PATH or set AIP_STORAGE_URI; with ENV_MODE=dev the page can train one")
+    if not settings.artifact and settings.mode != "dev":
+        parser.error("no model: give --artifact PATH or set AIP_STORAGE_URI; with ENV_MODE=dev the page can train one")
     if settings.mode == "dev" and not settings.allow_remote_training and not _is_loopback(settings.host):
-        flags.error(
+        parser.error(
             f"development mode listens on this machine only, not on {settings.host}: whoever reaches it may train and "
             "load models; --allow-remote-training allows that, or use ENV_MODE=prod"
         )
@@ -93,7 +111,7 @@ def from_command_line(arguments: list[str] | None = None, environment: Mapping[s
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Return whether an address can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

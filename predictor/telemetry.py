@@ -1,7 +1,7 @@
-"""What operators see: one JSON line a request on standard output, and counters for Prometheus. Never an image.
+"""One JSON line for each request on standard output, and metrics for Prometheus. Never the bytes of an image.
 
-The lines have Cloud Logging's form (cloud.google.com/logging/docs/structured-logging). Python's default logging goes
-to standard error, which Vertex AI shows as ERROR whatever was said.
+The lines have the form of Cloud Logging (cloud.google.com/logging/docs/structured-logging). Python's default logging
+goes to standard error, which Vertex AI shows as ERROR whatever the level. Next: ``app.py``, which writes them.
 """
 
 import contextlib
@@ -24,88 +24,88 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-TRACES = (  # header, its form; https://cloud.google.com/trace/docs/trace-context
+TRACES = (  # header, pattern of its value; https://cloud.google.com/trace/docs/trace-context
     ("traceparent", re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")),
     ("x-cloud-trace-context", re.compile(r"([0-9a-f]{32})(?:/\d+)?(?:;o=\d)?")),
 )
-ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what may be taken over from a client into a log
+ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # the ids of clients that may go into the log
 PROJECT = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
-disable_created_metrics()  # a second series for each, of when it began
+disable_created_metrics()  # each metric would have a second series with its time of creation
 BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)  # seconds
 
 
 def log(severity: str, message: str, **fields: Any) -> None:
-    """``severity`` is Cloud Logging's: INFO, WARNING, ERROR."""
+    """Write a line; ``severity`` is Cloud Logging's: INFO, WARNING or ERROR."""
     line = orjson.dumps({"severity": severity, "message": message, **fields}, default=str)
     sys.stdout.write(line.decode() + "\n")
     sys.stdout.flush()
 
 
-class JsonLines(logging.Handler):
-    """Libraries' log records in our form: uvicorn's "address already in use" has to be seen as well."""
+class JsonLogHandler(logging.Handler):
+    """Writes the log records of libraries in the same form, such as uvicorn's "address already in use"."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One record, one line; the exception's kind only, its text may quote a request."""
-        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        log(record.levelname, record.getMessage(), logger=record.name, **({"kind": kind} if kind else {}))
+        """Write a record as one line, with the class of its exception only: the message may quote a request."""
+        class_name = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        log(record.levelname, record.getMessage(), logger=record.name, **({"kind": class_name} if class_name else {}))
 
 
-class Record:
-    """What is known about one request when it is answered; threads may add to it."""
+class RequestLog:
+    """The id, trace, counts and times of one request; threads may add times."""
 
     def __init__(self, headers: Mapping[str, str]):
-        given = headers.get("x-request-id", "")
-        self.id = given if ID.fullmatch(given) else uuid.uuid4().hex
-        self.trace = _trace(headers)
+        id = headers.get("x-request-id", "")
+        self.id = id if ID.fullmatch(id) else uuid.uuid4().hex
+        self.trace = _find_trace(headers)
         self.counts: dict[str, int] = {}
-        self.error: str | None = None
-        self.began = time.monotonic()
-        self._took: list[tuple[str, float]] = []  # appended to by several threads at once
+        self.error_code: str | None = None
+        self.started_at = time.monotonic()
+        self._seconds: list[tuple[str, float]] = []  # appended to by several threads at once
 
     @property
-    def seconds(self) -> float:
-        """Since the first byte."""
-        return time.monotonic() - self.began
+    def elapsed(self) -> float:
+        """Seconds since the first byte of the request."""
+        return time.monotonic() - self.started_at
 
-    def took(self, stage: str, seconds: float) -> None:
-        """One image's time in a stage; images worked on at the same time add up."""
-        self._took.append((stage, seconds))
+    def add_seconds(self, stage: str, seconds: float) -> None:
+        """Add the time of one image in a stage; images that are processed at the same time add up."""
+        self._seconds.append((stage, seconds))
 
     @contextlib.contextmanager
-    def lap(self, stage: str) -> Iterator[None]:
-        """Times a block."""
-        began = time.monotonic()
+    def measure(self, stage: str) -> Iterator[None]:
+        """Add the time that a block takes."""
+        started_at = time.monotonic()
         try:
             yield
         finally:
-            self.took(stage, time.monotonic() - began)
+            self.add_seconds(stage, time.monotonic() - started_at)
 
-    def counted(self, **counts: int) -> None:
-        """How many there were of something."""
+    def set_counts(self, **counts: int) -> None:
+        """Set counts by name; a zero is left out, except for instances."""
         self.counts.update({name: count for name, count in counts.items() if count or name == "instances"})
 
-    def stages(self) -> dict[str, float]:
-        """Seconds by stage."""
-        total: dict[str, float] = {}
-        for stage, seconds in list(self._took):
-            total[stage] = total.get(stage, 0.0) + seconds
-        return total
+    def seconds_by_stage(self) -> dict[str, float]:
+        """Sum the seconds of each stage."""
+        totals: dict[str, float] = {}
+        for stage, seconds in list(self._seconds):
+            totals[stage] = totals.get(stage, 0.0) + seconds
+        return totals
 
-    def say(self, status: int) -> None:
-        """The request's line."""
+    def write(self, status: int) -> None:
+        """Write the line of the request, answered with this HTTP status."""
         severity = "INFO" if status < 400 else "ERROR" if status == 500 else "WARNING"
         fields: dict[str, Any] = {"id": self.id, "status": status, **self.counts}
-        if self.error:
-            fields["error"] = self.error
+        if self.error_code:
+            fields["error"] = self.error_code
         if self.trace:
             name = f"projects/{PROJECT}/traces/{self.trace}" if PROJECT else self.trace
             fields["logging.googleapis.com/trace"] = name
-        spent = {"total": self.seconds, **self.stages()}
-        log(severity, "predict", **fields, ms={stage: round(1000 * seconds, 2) for stage, seconds in spent.items()})
+        stages = {"total": self.elapsed, **self.seconds_by_stage()}
+        log(severity, "predict", **fields, ms={stage: round(1000 * seconds, 2) for stage, seconds in stages.items()})
 
 
 class Metrics:
-    """Counters of one server; ``registry`` is what ``/metrics`` shows."""
+    """The metrics of one server; ``GET /metrics`` responds with ``registry``."""
 
     def __init__(self):
         self.registry = CollectorRegistry()
@@ -117,21 +117,23 @@ class Metrics:
             name + "request_seconds", "first byte to answer", buckets=BUCKETS, registry=self.registry
         )
         self.stages = Counter(name + "stage_seconds", "time spent, by stage", ["stage"], registry=self.registry)
-        self.taken = Gauge(name + "images_taken", "images worked on or waiting", registry=self.registry)
-        self.ready = Gauge(name + "ready", "1 while health says yes", registry=self.registry)
+        self.in_flight = Gauge(
+            name + "images_in_flight", "images that are processed or waiting", registry=self.registry
+        )
+        self.ready = Gauge(name + "ready", "1 while the server is ready", registry=self.registry)
 
-    def count(self, record: Record, status: int) -> None:
-        """One request is answered."""
+    def observe(self, request_log: RequestLog, status: int) -> None:
+        """Count one answered request."""
         self.requests.labels(str(status)).inc()
-        self.seconds.observe(record.seconds)
-        self.instances.inc(record.counts.get("instances", 0))
-        for stage, seconds in record.stages().items():
+        self.seconds.observe(request_log.elapsed)
+        self.instances.inc(request_log.counts.get("instances", 0))
+        for stage, seconds in request_log.seconds_by_stage().items():
             self.stages.labels(stage).inc(seconds)
 
 
-def _trace(headers: Mapping[str, str]) -> str | None:
-    for header, form in TRACES:
-        found = form.fullmatch(headers.get(header, ""))
-        if found:
-            return found[1]
+def _find_trace(headers: Mapping[str, str]) -> str | None:
+    for header, pattern in TRACES:
+        match = pattern.fullmatch(headers.get(header, ""))
+        if match:
+            return match[1]
     return None

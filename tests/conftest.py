@@ -1,10 +1,10 @@
-"""Shared fixtures: a small generated dataset, one run trained on it, and a server that serves it.
+"""Shared fixtures: small generated datasets, one run trained on each, and servers of their artefacts.
 
-Each is made once a session, through the commands people use, also where several processes run the tests. All images
-are generated. A fixture imports what it needs when it is first used, so that a single test starts at once.
+Each is made once a session, by the commands that users run, also where several processes run the tests. All images are
+generated. A fixture imports what it needs when it is first used, so that a single test starts at once.
 
-``--without-tensorflow`` skips every test, and every test file, that imports TensorFlow. Nothing has to be marked: the
-import itself skips.
+``--without-tensorflow`` skips every test, and every test file, that imports TensorFlow. Tests need no marker for it:
+the import itself skips them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import pytest
 from trainer.console import quiet
 
 ROOT = Path(__file__).parent.parent
-SMALL = {"writers": 14, "genuine": 3, "forged": 2, "text": 5}
-HANDS = {"layout": "paired_folders", "writers": 16, "genuine": 7, "forged": 3}
-HANDS_RUN = ["--problem", "same_writer", "--epochs", "3", "--batch-size", "40", "--image-height", "32"]
-HANDS_RUN += ["--image-width", "64"]
-SMALL_RUN = ["--epochs", "3", "--batch-size", "16", "--image-height", "32", "--image-width", "64"]
+CLASSIFICATION_DATA = {"writers": 14, "genuine": 3, "forged": 2, "text": 5}
+VERIFICATION_DATA = {"layout": "paired_folders", "writers": 16, "genuine": 7, "forged": 3}
+VERIFIER_FLAGS = ["--problem", "same_writer", "--epochs", "3", "--batch-size", "40", "--image-height", "32"]
+VERIFIER_FLAGS += ["--image-width", "64"]
+CLASSIFIER_FLAGS = ["--epochs", "3", "--batch-size", "16", "--image-height", "32", "--image-width", "64"]
 
 
 class TensorFlowSkips:
@@ -35,7 +35,7 @@ class TensorFlowSkips:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        """Skip for TensorFlow and Keras; leave every other module to the next finder."""
+        """Skip on TensorFlow and Keras; return ``None`` for any other module, which leaves it to the next finder."""
         if name in ("tensorflow", "keras"):
             pytest.skip("needs TensorFlow", allow_module_level=True)
 
@@ -46,122 +46,121 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Let imports of TensorFlow skip, also in the processes of pytest-xdist."""
+    """Install the finder, also in the processes of pytest-xdist."""
     if config.getoption("--without-tensorflow"):
         sys.meta_path.insert(0, TensorFlowSkips)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """The slow ones first, so that no process is left alone with one at the end."""
+    """Run slow tests first, so that no process still runs one when the others have finished."""
     items.sort(key=lambda item: not item.get_closest_marker("slow"))
 
 
 @pytest.fixture(scope="session")
 def tensorflow():
-    """TensorFlow, imported once and quietly. What trains or exports requests it before anything that takes time."""
-
+    """TensorFlow, imported without its messages. Fixtures that train request it first, so that they can skip early."""
     return quiet.import_tensorflow()
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory):
-    """``once(name, make)`` makes a folder once for all of pytest's processes; no test writes into it."""
+def make_once(tmp_path_factory):
+    """``make_once(name, make)`` makes a folder once for all processes of pytest; no test writes into it."""
     from trainer.storage import lock
 
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
 
-    def made(name: str, make: Callable[[Path], object]) -> Path:
+    def make_under_lock(name: str, make: Callable[[Path], object]) -> Path:
         folder, done = root / f"once-{name}" / name, root / f"{name}.done"
-        with (root / f"{name}.lock").open("w") as guard:
-            lock.wait(guard.fileno())
+        with (root / f"{name}.lock").open("w") as lock_file:
+            lock.acquire(lock_file.fileno())
             if not done.exists():
                 folder.parent.mkdir()
                 make(folder)
                 done.touch()
         return folder
 
-    return made
+    return make_under_lock
 
 
 @pytest.fixture(scope="session", autouse=True)
-def trained_in_parallel(request):
-    """In a run of everything, each process trains another of the artefacts that all need, instead of waiting for it."""
-    mine = {"gw0": "run_dir", "gw1": "hands_run"}.get(os.environ.get("PYTEST_XDIST_WORKER", ""))
-    users = sum(mine in item.fixturenames for item in request.session.items)
-    if users > 20 and not request.config.getoption("--without-tensorflow"):
-        request.getfixturevalue(mine)
+def train_in_parallel(request):
+    """In a run of all tests, train the two shared artefacts at the same time, in the first two processes."""
+    fixture_name = {"gw0": "run_dir", "gw1": "verifier_run_dir"}.get(os.environ.get("PYTEST_XDIST_WORKER", ""))
+    num_users = sum(fixture_name in item.fixturenames for item in request.session.items)
+    if num_users > 20 and not request.config.getoption("--without-tensorflow"):
+        request.getfixturevalue(fixture_name)
 
 
 @pytest.fixture(scope="session")
-def scans(once) -> Path:
-    """A class-folder dataset of 14 writers."""
-    return once("scans", lambda folder: _generated(folder, SMALL, seed=5))
+def scans(make_once) -> Path:
+    """Signatures and words of 14 writers, in class folders."""
+    return make_once("scans", lambda folder: _generate_dataset(folder, CLASSIFICATION_DATA, seed=5))
 
 
 @pytest.fixture(scope="session")
-def run_dir(tensorflow, scans, once) -> Path:
-    """The job dir of a finished run."""
-    return once("small", lambda folder: _trained(scans, folder, SMALL_RUN))
+def run_dir(tensorflow, scans, make_once) -> Path:
+    """The job dir of a finished run that tells signatures from text."""
+    return make_once("small", lambda folder: _train(scans, folder, CLASSIFIER_FLAGS))
 
 
 @pytest.fixture(scope="session")
 def artifact(run_dir) -> Path:
-    """An exported artefact."""
+    """The artefact of ``run_dir``."""
     return run_dir / "model"
 
 
 @pytest.fixture(scope="session")
-def hands_data(once) -> Path:
-    """Genuine signatures and skilled forgeries of 16 people, in paired folders."""
-    return once("people", lambda folder: _generated(folder, HANDS, seed=6))
+def verification_data(make_once) -> Path:
+    """Genuine signatures and skilled forgeries of 16 writers, in paired folders."""
+    return make_once("people", lambda folder: _generate_dataset(folder, VERIFICATION_DATA, seed=6))
 
 
 @pytest.fixture(scope="session")
-def hands_run(tensorflow, hands_data, once) -> Path:
-    """The job dir of a verifier that compares hands."""
-    return once("hands", lambda folder: _trained(hands_data, folder, HANDS_RUN))
+def verifier_run_dir(tensorflow, verification_data, make_once) -> Path:
+    """The job dir of a finished run that verifies signatures."""
+    return make_once("verifier", lambda folder: _train(verification_data, folder, VERIFIER_FLAGS))
 
 
-def _generated(folder: Path, amount: dict, seed: int) -> None:
+def _generate_dataset(folder: Path, spec: dict, seed: int) -> None:
     from trainer.samples import generator
-    from trainer.samples.amount import Amount
+    from trainer.samples.amount import DatasetSpec
 
-    list(generator.write(folder, Amount(**amount), seed=seed))
+    list(generator.write_dataset(folder, DatasetSpec(**spec), seed=seed))
 
 
-def _trained(data: Path, folder: Path, settings: list[str]) -> None:
+def _train(data: Path, folder: Path, flags: list[str]) -> None:
     from trainer import task
 
-    assert task.main(["--train-dir", str(data), "--job-dir", str(folder), *settings]) == 0
+    assert task.main(["--train-dir", str(data), "--job-dir", str(folder), *flags]) == 0
 
 
 @pytest.fixture(scope="session")
-def hands(hands_run) -> Path:
-    """An exported verifier."""
-    return hands_run / "model"
+def verifier_artifact(verifier_run_dir) -> Path:
+    """The artefact of ``verifier_run_dir``."""
+    return verifier_run_dir / "model"
 
 
 @pytest.fixture(scope="session")
-def hands_server(hands):
-    """The address of a running server of the verifier."""
-    with serving("--model", str(hands)) as address:
+def verifier_server(verifier_artifact):
+    """The address of a running server of ``verifier_artifact``."""
+    with serving("--artifact", str(verifier_artifact)) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def signature() -> bytes:
-    """One signature file: the first of ``scans``."""
+    """The bytes of one genuine signature, the first of ``scans``."""
     from trainer.samples import generator
 
-    return generator.image(5, 1, "genuine", 0)[0]
+    return generator.generate_image(5, 1, "genuine", 0)[0]
 
 
 @pytest.fixture(scope="session")
 def server(artifact):
-    """The address of a running prediction server."""
-    with serving("--model", str(artifact)) as address:
+    """The address of a running server of ``artifact``."""
+    with serving("--artifact", str(artifact)) as address:
         yield address
 
 
@@ -169,21 +168,21 @@ _PROCESSES: dict[str, subprocess.Popen] = {}
 
 
 def terminate(address: str) -> None:
-    """SIGTERM to the server at an address."""
+    """Send SIGTERM to the server at an address."""
     _PROCESSES[address].terminate()
 
 
 @contextlib.contextmanager
 def serving(*arguments: str, **environment: str):
-    """Start ``python -m predictor`` on a free port, wait until it is ready, yield its address, stop it with SIGTERM."""
+    """Run ``python -m predictor`` on a free port; yields its address once it is ready, and stops it with SIGTERM."""
     import httpx
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as free_socket:
+        free_socket.bind(("127.0.0.1", 0))
+        port = free_socket.getsockname()[1]
     command = [sys.executable, "-m", "predictor", "--port", str(port), *arguments]
-    health = environment.get("AIP_HEALTH_ROUTE", "/health")
-    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - not a pipe: a full one would stop the server
+    health_route = environment.get("AIP_HEALTH_ROUTE", "/health")
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - a file, because a full pipe would block the server
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT
     )
@@ -193,7 +192,7 @@ def serving(*arguments: str, **environment: str):
         with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as client:
             while (
                 process.poll() is None
-                and client.get(address + health).json().get("error", {}).get("code") == "not_ready"
+                and client.get(address + health_route).json().get("error", {}).get("code") == "not_ready"
             ):
                 pass
         yield address
@@ -203,5 +202,5 @@ def serving(*arguments: str, **environment: str):
         with log:
             log.seek(0)
             output = log.read()
-        print(output, end="")  # what the server logged, for tests that read it
+        print(output, end="")  # for tests that read what the server has logged
         assert process.returncode == 0, output

@@ -1,7 +1,7 @@
-"""A proxy between the real Cloud Storage client and the emulator that breaks what it is told to break.
+"""A proxy between the real Cloud Storage client and the emulator, which causes planned faults.
 
-``with FaultProxy(upstream) as proxy: proxy.fail("reset", "GET", "/o/", times=1)``. State is inspectable: ``proxy.log``
-holds (method, path) of every request.
+``with FaultProxy(upstream) as proxy: proxy.fail("reset", "GET", "/o/", times=1)``. ``proxy.log`` has (method, path) of
+every request.
 """
 
 import contextlib
@@ -13,16 +13,16 @@ import threading
 import time
 import urllib.parse
 
-KINDS = ("reset", "401", "403", "503", "flip", "flip request", "hang", "lost")
+FAULTS = ("reset", "401", "403", "503", "flip", "flip request", "hang", "lost")
 
 
 class FaultProxy:
-    """Forwards HTTP; each planned fault strikes the first requests that match, so many times."""
+    """Forward HTTP requests; each planned fault affects the first requests that match."""
 
     def __init__(self, upstream: str):
         self.upstream = urllib.parse.urlparse(upstream)
         self.log: list[tuple[str, str]] = []
-        self.hang = threading.Event()  # set at the end: whoever hangs is let go
+        self.hang = threading.Event()  # set at the end, which ends requests that hang
         self._planned: list[list] = []
         self._lock = threading.Lock()
         proxy = self
@@ -34,13 +34,17 @@ class FaultProxy:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def fail(self, kind: str, method: str, path: str, times: int = 1) -> None:
-        """Plan a fault."""
-        assert kind in KINDS
-        self._planned.append([kind, method, path, times])
+    def fail(self, fault: str, method: str, path: str, times: int = 1) -> None:
+        """Plan a fault for the next requests of a method with ``path`` in their path."""
+        assert fault in FAULTS
+        self._planned.append([fault, method, path, times])
 
-    def planned(self, method: str, path: str) -> str | None:
-        """The fault for a request, used up by asking."""
+    def cancel(self) -> None:
+        """Cancel all planned faults."""
+        self._planned.clear()
+
+    def take_fault(self, method: str, path: str) -> str | None:
+        """Log a request, and return the fault that is planned for it, which is counted as used."""
         with self._lock:
             self.log.append((method, path))
             for fault in self._planned:
@@ -50,13 +54,13 @@ class FaultProxy:
         return None
 
     @property
-    def left(self) -> int:
-        """Faults that have not struck."""
+    def unused(self) -> int:
+        """Return the number of planned faults that no request has met."""
         return sum(fault[3] for fault in self._planned)
 
     def requests(self, method: str, path: str) -> int:
-        """How many requests matched."""
-        return sum(m == method and path in urllib.parse.unquote(p) for m, p in self.log)
+        """Return the number of logged requests of a method with ``path`` in their path."""
+        return sum(logged == method and path in urllib.parse.unquote(target) for logged, target in self.log)
 
     def __enter__(self):
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -74,7 +78,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _forward(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self.owner.planned(self.command, self.path)
+        fault = self.owner.take_fault(self.command, self.path)
         if fault and fault.isdigit():
             self.send_response(int(fault))
             self.send_header("Content-Length", "0")
@@ -85,17 +89,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._drop()
             return
         if fault == "flip request":
-            body = _flipped(body)
-        status, headers, content = self._ask(body)
+            body = _flip_bit(body)
+        status, headers, content = self._send_upstream(body)
         if fault == "lost":
             self._drop()
             return
         if fault == "flip":
-            content = _flipped(content)
+            content = _flip_bit(content)
         self.send_response(status)
         for name, value in headers:
             if name.lower() not in ("transfer-encoding", "connection", "content-length"):
-                self.send_header(name, self._ours(value))
+                self.send_header(name, self._replace_address(value))
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if fault == "reset":
@@ -107,22 +111,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _forward
 
-    def _ask(self, body: bytes):
+    def _send_upstream(self, body: bytes):
         upstream = self.owner.upstream
         connection = http.client.HTTPConnection(upstream.hostname, upstream.port)
         headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
         connection.request(self.command, self.path, body, headers)
         with connection.getresponse() as response:
-            found = response.status, response.getheaders(), response.read()
+            answer = response.status, response.getheaders(), response.read()
         connection.close()
-        return found
+        return answer
 
-    def _ours(self, value: str) -> str:
-        """Addresses in answers, such as that of an upload session, lead through the proxy too."""
+    def _replace_address(self, value: str) -> str:
+        """Replace the address of the server in an answer, such as that of an upload session, by that of the proxy."""
         return value.replace(self.owner.upstream.geturl(), self.owner.url)
 
     def _drop(self):
-        """Break the connection as a lost network does: no orderly end."""
+        """Reset the connection, without closing it properly."""
         self.wfile.flush()
         time.sleep(0.05)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -133,8 +137,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def _flipped(content: bytes) -> bytes:
-    """One bit of the last third is wrong."""
+def _flip_bit(content: bytes) -> bytes:
+    """Flip one bit in the last third."""
     changed = bytearray(content)
     if changed:
         changed[len(changed) * 2 // 3] ^= 1

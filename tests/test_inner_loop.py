@@ -1,4 +1,4 @@
-"""The inner loop of development: a single test starts at once, and what needs TensorFlow can be left out."""
+"""Development: a single test starts without TensorFlow, and tests that need TensorFlow can be skipped."""
 
 import subprocess
 import sys
@@ -7,23 +7,23 @@ import pytest
 
 from tests.conftest import ROOT
 
-LIGHT = "tests/trainer/test_splits.py::test_shares_are_of_images_and_every_origin_is_everywhere"
-HEAVY = "tests/trainer/test_losses.py"  # imports Keras at the top
+LIGHT = "tests/trainer/imaging/test_limits.py::test_nan_and_infinity_are_paper"
+HEAVY = "tests/trainer/losses/test_losses.py"  # imports Keras at the top
 CODE = """
 import sys, pytest
 
-class Watch:
+class Report:
     def pytest_sessionfinish(self, session):
         print("processes:", session.config.getoption("numprocesses", None))
 
-status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:randomly", *sys.argv[1:]], plugins=[Watch()])
+status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:randomly", *sys.argv[1:]], plugins=[Report()])
 print("tensorflow:", "tensorflow" in sys.modules)
 sys.exit(status)
 """
 
 
 def run(*arguments: str) -> str:
-    """What pytest prints in a process of its own, and whether it started others or imported TensorFlow."""
+    """Run pytest in a subprocess; return what it prints, its number of processes and whether it imported TensorFlow."""
     done = subprocess.run([sys.executable, "-c", CODE, *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -38,7 +38,7 @@ def test_a_test_that_needs_no_tensorflow_neither_imports_it_nor_starts_other_pro
 
 
 @pytest.mark.slow
-def test_without_tensorflow_a_file_that_imports_it_is_skipped_and_says_why():
+def test_without_tensorflow_a_file_that_imports_it_is_skipped_with_the_reason():
     printed = run("--without-tensorflow", LIGHT, HEAVY)
     assert "1 passed, 1 skipped" in printed
     assert "needs TensorFlow" in printed

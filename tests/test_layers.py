@@ -1,4 +1,4 @@
-"""The house's arrows, enforced by reading imports."""
+"""The rules of the code, checked in its syntax trees: which package imports which, docstrings, lengths of files."""
 
 import ast
 import subprocess
@@ -8,27 +8,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("trainer", "predictor", "deploy")
-SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+PACKAGES = ("trainer", "predictor", "deploy")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 SHARED = ("trainer.console", "trainer.imaging", "trainer.settings", "trainer.storage")
 ALLOWED = {
     "trainer": ("trainer",),
     "predictor": ("predictor", "trainer.artifact", *SHARED),
     "deploy": ("deploy", "trainer.artifact.manifest", "trainer.artifact.golden_file", *SHARED),
 }
-LONGEST = 300  # lines of a file
+MAX_LINES = 300  # lines of a file
 
 
 def imports(path: Path, top_level_only: bool = False) -> set[str]:
-    """Every module a file imports, ``from a import b`` as ``a.b``."""
+    """Return the names of the modules that a file imports; ``from a import b`` is ``a.b``."""
     tree = ast.parse(path.read_text())
-    found = set()
+    modules = set()
     for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return modules
 
 
 def inside(module: str, *packages: str) -> bool:
@@ -40,25 +40,24 @@ def name(path: Path) -> str:
 
 
 def below(folder: str) -> list[Path]:
-    """The sources in a folder, which must not be empty: a test of no file proves nothing."""
+    """Return the sources in a folder, which must not be empty, because a test of no file proves nothing."""
     paths = [path for path in SOURCES if path.is_relative_to(ROOT / folder)]
     assert paths
     return paths
 
 
-def test_a_room_imports_only_what_its_arrows_allow():
-    # "from trainer import storage" names the same module as "import trainer.storage"
+def test_a_package_imports_only_the_modules_that_are_allowed_for_it():
     forbidden = [
         f"{name(path)} imports {module}"
-        for room, allowed in ALLOWED.items()
-        for path in below(room)
+        for package, allowed in ALLOWED.items()
+        for path in below(package)
         for module in imports(path)
-        if inside(module, *ROOMS) and not inside(module, *allowed)
+        if inside(module, *PACKAGES) and not inside(module, *allowed)
     ]
     assert not forbidden, "\n".join(forbidden)
 
 
-def test_imaging_knows_only_numpy_pillow_and_opencv():
+def test_imaging_imports_only_numpy_pillow_and_opencv():
     forbidden = [
         f"{name(path)} imports {module}"
         for path in below("trainer/imaging")
@@ -103,18 +102,18 @@ def test_serving_and_deploying_load_no_tensorflow(module):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_a_file_says_in_its_first_lines_what_it_is_for():
-    silent = [name(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text()))]
-    assert not silent, "\n".join(silent)
+def test_every_file_has_a_docstring():
+    missing = [name(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert not missing, "\n".join(missing)
 
 
-def test_a_file_is_short_enough_to_be_read():
-    lines = {name(path): path.read_text().count("\n") for path in SOURCES}
-    long = [f"{path}: {count} lines" for path, count in lines.items() if count > LONGEST]
-    assert not long, "\n".join(long)
+def test_no_file_is_too_long():
+    num_lines = {name(path): path.read_text().count("\n") for path in SOURCES}
+    too_long = [f"{path}: {count} lines" for path, count in num_lines.items() if count > MAX_LINES]
+    assert not too_long, "\n".join(too_long)
 
 
-def test_every_public_function_and_class_has_a_docstring_where_it_is_not_one_line():
+def test_every_public_function_and_class_of_more_than_a_few_lines_has_a_docstring():
     missing = [
         f"{name(path)}:{node.lineno} {node.name}"
         for path in SOURCES

@@ -1,5 +1,6 @@
-"""The package installs where Vertex AI installs it: from setup.py alone, from an sdist, from a wheel."""
+"""Packaging: the package can be installed from setup.py alone, as Vertex AI does, from an sdist and from a wheel."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,12 +10,13 @@ import zipfile
 import pytest
 
 from tests.conftest import ROOT
+from trainer.settings.flags import CONSOLE_SCRIPTS
 
-ROOMS = ("trainer", "predictor", "deploy")
+PACKAGES = ("trainer", "predictor", "deploy")
 
 
 def run(*command, cwd, env=None):
-    """``python COMMAND``; returns what it printed."""
+    """Run ``python COMMAND``; return what it printed."""
     done = subprocess.run([sys.executable, *command], cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout
@@ -23,26 +25,16 @@ def run(*command, cwd, env=None):
 @pytest.mark.slow
 def test_setup_py_installs_alone_in_an_empty_directory(tmp_path):
     shutil.copy(ROOT / "setup.py", tmp_path)
-    run(
-        "-m",
-        "pip",
-        "install",
-        ".",
-        "--no-deps",
-        "--no-build-isolation",
-        "--quiet",
-        "--target",
-        "installed",
-        cwd=tmp_path,
-    )
+    options = ["--no-deps", "--no-build-isolation", "--quiet", "--target", "installed"]
+    run("-m", "pip", "install", ".", *options, cwd=tmp_path)
     assert list((tmp_path / "installed").glob("countersign-*.dist-info"))
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """A wheel that was built from the sdist, and the folder of both."""
+    """The folder of an sdist, and of a wheel that was built from it."""
     source = tmp_path_factory.mktemp("source")
-    for name in ROOMS:
+    for name in PACKAGES:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -50,71 +42,121 @@ def built(tmp_path_factory):
     return source / "dist"
 
 
-@pytest.mark.slow
-def test_the_wheel_holds_every_module_and_runs_without_the_source(built, tmp_path):
+@pytest.fixture(scope="session")
+def site(built, tmp_path_factory):
+    """A folder in which the wheel is installed, with its console scripts in ``bin``."""
     (wheel,) = built.glob("*.whl")
-    inside = set(zipfile.ZipFile(wheel).namelist())
-    assert {p.relative_to(ROOT).as_posix() for room in ROOMS for p in (ROOT / room).rglob("*.py")} <= inside
-    assert {p.relative_to(ROOT).as_posix() for p in (ROOT / "predictor" / "web").iterdir()} <= inside
-    run("-m", "pip", "install", str(wheel), "--no-deps", "--quiet", "--target", str(tmp_path / "site"), cwd=tmp_path)
-    code = "import trainer.settings.config as c; assert '/site/' in c.__file__; c.from_command_line(['--help'])"
-    assert "--train-dir" in run("-c", code, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")})
+    folder = tmp_path_factory.mktemp("installed") / "site"
+    run("-m", "pip", "install", str(wheel), "--no-deps", "--quiet", "--target", str(folder), cwd=folder.parent)
+    return folder
 
 
-def pinned(path):
+@pytest.mark.slow
+def test_the_wheel_has_every_module_and_runs_without_the_source(built, site, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {p.relative_to(ROOT).as_posix() for package in PACKAGES for p in (ROOT / package).rglob("*.py")} <= names
+    assert {p.relative_to(ROOT).as_posix() for p in (ROOT / "predictor" / "web").rglob("*.*")} <= names
+    code = "import trainer.settings.config as c; assert '/site/' in c.__file__; c.parse_config(['--help'])"
+    assert "--train-dir" in run("-c", code, cwd=tmp_path, env={"PYTHONPATH": str(site)})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "name"), CONSOLE_SCRIPTS.items())
+def test_every_console_script_prints_its_help(site, tmp_path, command, name):
+    process = subprocess.run(
+        [site / "bin" / name, "--help"], cwd=tmp_path, env={"PYTHONPATH": str(site)}, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    assert command in process.stdout, "the name in messages"
+
+
+@pytest.mark.slow
+def test_a_console_script_does_what_its_module_does(site, artifact, tmp_path):
+    image = next((artifact / "golden").glob("*.png"))
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    arguments = [str(artifact), str(image), "broken.png", "--format", "jsonl"]
+    script, module = (
+        subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(site)}, capture_output=True, text=True)
+        for command in (
+            [site / "bin" / "countersign-predict", *arguments],
+            [sys.executable, "-m", "predictor.offline", *arguments],
+        )
+    )
+    assert (script.returncode, script.stdout, script.stderr) == (module.returncode, module.stdout, module.stderr)
+    assert script.returncode == 1, "one image is broken"
+    assert "unreadable_image" in script.stdout
+
+
+@pytest.mark.slow
+def test_a_training_that_a_console_script_started_stops_at_sigterm(site, scans, tmp_path):
+    command = [site / "bin" / "countersign-train", "--train-dir", scans, "--job-dir", tmp_path / "run"]
+    environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        process.stdout.readline()
+        process.terminate()
+        output = process.stdout.read()
+    assert process.returncode == 130, output
+    assert "interrupted; the same command continues" in output
+
+
+def read_pinned(path):
+    """Return the names of the packages that a requirements file pins."""
     return {re.split(r"[=\[ ;]", line)[0].lower() for line in path.read_text().splitlines() if "==" in line}
 
 
 def test_every_requirement_is_pinned_and_serving_has_no_tensorflow():
-    serving = pinned(ROOT / "predictor" / "requirements.txt")
-    asked = (ROOT / "predictor" / "requirements.in").read_text().splitlines()
-    asked = {re.split("[<>;]", line)[0].replace(".", "-") for line in asked if not line.startswith("#")}
-    assert asked <= serving
+    serving = read_pinned(ROOT / "predictor" / "requirements.txt")
+    lines = (ROOT / "predictor" / "requirements.in").read_text().splitlines()
+    required = {re.split("[<>;]", line)[0].replace(".", "-") for line in lines if not line.startswith("#")}
+    assert required <= serving
     assert not serving & {"tensorflow", "keras", "scikit-learn", "matplotlib", "scipy"}
-    assert serving <= pinned(ROOT / "requirements.txt") <= pinned(ROOT / "requirements-dev.txt")
+    assert serving <= read_pinned(ROOT / "requirements.txt") <= read_pinned(ROOT / "requirements-dev.txt")
 
 
-def test_the_serving_image_holds_what_the_server_imports(artifact, tmp_path):
-    """The Dockerfile's COPY lines, carried out; then the server answers offline from that copy alone."""
+def test_the_serving_image_has_what_the_server_imports(artifact, tmp_path):
+    """Execute the COPY lines of the Dockerfile; then predict offline with that copy alone."""
     for line in (ROOT / "Dockerfile.serve").read_text().splitlines():
         if line.startswith("COPY") and "--from" not in line and "requirements" not in line:
             *sources, target = line.split()[1:]
             for source in sources:
-                place = tmp_path / target / ("" if source.endswith("/") else source.rsplit("/", 1)[-1])
+                path = tmp_path / target / ("" if source.endswith("/") else source.rsplit("/", 1)[-1])
                 copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
-                place.parent.mkdir(parents=True, exist_ok=True)
-                copy(ROOT / source, place)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                copy(ROOT / source, path)
     image = next((artifact / "golden").glob("*.png"))
     run("-m", "predictor.offline", str(artifact), str(image), cwd=tmp_path, env={"PATH": ""})
-    here = f"assert trainer.__file__.startswith({str(tmp_path)!r})"
-    run("-c", f"import predictor.app, predictor.__main__, trainer; {here}", cwd=tmp_path, env={"PATH": ""})
+    check = f"assert trainer.__file__.startswith({str(tmp_path)!r})"
+    run("-c", f"import predictor.app, predictor.__main__, trainer; {check}", cwd=tmp_path, env={"PATH": ""})
 
 
-def let_through(name):
-    """What an ignore file that begins with everything lets through."""
+def read_included(name):
+    """Return the exceptions of an ignore file that excludes everything else."""
     lines = (ROOT / name).read_text().splitlines()
     return {line.strip("!/") for line in lines if line.startswith("!")}
 
 
-def test_docker_gets_what_images_are_made_of_and_no_data_that_lies_beside_it():
-    wanted = {"setup.py", "requirements.txt", "trainer"}  # of gcloud's own packaging
+def test_docker_builds_include_the_files_that_images_copy_and_no_data():
+    copied = {"setup.py", "requirements.txt", "trainer"}  # files that the packaging of gcloud needs
     for file in ("Dockerfile.serve", "deploy/jobs/Dockerfile"):
         for line in (ROOT / file).read_text().splitlines():
             if line.startswith("COPY") and "--from" not in line:
-                wanted |= {source.split("/")[0] for source in line.split()[1:-1]}
-    assert let_through(".dockerignore") == wanted
+                copied |= {source.split("/")[0] for source in line.split()[1:-1]}
+    assert read_included(".dockerignore") == copied
 
 
-def test_cloud_build_gets_every_file_of_the_project_and_no_data_that_lies_beside_it():
+def test_cloud_build_includes_all_files_of_the_project_and_no_data():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if tracked.returncode:
         pytest.skip("not a checkout")
-    there = {line.split("/")[0] for line in tracked.stdout.splitlines()}
-    allowed = let_through(".gcloudignore")
-    assert {name for name in there if name not in allowed and not name.startswith("requirements")} == set()
+    names = {line.split("/")[0] for line in tracked.stdout.splitlines()}
+    included = read_included(".gcloudignore")
+    assert {name for name in names if name not in included and not name.startswith("requirements")} == set()
 
 
 def test_no_registry_or_machine_path_is_named_in_a_tracked_file():
     pattern = "pypi" + r"\.org|deb\.deb" + "ian|" + "/ro" + "ot/|/wo" + "rk/"
-    found = subprocess.run(["git", "grep", "-nE", pattern], cwd=ROOT, capture_output=True, text=True)
-    assert found.returncode in (1, 128), found.stdout  # 128: not a checkout
+    done = subprocess.run(["git", "grep", "-nE", pattern], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode in (1, 128), done.stdout  # 1: no match; 128: not a checkout

@@ -1,5 +1,5 @@
-"""Makes an artefact: images in, an exported model with honest numbers out.
+"""Train models on images of signatures, measure them on unseen writers, and export them as artefacts.
 
-Vertex AI copies this folder alone to a training machine, so nothing here imports ``predictor`` or
-``deploy``. Start reading at ``task.py`` (the command) or ``problems/`` (what can be learnt).
+Vertex AI copies only this folder to a training machine, so nothing here imports ``predictor`` or ``deploy``. Next:
+``task.py``, the command that trains, or ``problems/``, the questions that can be learnt.
 """

@@ -1,8 +1,7 @@
-"""The published numbers: from raw image files, through the exported artefact, with the code that serves.
+"""``python -m trainer.evaluate MODEL --data DATA... --out FOLDER``: evaluate an artefact on labelled image files.
 
-``python -m trainer.evaluate MODEL --data DIR... --out DIR`` measures any artefact on any labelled data;
-``trainer.task`` measures its own on the unseen part. No Keras model is run. Next:
-``evaluation/report.py`` writes it down.
+``trainer.task`` evaluates its own artefact on the test split in the same way: with the code that serves, without a
+Keras model. Next: ``evaluation/measure.py`` measures, ``evaluation/report.py`` writes the report.
 """
 
 import dataclasses
@@ -11,13 +10,13 @@ import tempfile
 from pathlib import Path
 
 from trainer import corpora, storage
-from trainer.artifact.artifact import Model
-from trainer.audit.examine import examine
+from trainer.artifact.artifact import Artifact
+from trainer.audit.audit import run_audit
 from trainer.console import quiet
 from trainer.console.errors import UserError
-from trainer.console.progress import fetching
+from trainer.console.progress import transfer_progress
 from trainer.data import sources
-from trainer.data.image_index import survey
+from trainer.data.image_index import build_image_index
 from trainer.evaluation import report
 from trainer.evaluation.measure import evaluate
 from trainer.settings import plugins
@@ -25,19 +24,23 @@ from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure an artefact; 1 when it or the data cannot be used."""
+    """Run the command; return its exit status, 1 when the artefact or the data cannot be used."""
     flags = Parser(prog="python -m trainer.evaluate", description=__doc__)
     flags.add_argument("model", metavar="MODEL", help="the artefact's folder, may be gs://")
     flags.add_argument(
-        "--data", action="append", required=True, metavar="[LABEL=]DATA",
+        "--data",
+        action="append",
+        required=True,
+        metavar="[LABEL=]DATA",
         help="folder, zip, CSV file or gs:// path of labelled images; may be given several times",
-    )  # fmt: skip
-    flags.add_argument("--layout", default="", metavar="NAME", help="of every folder, instead of detecting it")
-    flags.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the report goes")
+    )
+    flags.add_argument("--layout", default="", metavar="NAME", help="layout of every folder; detected if not given")
+    flags.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the report is written")
     options = flags.parse_args(arguments)
-    quiet.import_tensorflow()  # a problem's file names its head; nothing of it is run
+    quiet.import_tensorflow()  # imported by the file of a problem for its head, which is not used here
     try:
-        _evaluate(Model(storage.fetch(options.model, progress=fetching)), options.data, options.out, options.layout)
+        artifact = Artifact(storage.fetch(options.model, progress=transfer_progress))
+        _evaluate(artifact, options.data, options.out, options.layout)
     except (UserError, OSError) as error:
         print(f"python -m trainer.evaluate: {error}", file=sys.stderr)
         return 1
@@ -46,34 +49,40 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _evaluate(model: Model, data: list[str], out: Path, layout: str) -> None:
-    """Measure, audit the data, and write the report."""
-
-    problem = plugins.load("problems", model.manifest.problem)
-    model.prove()
-    brought = [sources.bring(path) for path in data]
-    readings = corpora.read_all(((source.label, source.root, source.name) for source in brought), layout)
-    found = [sample for reading in readings for sample in reading.samples]
-    samples = [dataclasses.replace(sample, label=problem.label_of(sample.label)) for sample in found]
+def _evaluate(artifact: Artifact, data: list[str], out: Path, layout: str) -> None:
+    """Measure the artefact, audit the data, and write the report."""
+    problem = plugins.load("problems", artifact.manifest.problem)
+    artifact.replay_golden()
+    data_sources = [sources.fetch_source(path) for path in data]
+    readings = corpora.read_corpora(((source.label, source.root, source.name) for source in data_sources), layout)
+    corpus_samples = [sample for reading in readings for sample in reading.samples]
+    samples = [dataclasses.replace(sample, label=problem.map_label(sample.label)) for sample in corpus_samples]
     for sample in samples:
-        if sample.label not in model.manifest.labels:
+        if sample.label not in artifact.manifest.labels:
             raise UserError(
-                f"{str(sample.path)!r} has the label {sample.label!r}; the model knows "
-                f"{', '.join(model.manifest.labels)}"
+                f"{str(sample.path)!r} has the label {sample.label!r}; the model's labels are "
+                f"{', '.join(artifact.manifest.labels)}"
             )
-    measured = evaluate(model, samples)
+    evaluation = evaluate(artifact, samples)
     with tempfile.TemporaryDirectory(prefix="countersign-evaluate-") as folder:
-        judged = examine(survey(found, model.imaging, Path(folder) / "survey"), readings, meaning=problem.label_of)
-    told = {
-        "problem": model.manifest.problem,
+        image_index = build_image_index(corpus_samples, artifact.imaging, Path(folder) / "index")
+        audit = run_audit(image_index, readings, relabel=problem.map_label)
+    run = str(artifact.manifest.training.get("run", artifact.folder))
+    facts = {
+        "problem": artifact.manifest.problem,
         "question": problem.question,
-        "data": {"model": str(model.manifest.training.get("run", model.folder)), "data": data, "images": len(samples)},
-        "audit": judged.content,
+        "data": {"model": run, "data": data, "images": len(samples)},
+        "audit": audit.content,
     }
-    report.write(out, problem.judge, measured, told, [])
-    print(f"\n{problem.judge.table(measured.metrics)}\n\nreport: {out / 'report.md'}")
+    report.write(out, problem.report_builder, evaluation, facts, [])
+    print(f"\n{problem.report_builder.format_table(evaluation.metrics)}\n\nreport: {out / 'report.md'}")
+
+
+def run() -> int:
+    """Run ``python -m trainer.evaluate``, or ``countersign-evaluate``; return its exit status."""
+    quiet.escape_undecodable_output()
+    return main()
 
 
 if __name__ == "__main__":
-    quiet.print_any_name()
-    raise SystemExit(main())
+    raise SystemExit(run())

@@ -1,6 +1,6 @@
-"""``python -m trainer.prepare``: look at the data, audit it, split it and write records, without training.
+"""``python -m trainer.prepare``: read the data, audit it, split it and write records, without training.
 
-The first half of ``trainer.task``; takes the same flags. Next: ``pipeline/preparation.py``.
+The first stages of ``trainer.task``, with the same flags. Next: ``pipeline/preparation.py``.
 """
 
 import datetime
@@ -9,14 +9,15 @@ import sys
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
-from trainer.pipeline import run_dir
-from trainer.pipeline.preparation import prepare
+from trainer.pipeline.preparation import prepare_data
 from trainer.pipeline.problem_defaults import resolve_settings
-from trainer.settings import config, plugins
+from trainer.pipeline.run_dir import open_run_dir
+from trainer.settings import plugins
+from trainer.settings.config import parse_config
 
 HELP = """\
-Look at every image, audit, split and write the records of a run, without training. Takes the flags of trainer.task,
-which goes on from here when it is given the same; interrupted, the same command goes on where it was.
+Read every image, audit, split and write the records of a run, without training. Takes the flags of trainer.task; the
+same flags let trainer.task continue the run. After an interruption, the same command continues.
 
   python -m trainer.prepare --train-dir scans/ --job-dir runs/mine
   python -m trainer.task    --train-dir scans/ --job-dir runs/mine
@@ -24,25 +25,30 @@ which goes on from here when it is given the same; interrupted, the same command
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prepare a run's records without training; ``trainer.task`` with the same flags goes on from there."""
-    wanted = config.from_command_line(arguments, prog="python -m trainer.prepare", description=HELP)
+    """Prepare the records of a run; returns the exit status. ``trainer.task`` with the same flags continues the run."""
+    config = parse_config(arguments, prog="python -m trainer.prepare", description=HELP)
     quiet.import_tensorflow()
-    problem = plugins.load("problems", wanted.model.problem)
-    wanted = resolve_settings(wanted, problem)
+    problem = plugins.load("problems", config.model.problem)
+    config = resolve_settings(config, problem)
     try:
-        with run_dir.open_run(wanted, datetime.datetime.now()) as place, place.logged(wanted.output.verbose):
-            prepared = prepare(wanted, problem, place)
-            held = ", ".join(f"{prepared.records.images(part)} {part}" for part in prepared.records.counts)
-            LOG.info(f"records: {prepared.records.folder} ({held}, {len(prepared.records.refused)} left out)")
+        with open_run_dir(config, datetime.datetime.now()) as run_dir, run_dir.log_to_file(config.output.verbose):
+            prepared = prepare_data(config, problem, run_dir)
+            counts = ", ".join(f"{prepared.records.count_images(split)} {split}" for split in prepared.records.counts)
+            LOG.info(f"records: {prepared.records.folder} ({counts}, {len(prepared.records.refused)} left out)")
     except (UserError, OSError) as error:
         print(f"python -m trainer.prepare: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here")
+        print("\ninterrupted; the same command continues from here")
         return 130
     return 0
 
 
+def run() -> int:
+    """Run ``python -m trainer.prepare``, or ``countersign-prepare``; return its exit status."""
+    quiet.escape_undecodable_output()
+    return main()
+
+
 if __name__ == "__main__":
-    quiet.print_any_name()
-    raise SystemExit(main())
+    raise SystemExit(run())

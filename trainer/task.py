@@ -1,7 +1,7 @@
-"""``python -m trainer.task``: images to an exported model with honest numbers.
+"""``python -m trainer.task``: train a model on images, export it and evaluate the exported artefact.
 
-Flags to a ``Config`` to ``pipeline/train.py``, which prepares, trains, exports and evaluates. Start with
-``settings/config.py`` for the settings or ``problems/`` for what can be learnt.
+The command parses its flags to a ``Config``. Next: ``pipeline/train.py`` prepares, trains, exports and evaluates;
+``settings/config.py`` has the settings, ``problems/`` the questions that can be learnt.
 """
 
 import os
@@ -10,34 +10,41 @@ import sys
 
 
 def _stop(*_):
-    """Ctrl-C, or SIGTERM of a preempted machine. At once: a kill at any moment is safe, and TensorFlow may swallow an
-    exception that is raised while its own code runs."""
+    """End the process at once, on Ctrl-C or on SIGTERM of a preempted machine.
+
+    A kill is safe at any moment; an exception is not raised because TensorFlow may swallow it in its own code.
+    """
     if sys.stdout.isatty():
         os.write(1, b"\x1b[?25h")  # the progress bar has hidden the cursor
     text = "interrupted; the same command continues from the newest checkpoint"
     os.write(1, f"\n{text}\n".encode())
     if "trainer.console.messages" in sys.modules:
-        sys.modules["trainer.console.messages"].keep_now(text)
+        sys.modules["trainer.console.messages"].append_to_log_file(text)
     os._exit(130)
 
 
-if __name__ == "__main__":  # before the imports below, which take seconds
-    signal.signal(signal.SIGINT, _stop)
+def run() -> int:
+    """Run ``python -m trainer.task``, or ``countersign-train``; return its exit status."""
+    signal.signal(signal.SIGINT, _stop)  # before any import of the trainer: those take seconds
     signal.signal(signal.SIGTERM, _stop)
+    from trainer.console import quiet
 
-from trainer.console import quiet
-from trainer.console.errors import UserError
-from trainer.settings import config
+    quiet.escape_undecodable_output()
+    return main()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
-    wanted = config.from_command_line(arguments)
+    """Run the command; return its exit status, 1 after an error."""
+    from trainer.console import quiet
+    from trainer.console.errors import UserError
+    from trainer.settings.config import parse_config
+
+    config = parse_config(arguments)
     tensorflow = quiet.import_tensorflow()
     from trainer.pipeline.train import train  # imports Keras
 
     try:
-        train(wanted)
+        train(config)
     except (UserError, OSError) as error:
         print(f"python -m trainer.task: {error}", file=sys.stderr)
         return 1
@@ -48,5 +55,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    quiet.print_any_name()
-    raise SystemExit(main())
+    raise SystemExit(run())

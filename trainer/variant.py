@@ -1,6 +1,7 @@
-"""``python -m trainer.variant MODEL VARIANT OUT``: a copy of an artefact that answers with another of its variants.
+"""``python -m trainer.variant MODEL VARIANT OUT``: copy an artefact so that it answers with another of its variants.
 
-Export made and measured both; this chooses, for a deployment that wants the other. Needs no TensorFlow.
+The export has built and measured all variants, so nothing is computed here. Needs no TensorFlow. Next:
+``artifact/manifest.py``, which records the variants.
 """
 
 import shutil
@@ -9,21 +10,23 @@ from pathlib import Path
 
 from trainer import storage
 from trainer.artifact import manifest
-from trainer.artifact.artifact import Model
+from trainer.artifact.artifact import Artifact
 from trainer.console.errors import UserError
-from trainer.console.progress import fetching
+from trainer.console.progress import transfer_progress
 from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the copy and replay its golden answers; 1 when that variant is not usable."""
+    """Write the copy and replay its golden answers. Return the exit status: 1 if that variant is not usable."""
     flags = Parser(prog="python -m trainer.variant", description=__doc__)
-    flags.add_argument("model", metavar="MODEL", help="the artefact's folder, may be gs://")
-    flags.add_argument("variant", choices=manifest.VARIANTS, metavar="VARIANT", help="float32 or int8")
-    flags.add_argument("out", metavar="OUT", type=Path, help="a new folder")
+    flags.add_argument("model", metavar="MODEL", help="folder of the artefact, may be gs://")
+    flags.add_argument(
+        "variant", choices=manifest.VARIANTS, metavar="VARIANT", help="variant that answers: float32 or int8"
+    )
+    flags.add_argument("out", metavar="OUT", type=Path, help="folder to create")
     options = flags.parse_args(arguments)
     try:
-        copy(storage.fetch(options.model, progress=fetching), options.variant, options.out)
+        write_variant(storage.fetch(options.model, progress=transfer_progress), options.variant, options.out)
     except (UserError, OSError) as error:
         print(f"python -m trainer.variant: {error}", file=sys.stderr)
         return 1
@@ -31,20 +34,23 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def copy(folder: Path, variant: str, out: Path) -> None:
-    """The artefact, answering with this variant. Raises ``BadArtifact``, or ``FileExistsError`` for a folder in use."""
-    whole = manifest.read(folder)
-    manifest.verify(whole, folder)  # or damage would be recorded as what it should be
-    described = manifest.select_variant(whole, variant)
+def write_variant(folder: Path, variant: str, out: Path) -> None:
+    """Write a copy of an artefact that answers with this variant.
+
+    Raises ``BadArtifact``, and ``FileExistsError`` if ``out`` exists.
+    """
+    original = manifest.read(folder)
+    manifest.verify(original, folder)  # otherwise the new manifest would record damaged files as intact
+    changed = manifest.select_variant(original, variant)
     if out.exists():
         raise FileExistsError(f"{str(out)!r} exists; OUT has to be new")
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(folder, partial)
-    if described.signature_check:  # of an older format, too, where the artefact is
-        manifest.write(manifest.read(partial / described.signature_check), partial / described.signature_check)
-    manifest.write(described, partial)
-    Model(partial).prove()
+    if changed.signature_check:  # an artefact of an older format has a signature check of that format
+        manifest.write(manifest.read(partial / changed.signature_check), partial / changed.signature_check)
+    manifest.write(changed, partial)
+    Artifact(partial).replay_golden()
     partial.rename(out)
 
 

@@ -1,187 +1,175 @@
-"""``make bench-serving``: our server beside others, in turns within one run, on the same machine.
+"""``make bench-serving``: compare this server with others, in turns within one run, on the same machine.
 
-Same SavedModel (the ``lightweight`` encoder, not trained), same imaging code, same requests: a PNG of some 30 kB, a
-JPEG of 1600 x 1200 pixels, eight PNGs in one request; 1, 8 and 32 connections on loopback. Peers are installed,
-pinned, in ``.bench/`` by the first run. Ratios count; the numbers beside them are of a machine that others use, too.
+All use the same SavedModel (the ``lightweight`` encoder, not trained), the same imaging code and the same requests: a
+PNG of about 30 kB, a JPEG of 1600 x 1200 pixels, eight PNGs in one request; 1, 8 and 32 connections on loopback. The
+first run installs the peers in ``.bench/``, with pinned versions. Quote ratios only: absolute times depend on the
+machine. Next: ``load.py`` sends the requests, ``peers/`` are the other servers.
 """
 
 import argparse
-import base64
 import concurrent.futures
 import contextlib
+import dataclasses
 import io
-import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
 from PIL import Image
 
 from tests.bench import load
-from tests.bench.artefacts import untrained
+from tests.bench.artifacts import export_untrained
+from tests.bench.bodies import make_bodies, make_images, make_jpeg, make_png
+from tests.bench.processes import find_free_port, measure_cpu_seconds, measure_memory
 from trainer import variant
-from trainer.artifact.artifact import Model
-from trainer.samples import hand, paper, pen
+from trainer.artifact.artifact import Artifact
 
 ROOT = Path(__file__).parent.parent.parent
 PEERS = ("cpr", "litserve", "bentoml", "kserve", "fastapi")
 OURS = ("ours", "ours-int8")
 CONNECTIONS = (1, 8, 32)
 ROUTES = {"kserve": ("/v1/models/signatures:predict", "/v2/health/live"), "bentoml": ("/predict", "/livez")}
-PEOPLE = 16  # different images, so that nobody answers from a cache
+START_TIMEOUT = 120  # seconds
+Cell = tuple[str, int]  # name of the load, number of connections
+
+
+@dataclasses.dataclass(frozen=True)
+class CellResult:
+    """One load on one server: ``cpu`` is milliseconds for each answer, ``health`` the slowest health check in ms."""
+
+    load: load.Load
+    cpu: float
+    health: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerResult:
+    """All loads on one server: ``start`` is seconds until its first answer, ``memory`` MB after the loads."""
+
+    start: float
+    memory: float
+    cells: dict[Cell, CellResult]
 
 
 def main() -> None:
-    """Run what is asked for, and print the table."""
-    flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("servers", nargs="*", metavar="SERVER", help=f"of {', '.join((*OURS, *PEERS))}; all of them")
-    flags.add_argument("--seconds", type=float, default=5.0, help="of each load (%(default)s)")
-    flags.add_argument("--folder", type=Path, default=Path(".bench"), help="environments and artefact (%(default)s)")
-    options = flags.parse_args()
+    """Measure the servers of the command line, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = ", ".join((*OURS, *PEERS))
+    parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"of {names}; all of them")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each load (%(default)s)")
+    parser.add_argument("--folder", type=Path, default=Path(".bench"), help="environments and artefact (%(default)s)")
+    options = parser.parse_args()
     options.folder.mkdir(exist_ok=True)
-    artefact = options.folder / "model"
-    if not artefact.exists():
-        untrained(artefact, backbone="lightweight")
-        variant.copy(artefact, "int8", options.folder / "model-int8")
-    bodies = {"png": requests(png, 1), "jpeg": requests(jpeg, 1), "8 png": requests(png, 8)}
-    _bare(artefact)
-    found = {}
+    artifact_dir = options.folder / "model"
+    if not artifact_dir.exists():
+        export_untrained(artifact_dir, backbone="lightweight")
+        variant.write_variant(artifact_dir, "int8", options.folder / "model-int8")
+    bodies = {"png": make_bodies(make_png, 1), "jpeg": make_bodies(make_jpeg, 1), "8 png": make_bodies(make_png, 8)}
+    _print_decoding_times(artifact_dir)
+    results = {}
     for name in options.servers or [*OURS, *PEERS]:
-        found[name] = _measured(name, options, bodies)
-        limit = _limit(options.folder / ("model-int8" if name == "ours-int8" else "model"), options.seconds)
-        print(f"  the machine's limit, decode + ink + engine on all cores: {limit:.0f} images/s; "
-              f"{found[name]['png', 8].rate / limit:.0%} of it reached", flush=True)  # fmt: skip
-    _compare(found)
+        results[name] = _measure_server(name, options.folder, options.seconds, bodies)
+        _print_result(name, results[name])
+        limit = _measure_limit(_artifact_dir(name, options.folder), options.seconds)
+        share = results[name].cells["png", 8].load.rate / limit
+        print(f"  limit of the machine, decoding + ink + engine on all cores: {limit:.0f} images/s; ", end="")
+        print(f"{share:.0%} of it reached", flush=True)
+    _print_comparison(results)
 
 
-def png(person: int) -> bytes:
-    """A scan of a generated signature on whitened paper, colour, some 30 kB."""
-    grain = np.random.default_rng(person)
-    picture = np.where(_scan(person, 700, 400) > 185, 255, _scan(person, 700, 400)).astype(float)
-    written = (picture < 255).any(axis=2, keepdims=True)
-    picture = np.clip(picture + written * grain.normal(0, 8, picture.shape), 0, 255)
-    return _saved(picture, "PNG")
+def _artifact_dir(name: str, folder: Path) -> Path:
+    return folder / ("model-int8" if name == "ours-int8" else "model")
 
 
-def jpeg(person: int) -> bytes:
-    """A photograph of 1600 x 1200 pixels."""
-    picture = _scan(person, 1600, 1200).astype(float)
-    return _saved(np.clip(picture + np.random.default_rng(person).normal(0, 1, picture.shape), 0, 255), "JPEG")
-
-
-def requests(image, instances: int) -> list[bytes]:
-    """Bodies of so many instances each, of different people."""
-    images = [{"image": {"b64": base64.b64encode(image(person)).decode()}} for person in range(1, PEOPLE + 1)]
-    return [
-        json.dumps({"instances": [images[(at + n) % PEOPLE] for n in range(instances)]}).encode()
-        for at in range(PEOPLE)
-    ]
-
-
-def _scan(person: int, width: int, height: int) -> np.ndarray:
-    rng = np.random.default_rng(person)
-    signer = hand.new_person(rng)
-    tool, capture = hand.a_pen(rng, signer.habits.pen_width), paper.a_capture(rng)
-    drawn = paper.scan(pen.draw(hand.genuine(signer, rng), tool, 260, rng), tool, capture, rng)
-    grey = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)
-    return grey if grey.ndim == 3 else np.repeat(grey[:, :, None], 3, axis=2)
-
-
-def _saved(picture: np.ndarray, format: str) -> bytes:
-    written = io.BytesIO()
-    Image.fromarray(picture.astype(np.uint8)).save(written, format, quality=85)
-    return written.getvalue()
-
-
-def _bare(artefact: Path) -> None:
-    """CPU milliseconds of decode + ink by itself, and of Pillow's decoding."""
-    model = Model(artefact)
-    for name, image in (("png", png), ("jpeg", jpeg)):
-        files = [image(person) for person in range(1, PEOPLE + 1)]
-        see = _cpu(model.see, files)
-        pillow = _cpu(lambda data: Image.open(io.BytesIO(data)).convert("L"), files)
+def _print_decoding_times(artifact_dir: Path) -> None:
+    """Print the CPU milliseconds of decoding and finding ink, and of Pillow's decoding alone."""
+    artifact = Artifact(artifact_dir)
+    for name, make_image in (("png", make_png), ("jpeg", make_jpeg)):
+        files = make_images(make_image)
+        canonical = _measure_cpu(artifact.canonicalise, files)
+        pillow = _measure_cpu(lambda data: Image.open(io.BytesIO(data)).convert("L"), files)
         size = statistics.mean(map(len, files)) / 1000
-        print(f"{name} of {size:.0f} kB: decode + ink {see:.2f} ms of CPU; Pillow's decoding alone {pillow:.2f}")
+        print(
+            f"{name} of {size:.0f} kB: decoding + ink {canonical:.2f} ms of CPU; Pillow's decoding alone {pillow:.2f}"
+        )
 
 
-def _cpu(work, files: list[bytes]) -> float:
-    spent = []
+def _measure_cpu(work: Callable[[bytes], object], files: list[bytes]) -> float:
+    milliseconds = []
     for _ in range(8):
         for data in files:
-            began = time.thread_time()
+            started_at = time.thread_time()
             work(data)
-            spent.append(1000 * (time.thread_time() - began))
-    return statistics.median(spent)
+            milliseconds.append(1000 * (time.thread_time() - started_at))
+    return statistics.median(milliseconds)
 
 
-def _limit(artefact: Path, seconds: float) -> float:
-    """Images a second without any server: as many threads as cores, each decode, ink and engine."""
-    model, files = Model(artefact), [png(person) for person in range(1, PEOPLE + 1)]
-    until = time.perf_counter() + seconds
+def _measure_limit(artifact_dir: Path, seconds: float) -> float:
+    """Measure images a second without a server: as many threads as cores, each decodes, finds ink and computes."""
+    artifact, files = Artifact(artifact_dir), make_images(make_png)
+    expires_at = time.perf_counter() + seconds
 
-    def work(_) -> int:
-        done = 0
-        while time.perf_counter() < until:
-            model.vector(model.see(files[done % PEOPLE]).image)
-            done += 1
-        return done
+    def work(_: int) -> int:
+        count = 0
+        while time.perf_counter() < expires_at:
+            artifact.compute_vector(artifact.canonicalise(files[count % len(files)]).image)
+            count += 1
+        return count
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         return sum(pool.map(work, range(len(os.sched_getaffinity(0))))) / seconds
 
 
-def _measured(name: str, options, bodies: dict[str, list[bytes]]) -> dict:
-    """Every load on one server."""
-    predict, health = ROUTES.get(name, ("/predict", "/health"))
-    with _started(name, options.folder, load.post(predict, bodies["png"][0])) as (port, process, start):
-        found: dict = {"start": start}
-        for kind, of in bodies.items():
-            wanted = [load.post(predict, body) for body in of]
-            load.run(port, wanted, 8, 1.0)  # warm
+def _measure_server(name: str, folder: Path, seconds: float, bodies: dict[str, list[bytes]]) -> ServerResult:
+    """Send every load to one server."""
+    predict_route, health_route = ROUTES.get(name, ("/predict", "/health"))
+    first = load.make_post(predict_route, bodies["png"][0])
+    cells = {}
+    with _start_server(name, folder, first) as (port, process, start):
+        for load_name, load_bodies in bodies.items():
+            requests = [load.make_post(predict_route, body) for body in load_bodies]
+            load.run(port, requests, 8, 1.0)  # warm up
             for connections in CONNECTIONS:
-                before = _cpu_seconds(process.pid)
-                found[kind, connections], asked = load.run(port, wanted, connections, options.seconds, load.get(health))
-                spent = _cpu_seconds(process.pid) - before
-                answered = sum(status == 200 for status, _ in found[kind, connections].answers)
-                found[kind, connections, "cpu"] = 1000 * spent / max(1, answered)
-                found[kind, connections, "health"] = asked.percentile(1.0)
-        found["memory"] = _memory(process.pid)
-    _tell(name, found)
-    return found
+                cpu_before = measure_cpu_seconds(process.pid)
+                result, health = load.run(port, requests, connections, seconds, load.make_get(health_route))
+                cpu = measure_cpu_seconds(process.pid) - cpu_before
+                answer_count = sum(status == 200 for status, _ in result.answers)
+                cells[load_name, connections] = CellResult(
+                    result, 1000 * cpu / max(1, answer_count), health.percentile(1.0)
+                )
+        return ServerResult(start, measure_memory(process.pid), cells)
 
 
 @contextlib.contextmanager
-def _started(name: str, folder: Path, first: bytes) -> Iterator[tuple[int, subprocess.Popen, float]]:
-    """A server, when it has answered its first prediction: port, process, seconds from start to that answer."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    artefact = folder / ("model-int8" if name == "ours-int8" else "model")
-    python = sys.executable if name in OURS else _installed(name, folder)
+def _start_server(name: str, folder: Path, first: bytes) -> Iterator[tuple[int, subprocess.Popen, float]]:
+    """Start a server and wait for its first answer; yield port, process, and the seconds from start to that answer."""
+    port = find_free_port()
+    python = sys.executable if name in OURS else _install_peer(name, folder)
     module = "predictor" if name in OURS else f"tests.bench.peers.serve_{name}"
     environment = {
-        **os.environ, "PYTHONPATH": str(ROOT), "AIP_STORAGE_URI": str(artefact.resolve()), "AIP_HTTP_PORT": str(port),
-        "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "",
-    }  # fmt: skip
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "AIP_STORAGE_URI": str(_artifact_dir(name, folder).resolve()),
+        "AIP_HTTP_PORT": str(port),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     with (folder / f"{name}.log").open("w") as log:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         process = subprocess.Popen(
             [str(python), "-m", module], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
             while not load.run(port, [first], 1, 0.001)[0].rate:
-                if process.poll() is not None or time.perf_counter() - began > 120:
+                if process.poll() is not None or time.perf_counter() - started_at > START_TIMEOUT:
                     raise RuntimeError(f"{name} did not start; see {log.name}")
                 time.sleep(0.01)
-            yield port, process, time.perf_counter() - began
+            yield port, process, time.perf_counter() - started_at
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
@@ -191,77 +179,42 @@ def _started(name: str, folder: Path, first: bytes) -> Iterator[tuple[int, subpr
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _installed(name: str, folder: Path) -> Path:
-    """The peer's own environment, made when it is not there."""
-    place = folder / name
-    if not (place / "installed").exists():
-        subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        wanted = ROOT / "tests" / "bench" / "peers" / f"{name}.txt"
-        subprocess.run([place / "bin" / "pip", "install", "-q", "-r", wanted], check=True)
-        (place / "installed").touch()
-    return place / "bin" / "python"
+def _install_peer(name: str, folder: Path) -> Path:
+    """Return the Python of the peer's environment, which is created if it is missing."""
+    environment_dir = folder / name
+    if not (environment_dir / "installed").exists():
+        subprocess.run([sys.executable, "-m", "venv", environment_dir], check=True)
+        requirements = ROOT / "tests" / "bench" / "peers" / f"{name}.txt"
+        subprocess.run([environment_dir / "bin" / "pip", "install", "-q", "-r", requirements], check=True)
+        (environment_dir / "installed").touch()
+    return environment_dir / "bin" / "python"
 
 
-def _tree(pid: int) -> list[int]:
-    """The process and all below it."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = path.read_text().rsplit(")", 1)[1].split()
-            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    found = [pid]
-    for parent in found:
-        found += children.get(parent, [])
-    return found
-
-
-def _cpu_seconds(pid: int) -> float:
-    ticks = 0
-    for each in _tree(pid):
-        with contextlib.suppress(OSError):
-            ticks += sum(map(int, Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _memory(pid: int) -> float:
-    """Proportional set size of the whole tree, MB: what processes share counts once."""
-    total = 0
-    for each in _tree(pid):
-        with contextlib.suppress(OSError):
-            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
-            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total / 1000
-
-
-def _tell(name: str, found: dict) -> None:
-    print(f"\n{name}: first answer after {found['start']:.2f} s, {found['memory']:.0f} MB")
+def _print_result(name: str, result: ServerResult) -> None:
+    print(f"\n{name}: first answer after {result.start:.2f} s, {result.memory:.0f} MB")
     print("  request  connections   answers/s   p50 ms   p99 ms   CPU ms   slowest health ms   other statuses")
-    for kind, connections in _cells(found):
-        of = found[kind, connections]
-        others = sum(status != 200 for status, _ in of.answers)
+    for (load_name, connections), cell in result.cells.items():
+        error_count = sum(status != 200 for status, _ in cell.load.answers)
         print(
-            f"  {kind:8} {connections:11} {of.rate:11.1f} {of.percentile(0.5):8.1f} {of.percentile(0.99):8.1f} "
-            f"{found[kind, connections, 'cpu']:8.2f} {found[kind, connections, 'health']:19.1f} {others:16}",
+            f"  {load_name:8} {connections:11} {cell.load.rate:11.1f} {cell.load.percentile(0.5):8.1f} "
+            f"{cell.load.percentile(0.99):8.1f} {cell.cpu:8.2f} {cell.health:19.1f} {error_count:16}",
             flush=True,
         )
 
 
-def _cells(found: dict) -> list[tuple[str, int]]:
-    return [key for key in found if isinstance(key, tuple) and len(key) == 2]
-
-
-def _compare(found: dict[str, dict]) -> None:
-    """Ours against the best of the others, cell by cell."""
-    peers, cells = [name for name in found if name in PEERS], _cells(found["ours"])
-    if not peers:
+def _print_comparison(results: dict[str, ServerResult]) -> None:
+    """Print the ratios of this server to the best of the others, for each load."""
+    peers = [results[name].cells for name in results if name in PEERS]
+    ours = [results[name].cells for name in OURS if name in results]
+    if not peers or not ours:
         return
     print("\nratios to the best peer          throughput f32    int8    p99 f32    int8")
-    for kind, connections in cells:
-        best = max(found[name][kind, connections].rate for name in peers)
-        quickest = min(found[name][kind, connections].percentile(0.99) for name in peers)
-        rates = [found[name][kind, connections].rate / best for name in OURS if name in found]
-        slowest = [found[name][kind, connections].percentile(0.99) / quickest for name in OURS if name in found]
-        print(f"{kind:8} {connections:3} connections     " + "".join(f"{value:12.2f}" for value in rates + slowest))
+    for load_name, connections in ours[0]:
+        best_rate = max(cells[load_name, connections].load.rate for cells in peers)
+        best_p99 = min(cells[load_name, connections].load.percentile(0.99) for cells in peers)
+        rates = [cells[load_name, connections].load.rate / best_rate for cells in ours]
+        p99s = [cells[load_name, connections].load.percentile(0.99) / best_p99 for cells in ours]
+        print(f"{load_name:8} {connections:3} connections     " + "".join(f"{ratio:12.2f}" for ratio in rates + p99s))
 
 
 if __name__ == "__main__":

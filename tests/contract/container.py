@@ -1,7 +1,7 @@
-"""``python -m tests.contract.container ADDRESS ARTIFACT``: what Vertex AI expects of a running prediction container.
+"""``python -m tests.contract.container ADDRESS ARTIFACT``: check what Vertex AI expects of a prediction container.
 
-Cloud Build runs it against the image it has just built, ``tests/test_image.py`` against one built here, and the default
-tests against a server of this tree.
+Cloud Build runs it against the image that it has built, ``tests/test_image.py`` against an image built on this machine,
+and ``test_container.py`` against a server of this tree.
 """
 
 import base64
@@ -12,56 +12,63 @@ from pathlib import Path
 
 import httpx
 
-from deploy import release, smoke
+from deploy import artifact_store, smoke
 from deploy.waiting import Clock, Wait
 from trainer.artifact import golden_file
 
-PATIENCE = 60  # seconds until health has to say yes
-WRONG = {  # bodies that are no requests, and what they are answered with
+TIMEOUT = 60  # seconds until the server has to be ready
+INVALID_BODIES = {  # body: status of the response
     b"{": 400,
     b"[]": 400,
     b'{"parameters": {}}': 400,
     b'{"instances": 3}': 400,
     b'{"instances": ["!"]}': 400,
 }
+DEPLOYMENT = "container"  # the id that the smoke test expects in every answer
 
 
-def check(address: str, artifact: Path) -> int:
-    """Raises ``AssertionError`` or ``SmokeFailed``; returns how many golden answers were compared."""
+def check_container(address: str, artifact: Path) -> int:
+    """Check a running container; return the number of golden answers that were compared.
+
+    Raises ``AssertionError`` or ``SmokeTestFailed``.
+    """
     with httpx.Client(base_url=address, timeout=30) as client:
-        _wait(client)
+        _wait_until_ready(client)
 
-        def ask(instances, parameters):
-            answer = client.post("/predict", json={"instances": instances, "parameters": parameters})
-            assert answer.status_code == 200, answer.text
-            return "this one", answer.json()["predictions"]
+        def predict(instances, parameters):
+            response = client.post("/predict", json={"instances": instances, "parameters": parameters})
+            assert response.status_code == 200, response.text
+            return DEPLOYMENT, response.json()["predictions"]
 
-        given = release.opened(str(artifact), "image@sha256:" + "0" * 64)
-        each_once, wait = smoke.Bounds(answers=1, errors=0), Wait(Clock())
-        compared = smoke.check(ask, given, "this one", 100, each_once, wait).requests
-        for body, status in WRONG.items():
-            answer = client.post("/predict", content=body, headers={"Content-Type": "application/json"})
-            assert answer.status_code == status, f"{body!r} is answered with {answer.status_code}"
-            assert "error" in answer.json()
-        image = (artifact / golden_file.FOLDER / golden_file.read(artifact)[0].file).read_bytes()
+        release = artifact_store.open_artifact(str(artifact), "image@sha256:" + "0" * 64)
+        target = smoke.SmokeTarget(release, DEPLOYMENT, traffic_percentage=100)
+        limits = smoke.SmokeLimits(required_answers=1, max_error_percent=0)
+        compared = smoke.run_smoke_test(predict, target, limits, Wait(Clock())).requests
+        for body, status in INVALID_BODIES.items():
+            response = client.post("/predict", content=body, headers={"Content-Type": "application/json"})
+            assert response.status_code == status, f"the response to {body!r} is {response.status_code}"
+            assert "error" in response.json()
+        image = (artifact / golden_file.GOLDEN_DIR / golden_file.read(artifact)[0].file).read_bytes()
         text = base64.b64encode(image).decode()
         forms = [text, {"b64": text}, {"image": {"b64": text}}, {"image_bytes": {"b64": text}}]
-        answers = client.post("/predict", json={"instances": forms}).json()["predictions"]
-        assert len(answers) == len(forms), "one for each instance"
-        assert all(answer == answers[0] for answer in answers), "whatever form it has"
+        predictions = client.post("/predict", json={"instances": forms}).json()["predictions"]
+        assert len(predictions) == len(forms), "one for each instance"
+        assert all(prediction == predictions[0] for prediction in predictions), "the same for every form of the image"
         assert client.get("/health").status_code == 200
     return compared
 
 
-def _wait(client: httpx.Client) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while time.monotonic() < give_up:
+def _wait_until_ready(client: httpx.Client) -> None:
+    """Return when health is 200. Raises ``AssertionError`` after ``TIMEOUT``."""
+    expires_at = time.monotonic() + TIMEOUT
+    while time.monotonic() < expires_at:
         with contextlib.suppress(httpx.TransportError):
             if client.get("/health").status_code == 200:
                 return
         time.sleep(0.1)
-    raise AssertionError(f"not healthy after {PATIENCE} s")
+    raise AssertionError(f"not ready after {TIMEOUT} s")
 
 
 if __name__ == "__main__":
-    print(f"the contract holds: {check(sys.argv[1], Path(sys.argv[2]))} golden answers as recorded")
+    count = check_container(sys.argv[1], Path(sys.argv[2]))
+    print(f"the container keeps the contract: {count} golden answers are reproduced")

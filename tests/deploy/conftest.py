@@ -1,13 +1,13 @@
-"""An environment on loopback: Cloud Storage, Vertex AI, and the platform that deploy works on."""
+"""Fixtures on loopback: Cloud Storage, Vertex AI, an environment and its executor."""
 
 import dataclasses
 import shutil
 
 import pytest
 
-from deploy import release, spec
-from deploy.perform import Platform
-from deploy.vertex import Connection, Vertex
+from deploy import artifact_store, spec
+from deploy.executor import VertexExecutor
+from deploy.vertex import Connection, VertexClient
 from tests.loopback.machines import Machines
 from tests.loopback.server import Loopback
 from tests.loopback.storage import cloud_storage
@@ -19,71 +19,71 @@ IMAGE = "us-central1-docker.pkg.dev/my-project/countersign/predictor@sha256:" + 
 
 @pytest.fixture(scope="session")
 def emulator():
-    """A Cloud Storage with our bucket."""
+    """Run a Cloud Storage emulator with the bucket; its address."""
     with cloud_storage(BUCKET) as url:
         yield url
 
 
 @pytest.fixture
 def bucket(emulator, monkeypatch, tmp_path):
-    """Our bucket's path below which this test is alone; a cache of its own."""
+    """A prefix of the bucket for this test alone, and a separate cache."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator)
     monkeypatch.setenv("COUNTERSIGN_CACHE", str(tmp_path / "cache"))
-    release.opened.cache_clear()
+    artifact_store.open_artifact.cache_clear()
     return f"gs://{BUCKET}/{tmp_path.name}"
 
 
 @pytest.fixture
 def cloud(bucket, monkeypatch):
-    """A loopback Vertex AI that every command finds; nothing runs on it."""
-    with Loopback() as running:
-        monkeypatch.setenv("COUNTERSIGN_API_ENDPOINT", running.url)
+    """A loopback Vertex AI that every command uses; no job and no deployed model runs."""
+    with Loopback() as loopback:
+        monkeypatch.setenv("COUNTERSIGN_API_ENDPOINT", loopback.url)
         monkeypatch.setenv("COUNTERSIGN_ANONYMOUS", "1")
-        yield running
+        yield loopback
 
 
 @pytest.fixture
 def running_cloud(bucket, monkeypatch):
-    """A loopback Vertex AI whose jobs and deployments run."""
-    with Loopback(Machines()) as running:
-        monkeypatch.setenv("COUNTERSIGN_API_ENDPOINT", running.url)
+    """A loopback Vertex AI whose jobs and deployed models run."""
+    with Loopback(Machines()) as loopback:
+        monkeypatch.setenv("COUNTERSIGN_API_ENDPOINT", loopback.url)
         monkeypatch.setenv("COUNTERSIGN_ANONYMOUS", "1")
-        yield running
+        yield loopback
 
 
 @pytest.fixture
 def environment(artifact, bucket):
     """Staging, with the tests' artefact."""
-    given = {"artifact": str(artifact), "image": IMAGE, "store": f"{bucket}/artifacts"}
-    return spec.load("staging", given, "plan")
+    overrides = {"artifact": str(artifact), "image": IMAGE, "store": f"{bucket}/artifacts"}
+    return spec.load("staging", overrides, "plan")
 
 
 @pytest.fixture
-def platform(cloud, environment):
-    """The environment's place on the loopback Vertex AI."""
-    return at(cloud, environment)
+def executor(cloud, environment):
+    """The executor of the environment on the loopback Vertex AI."""
+    return make_executor(cloud, environment)
 
 
-def at(cloud: Loopback, environment: spec.Environment) -> Platform:
-    """An environment's place."""
-    return Platform(vertex(cloud), environment, release.given(environment))
+def make_executor(cloud: Loopback, environment: spec.Environment) -> VertexExecutor:
+    """Return an executor of an environment."""
+    return VertexExecutor(make_client(cloud), environment, artifact_store.open_declared(environment))
 
 
-def vertex(cloud: Loopback) -> Vertex:
-    """A connection that looks often."""
-    return Vertex(Connection("my-project", "us-central1", cloud.url, anonymous=True, poll=0.01))
+def make_client(cloud: Loopback) -> VertexClient:
+    """Return a client that polls often."""
+    return VertexClient(Connection("my-project", "us-central1", cloud.url, anonymous=True, poll_interval=0.01))
 
 
 @pytest.fixture
-def another(artifact, tmp_path):
-    """``another(name, **metrics)``: a copy of the artefact that is another one, with other published errors."""
+def copy_artifact(artifact, tmp_path):
+    """``copy_artifact(name, **errors)`` makes a copy of the artefact with another identity and other error rates."""
 
-    def made(name: str, **errors: float):
+    def copy(name: str, **errors: float):
         folder = tmp_path / name
         shutil.copytree(artifact, folder)
-        described = manifest.read(folder)
-        metrics = {**described.metrics, "errors": {**described.metrics["errors"], **errors}}
-        manifest.write(dataclasses.replace(described, metrics=metrics, created_at=name), folder)
+        original = manifest.read(folder)
+        metrics = {**original.metrics, "errors": {**original.metrics["errors"], **errors}}
+        manifest.write(dataclasses.replace(original, metrics=metrics, created_at=name), folder)
         return folder
 
-    return made
+    return copy

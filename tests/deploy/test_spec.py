@@ -1,16 +1,18 @@
-"""Environments: every key is checked, and an error names file, key and what would be right."""
+"""Every key of an environment is checked, and an error names file, key and what would be right."""
 
 import dataclasses
 import re
 
 import pytest
+from google.cloud import aiplatform_v1 as api
 
-from deploy import spec
+from deploy import formats, spec
 from deploy.spec import BadSetting
 from tests.conftest import ROOT
+from trainer.console.errors import UserError
 
-GOOD = """
-[place]
+VALID = """
+[location]
 project = "my-project"
 [model]
 artifact = "runs/model"
@@ -23,73 +25,62 @@ endpoint_id = "countersign"
 
 @pytest.fixture
 def load(tmp_path):
-    """``load(text, use, **given)``: an environment of that file."""
+    """``load(text, purpose, **overrides)`` reads an environment from a file with that text."""
 
-    def loaded(text: str, use: str = "plan", **given):
+    def load_text(text: str, purpose: str = "plan", **overrides):
         file = tmp_path / "bank.toml"
         file.write_text(text)
-        return spec.load(str(file), given, use)
+        return spec.load(str(file), overrides, purpose)
 
-    return loaded
+    return load_text
 
 
 @pytest.mark.parametrize("name", ["staging", "production"])
-def test_the_environments_that_come_with_it_are_good(name):
-    given = {"artifact": "runs/model", "image": "x@sha256:" + "0" * 64, "training_image": "trainer"}
-    for use in spec.NEEDED:
-        assert spec.load(name, given, use).name == name
-
-
-def test_a_flag_wins_over_a_key_that_goes_by_an_old_name(load, monkeypatch):
-    @dataclasses.dataclass(frozen=True)
-    class Place(spec.Place):
-        region: str = spec.option("us-central1", "where everything is", was="location")
-
-    monkeypatch.setitem(spec.SECTIONS, "place", Place)
-    text = GOOD.replace("[place]", '[place]\nlocation = "us-east1"')
-    assert load(text).place.region == "us-east1"
-    assert load(text, region="europe-west4").place.region == "europe-west4"
+def test_the_environments_of_the_package_are_valid(name):
+    overrides = {"artifact": "runs/model", "image": "x@sha256:" + "0" * 64, "training_image": "trainer"}
+    for purpose in spec.REQUIRED_KEYS:
+        assert spec.load(name, overrides, purpose).name == name
 
 
 def test_a_flag_wins_over_a_key(load):
-    assert load(GOOD, endpoint_id="other").endpoint.endpoint_id == "other"
-    assert load(GOOD).name == "bank"
+    assert load(VALID, endpoint_id="other").endpoint.endpoint_id == "other"
+    assert load(VALID).name == "bank"
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ('region = "Europe"', r"'Europe' is not a region"),
         ('projekt = "x"', r"unknown setting 'projekt'.*project"),
     ],
 )
-def test_a_wrong_place_names_file_and_key(load, line, said):
-    with pytest.raises(BadSetting, match=rf"bank.toml' \[place\].*{said}"):
-        load(GOOD.replace("[place]", f"[place]\n{line}"))
+def test_a_wrong_location_names_file_and_key(load, line, message):
+    with pytest.raises(BadSetting, match=rf"bank.toml' \[location\].*{message}"):
+        load(VALID.replace("[location]", f"[location]\n{line}"))
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
-        ('machine = "big"', "machine: 'big' is not a machine type"),
+        ('machine_type = "big"', "machine_type: 'big' is not a machine type"),
         ("min_replicas = 0", "min_replicas: 0 is out of range"),
         ("min_replicas = 3\nmax_replicas = 2", "max_replicas: 2 is less than min_replicas 3"),
-        ("traffic = true", "traffic: true is a boolean, not a number"),
+        ("traffic_percentage = true", "traffic_percentage: true is a boolean, not a number"),
         ("min_replicas = false", "min_replicas: false is a boolean, not a number"),
-        ("traffic = 101", "traffic: 101 is out of range"),
+        ("traffic_percentage = 101", "traffic_percentage: 101 is out of range"),
         ("target_cpu = 99.5", "target_cpu: 99.5 is"),
         ('dedicated = "maybe"', "dedicated: 'maybe' is neither true nor false"),
         ('service_account = "me"', "service_account: 'me' is not the e-mail address"),
         ("machin = 3", "unknown setting 'machin'.*machine"),
     ],
 )
-def test_a_wrong_endpoint_names_file_and_key(load, line, said):
-    with pytest.raises(BadSetting, match=rf"bank.toml' \[endpoint\].*{said}"):
-        load(GOOD + line)
+def test_a_wrong_endpoint_names_file_and_key(load, line, message):
+    with pytest.raises(BadSetting, match=rf"bank.toml' \[endpoint\].*{message}"):
+        load(VALID + line)
 
 
 @pytest.mark.parametrize(
-    ("given", "nearest"),
+    ("name", "nearest"),
     [
         ("T4", "NVIDIA_TESLA_T4"),
         ("nvidia_l4", "NVIDIA_L4"),
@@ -97,52 +88,94 @@ def test_a_wrong_endpoint_names_file_and_key(load, line, said):
         ("NVIDIA_TESLA_T5", "NVIDIA_TESLA_T4"),
     ],
 )
-def test_an_accelerator_that_the_api_does_not_have_is_answered_with_the_nearest_one(load, given, nearest):
-    with pytest.raises(BadSetting, match=rf"accelerator: '{given}' is not one of .*, did you mean '{nearest}'\?"):
-        load(GOOD, accelerator=given, accelerators=1)
-    assert load(GOOD, accelerator=nearest, accelerators=1).training.accelerator == nearest
+def test_an_accelerator_that_the_api_does_not_have_is_answered_with_the_nearest_one(load, name, nearest):
+    with pytest.raises(BadSetting, match=rf"accelerator_type: '{name}' is not one of .*, did you mean '{nearest}'\?"):
+        load(VALID, accelerator_type=name, accelerator_count=1)
+    assert load(VALID, accelerator_type=nearest, accelerator_count=1).training.accelerator_type == nearest
+
+
+def test_accelerator_types_are_those_of_the_api():
+    unspecified, *names = api.AcceleratorType.__members__
+    assert list(formats.ACCELERATOR_TYPES) == names
+    assert unspecified == "ACCELERATOR_TYPE_UNSPECIFIED"
 
 
 def test_an_image_by_tag_is_refused_because_a_tag_moves(load):
     with pytest.raises(
         BadSetting, match=r"\[model\].*image: 'host/predictor:latest' is not IMAGE@sha256:DIGEST; a tag"
     ):
-        load(re.sub(r'image = ".*"', 'image = "host/predictor:latest"', GOOD))
+        load(re.sub(r'image = ".*"', 'image = "host/predictor:latest"', VALID))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("[place", "is not TOML"),
-        ("[plaice]\n", r"unknown table \[plaice\].*place"),
-        ("place = 3\n", "it has to be a table"),
+        ("[location", "is not TOML"),
+        ("[locatoin]\n", r"unknown table \[locatoin\].*location"),
+        ("location = 3\n", "it has to be a table"),
         ('[labels]\nTeam = "a"\n', r"\[labels\]: Team: 'a'"),
         ("[labels]\nteam = 3\n", r"\[labels\]: team: 3"),
         ("labels = 3\n", "it has to be a table"),
-        ("", r"\[place\]: project is missing; or give --project"),
-        ('[training]\naccelerators = 2\n[place]\nproject = "my-project"\n', "accelerator and accelerators go together"),
+        ("", r"\[location\]: project is missing; or give --project"),
+        (
+            '[training]\naccelerator_count = 2\n[location]\nproject = "my-project"\n',
+            "accelerator_type and accelerator_count go together",
+        ),
     ],
 )
-def test_a_file_that_is_none_says_so(load, text, said):
-    with pytest.raises(BadSetting, match=said):
+def test_a_file_that_is_no_environment_is_an_error(load, text, message):
+    with pytest.raises(BadSetting, match=message):
         load(text, "read", endpoint_id="countersign")
 
 
-def test_an_unknown_environment_lists_what_there_is():
+def test_for_an_unknown_environment_the_known_ones_are_listed():
     with pytest.raises(BadSetting, match=r"no environment 'stagin'.*staging.*production, staging"):
         spec.load("stagin", {}, "read")
     with pytest.raises(BadSetting, match=r"there is no file 'none.toml'"):
         spec.load("none.toml", {}, "read")
 
 
+OLD = """
+[place]
+project = "my-project"
+[model]
+tolerance = 2
+[endpoint]
+endpoint_id = "countersign"
+machine = "n1-standard-4"
+log_requests = true
+[training]
+accelerator = "NVIDIA_L4"
+accelerators = 1
+"""
+
+
+def test_old_keys_are_read_with_a_warning_that_names_the_new_one(load, caplog):
+    environment = load(OLD, "read")
+    assert environment.location.project == "my-project"
+    assert environment.model.max_error_increase == 2
+    assert environment.serving_config.machine_type == "n1-standard-4"
+    assert environment.serving_config.access_logging
+    assert environment.training.accelerator_count == 1
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 6
+    assert "bank.toml': place is now location; the old name will be removed in the next release" in warnings[0]
+    assert "bank.toml' [endpoint]: machine is now machine_type" in "\n".join(warnings)
+
+
+def test_an_old_key_beside_its_new_one_is_an_error(load):
+    with pytest.raises(UserError, match=r"\[endpoint\]: machine is the old name of machine_type; give"):
+        load(OLD.replace("log_requests = true", 'machine_type = "n1-standard-2"'), "read")
+
+
 def test_every_key_is_in_the_docs():
     page = (ROOT / "docs" / "vertex.md").read_text()
     for section, settings in spec.SECTIONS.items():
         assert f"| `[{section}]` |" in page
-        assert [f.name for f in dataclasses.fields(settings) if f"`{f.name}`" not in page] == []
+        assert [field.name for field in dataclasses.fields(settings) if f"`{field.name}`" not in page] == []
 
 
-def test_labels_of_an_environment_do_not_hide_who_manages_it():
-    labels = {"team": "a", "managed-by": "somebody", "environment": "another"}
-    found = spec.Environment("staging", labels=labels).labelled()
-    assert found == {"team": "a", "managed-by": "countersign", "environment": "staging"}
+def test_labels_of_an_environment_do_not_replace_managed_by():
+    labels = {"team": "a", "managed-by": "another tool", "environment": "another"}
+    resource_labels = spec.Environment("staging", labels=labels).resource_labels()
+    assert resource_labels == {"team": "a", "managed-by": "countersign", "environment": "staging"}

@@ -1,8 +1,9 @@
-"""``python -m tests.golden.regenerate``: write the golden images anew, after a deliberate change of imaging.
+"""``python -m tests.golden.regenerate``: write the golden canonical images again, after a deliberate change of imaging.
 
-Sources are generated once and kept; only what imaging makes of them is rewritten. Commit the result by itself.
+Their source images are generated only once. Commit the result separately from the change.
 """
 
+import argparse
 import json
 from pathlib import Path
 
@@ -16,18 +17,19 @@ SEED = 11
 
 
 def main() -> None:
-    """Sources where there are none yet, canonical images always."""
+    """Generate the source images if there are none, and write the canonical images."""
     if not list(FOLDER.glob("*.source.*")):
         for writer in (1, 2, 3):
-            for kind in generator.KINDS:
-                data, suffix = generator.image(SEED, writer, kind, 0)
-                (FOLDER / f"{kind}-{writer}.source{suffix}").write_bytes(data)
+            for sample_kind in generator.SampleKind:
+                data, suffix = generator.generate_image(SEED, writer, sample_kind, 0)
+                (FOLDER / f"{sample_kind}-{writer}.source{suffix}").write_bytes(data)
     for source in FOLDER.glob("*.source.*"):
         canonical = canonicalise(source.read_bytes(), Imaging()).image[:, :, 0]
         Image.fromarray(canonical).save(source.with_name(source.name.split(".")[0] + ".canonical.png"))
-    record = {"algorithm": ALGORITHM, "fingerprint": Imaging().fingerprint()}
-    (FOLDER / "algorithm.json").write_text(json.dumps(record) + "\n")
+    values = {"algorithm": ALGORITHM, "fingerprint": Imaging().fingerprint()}
+    (FOLDER / "algorithm.json").write_text(json.dumps(values) + "\n")
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

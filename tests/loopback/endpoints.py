@@ -1,4 +1,4 @@
-"""Endpoints, what is deployed there, and whom requests reach, as the API's documentation describes them."""
+"""Endpoints, their deployed models and the routing of predictions, as the API's documentation describes them."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ from tests.loopback.resources import Refused, empty, invalid
 
 
 class Endpoints(Registry):
-    """Traffic sums to 100 or is none, and what has some is not undeployed."""
+    """The rules of endpoints: traffic sums to 100 or is none, and a model with traffic is not undeployed."""
 
     def _create_endpoint(self, request):
         name = f"{request.parent}/endpoints/{request.endpoint_id or self._number()}"
@@ -22,80 +22,81 @@ class Endpoints(Registry):
         def work():
             if name in self.resources:  # another creation was faster
                 raise Refused(409, "ALREADY_EXISTS", f"{name} already exists.")
-            kept = self._keep(name, request.endpoint)
-            kept.create_time.GetCurrentTime()
-            if kept.dedicated_endpoint_enabled:
-                kept.dedicated_endpoint_dns = f"https://{name.rpartition('/')[2]}.loopback.invalid"
-            return kept
+            endpoint = self._store(name, request.endpoint)
+            endpoint.create_time.GetCurrentTime()
+            if endpoint.dedicated_endpoint_enabled:
+                endpoint.dedicated_endpoint_dns = f"https://{name.rpartition('/')[2]}.loopback.invalid"
+            return endpoint
 
         return self._operation(name, work)
 
     def _update_endpoint(self, request):
-        kept, new = self._get(request.endpoint.name), request.endpoint
+        endpoint, new = self._get(request.endpoint.name), request.endpoint
         for path in request.update_mask.paths:
             if path == "traffic_split":
-                self._check_split(new.traffic_split, {one.id for one in kept.deployed_models})
-            kept.ClearField(path)
-            getattr(kept, path).update(getattr(new, path)) if path != "display_name" else None
+                self._check_split(new.traffic_split, {model.id for model in endpoint.deployed_models})
+            endpoint.ClearField(path)
             if path == "display_name":
-                kept.display_name = new.display_name
-        return kept
+                endpoint.display_name = new.display_name
+            else:
+                getattr(endpoint, path).update(getattr(new, path))
+        return endpoint
 
     def _deploy_model(self, request):
         endpoint, new = self._get(request.endpoint), request.deployed_model
         version = self._version(new.model)
         id = new.id or str(self._number())
-        there = {one.id for one in endpoint.deployed_models}
-        if id in there or not re.fullmatch(r"[0-9]{1,10}", id):
+        ids = {model.id for model in endpoint.deployed_models}
+        if id in ids or not re.fullmatch(r"[0-9]{1,10}", id):
             raise invalid(f"The deployed model id {id} exists already, or is none.")
         if not new.dedicated_resources.machine_spec.machine_type or new.dedicated_resources.min_replica_count < 1:
             raise invalid("machine_type and min_replica_count are required.")
         split = {id if key == "0" else key: share for key, share in request.traffic_split.items()}
         if split:
-            self._check_split(split, {*there, id})
+            self._check_split(split, {*ids, id})
 
         def work():
-            if id in {one.id for one in endpoint.deployed_models}:  # another deployment was faster
+            if id in {model.id for model in endpoint.deployed_models}:  # another deployment was faster
                 raise invalid(f"The deployed model id {id} exists already.")
             if self.machines:
                 self.machines.start(request.endpoint, id, version)
-            kept = endpoint.deployed_models.add()
-            kept.CopyFrom(new)
-            kept.id, kept.model, kept.model_version_id = id, version.name, version.version_id
-            kept.create_time.GetCurrentTime()
-            kept.status.available_replica_count = new.dedicated_resources.min_replica_count
+            model = endpoint.deployed_models.add()
+            model.CopyFrom(new)
+            model.id, model.model, model.model_version_id = id, version.name, version.version_id
+            model.create_time.GetCurrentTime()
+            model.status.available_replica_count = new.dedicated_resources.min_replica_count
             if split:
                 self._set_split(endpoint, split)
-            return api.DeployModelResponse(deployed_model=api.DeployedModel(kept))
+            return api.DeployModelResponse(deployed_model=api.DeployedModel(model))
 
         return self._operation(request.endpoint, work)
 
     def _mutate_deployed_model(self, request):
         endpoint = self._get(request.endpoint)
-        kept = self._deployed(endpoint, request.deployed_model.id)
+        model = self._find_deployed(endpoint, request.deployed_model.id)
         allowed = {"min_replica_count", "max_replica_count", "required_replica_count", "autoscaling_metric_specs"}
         for path in request.update_mask.paths:
             if path.removeprefix("dedicated_resources.") not in {*allowed, "disable_container_logging"}:
                 raise invalid(f"{path} cannot be mutated.")
 
         def work():
-            request.update_mask.MergeMessage(request.deployed_model, kept, True, True)
-            return api.MutateDeployedModelResponse(deployed_model=api.DeployedModel(kept))
+            request.update_mask.MergeMessage(request.deployed_model, model, True, True)
+            return api.MutateDeployedModelResponse(deployed_model=api.DeployedModel(model))
 
         return self._operation(request.endpoint, work)
 
     def _undeploy_model(self, request):
         endpoint = self._get(request.endpoint)
-        kept = self._deployed(endpoint, request.deployed_model_id)
+        model = self._find_deployed(endpoint, request.deployed_model_id)
         split = dict(request.traffic_split)
         if split:
-            self._check_split(split, {one.id for one in endpoint.deployed_models} - {kept.id})
-        elif endpoint.traffic_split.get(kept.id) and len(endpoint.deployed_models) > 1:
-            raise invalid(f"{kept.id} has traffic; it cannot be undeployed.")
+            self._check_split(split, {other.id for other in endpoint.deployed_models} - {model.id})
+        elif endpoint.traffic_split.get(model.id) and len(endpoint.deployed_models) > 1:
+            raise invalid(f"{model.id} has traffic; it cannot be undeployed.")
 
         def work():
-            self._deployed(endpoint, request.deployed_model_id)  # another operation may have been faster
-            endpoint.deployed_models.remove(kept)
+            self._find_deployed(endpoint, request.deployed_model_id)  # another operation may have been faster
+            endpoint.deployed_models.remove(model)
             self._set_split(endpoint, split if split or endpoint.deployed_models else {}, keep=not split)
             if self.machines:
                 self.machines.stop(request.endpoint, request.deployed_model_id)
@@ -119,22 +120,26 @@ class Endpoints(Registry):
             raise invalid(f"{request.endpoint} has no traffic split: it takes no requests.")
         if not self.machines:
             raise Refused(503, "UNAVAILABLE", "Nothing runs here.")
-        body = json_format.MessageToDict(request)
-        asked = {name: body[name] for name in ("instances", "parameters") if body.get(name) is not None}
-        id, answer = self.machines.predict(request.endpoint, dict(endpoint.traffic_split), asked)
-        one = self._deployed(endpoint, id)
-        told = {"deployedModelId": id, "model": one.model, "modelVersionId": one.model_version_id}
-        return {"predictions": answer["predictions"], **told}
+        content = json_format.MessageToDict(request)
+        body = {name: content[name] for name in ("instances", "parameters") if content.get(name) is not None}
+        id, response = self.machines.predict(request.endpoint, dict(endpoint.traffic_split), body)
+        model = self._find_deployed(endpoint, id)
+        return {
+            "predictions": response["predictions"],
+            "deployedModelId": id,
+            "model": model.model,
+            "modelVersionId": model.model_version_id,
+        }
 
-    def _deployed(self, endpoint: Any, id: str) -> Any:
-        found = next((one for one in endpoint.deployed_models if one.id == id), None)
-        if found is None:
+    def _find_deployed(self, endpoint: Any, id: str) -> Any:
+        model = next((model for model in endpoint.deployed_models if model.id == id), None)
+        if model is None:
             raise Refused(404, "NOT_FOUND", f"{id} is not deployed at {endpoint.name}.")
-        return found
+        return model
 
-    def _check_split(self, split: Any, there: set[str]) -> None:
-        if split and (sum(split.values()) != 100 or not set(split) <= there):
-            raise invalid("The traffic split has to sum to 100, over what is deployed.")
+    def _check_split(self, split: Any, ids: set[str]) -> None:
+        if split and (sum(split.values()) != 100 or not set(split) <= ids):
+            raise invalid("The traffic split has to sum to 100, over the deployed models.")
 
     def _set_split(self, endpoint: Any, split: dict[str, int], keep: bool = False) -> None:
         if not (keep and endpoint.deployed_models):

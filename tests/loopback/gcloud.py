@@ -1,14 +1,14 @@
-"""What makes the real gcloud, and our own commands, talk to loopback services: an environment, and a ``docker``.
+"""Environment variables that connect the real gcloud and our own commands with loopback services, and a ``docker``.
 
-No credentials, no project of anybody, no address but loopback. The ``docker`` is a script that notes what it is asked
-and keeps the Dockerfile it is given; containers are really built and run by ``tests/test_image.py``.
+There are no credentials, no real project and no address but loopback. The ``docker`` is a script that logs its
+arguments and stores the Dockerfile that it receives; ``tests/test_image.py`` really builds and runs containers.
 """
 
 import os
 import shutil
 from pathlib import Path
 
-HERE = shutil.which("gcloud") is not None
+IS_INSTALLED = shutil.which("gcloud") is not None
 MISSING = "gcloud is not installed"
 
 DOCKER = f"""#!/bin/sh
@@ -20,7 +20,7 @@ if [ "$1" = inspect ]; then echo "${{last%:*}}@sha256:{"1f" * 32}"; fi
 
 
 def environment(vertex: str, storage: str, folder: Path) -> dict[str, str]:
-    """For gcloud, the SDK and the storage client; ``folder`` is for gcloud's own files and docker's log."""
+    """Return variables for gcloud, the SDK and the storage client; gcloud's files and docker's log go to ``folder``."""
     bin = folder / "bin"
     bin.mkdir(parents=True, exist_ok=True)
     (bin / "docker").write_text(DOCKER)

@@ -5,13 +5,13 @@ from typing import Any
 
 from google.cloud import aiplatform_v1 as api
 
-from tests.loopback.resources import PAGE, Refused, Resources, empty, invalid
+from tests.loopback.resources import PAGE_SIZE, Refused, Resources, empty, invalid
 
 ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 
 
 class Registry(Resources):
-    """A model's versions are a list, oldest first; a deleted one leaves its place."""
+    """The rules of the registry. A model's versions are a list, oldest first, with None for a deleted version."""
 
     def _upload_model(self, request):
         id = request.parent_model.rpartition("/")[2] or request.model_id or str(self._number())
@@ -42,28 +42,28 @@ class Registry(Resources):
         return self._operation(name, work)
 
     def _get_model(self, request):
-        return self._merged(self._version(request.name))
+        return self._to_response(self._version(request.name))
 
     def _list_models(self, request):
-        there = [self._version(name) for name in self.models if name.startswith(request.parent + "/models/")]
-        return api.ListModelsResponse(models=[api.Model(one) for one in there])
+        models = [self._version(name) for name in self.models if name.startswith(request.parent + "/models/")]
+        return api.ListModelsResponse(models=[api.Model(model) for model in models])
 
     def _list_model_versions(self, request):
         if request.name not in self.models:
             raise Refused(404, "NOT_FOUND", f"The model {request.name} is not found.")
-        there = [one for one in self.models[request.name] if one is not None]
+        versions = [version for version in self.models[request.name] if version is not None]
         first = int(request.page_token or 0)
-        page = [api.Model(self._merged(one)) for one in there[first : first + PAGE]]
-        more = str(first + PAGE) if len(there) > first + PAGE else ""
-        return api.ListModelVersionsResponse(models=page, next_page_token=more)
+        page = [api.Model(self._to_response(version)) for version in versions[first : first + PAGE_SIZE]]
+        next_page = str(first + PAGE_SIZE) if len(versions) > first + PAGE_SIZE else ""
+        return api.ListModelVersionsResponse(models=page, next_page_token=next_page)
 
-    def _merged(self, version: Any) -> Any:
-        """As the API returns a version: with the labels of its model, and without what is for input only."""
-        told = type(version)()
-        told.CopyFrom(version)
-        told.labels.update(next(of for of in self.models[version.name] if of).labels)
-        told.ClearField("container_spec")
-        return told
+    def _to_response(self, version: Any) -> Any:
+        """Return a version as the API does: with the labels of its model, without input-only fields."""
+        response = type(version)()
+        response.CopyFrom(version)
+        response.labels.update(next(first for first in self.models[version.name] if first).labels)
+        response.ClearField("container_spec")
+        return response
 
     def _merge_version_aliases(self, request):
         version = self._version(request.name)
@@ -74,7 +74,7 @@ class Registry(Resources):
                     raise invalid(f"The alias {alias[1:]} is not of {request.name}.")
                 version.version_aliases.remove(alias[1:])
             elif alias not in version.version_aliases:
-                if other := next((o for o in self.models[version.name] if o and alias in o.version_aliases), None):
+                if other := next((v for v in self.models[version.name] if v and alias in v.version_aliases), None):
                     if alias != "default":
                         raise invalid(f"The alias {alias} is of version {other.version_id} already.")
                     other.version_aliases.remove(alias)
@@ -107,22 +107,23 @@ class Registry(Resources):
         self._version(request.parent)
         if not request.model_evaluation.metrics_schema_uri:
             raise invalid("metrics_schema_uri is required.")
-        kept = self._keep(f"{request.parent}/evaluations/{self._number()}", request.model_evaluation)
-        kept.create_time.GetCurrentTime()
-        return kept
+        evaluation = self._store(f"{request.parent}/evaluations/{self._number()}", request.model_evaluation)
+        evaluation.create_time.GetCurrentTime()
+        return evaluation
 
     def _version(self, name: str) -> Any:
-        """``models/M``, ``models/M@2`` or ``models/M@alias``."""
-        name, _, which = name.partition("@")
+        """Return the version of ``models/M`` (the default one), ``models/M@2`` or ``models/M@alias``."""
+        name, _, selector = name.partition("@")
         for version in self.models.get(name, []):
-            if version and (version.version_id == which or (which or "default") in version.version_aliases):
+            if version and (version.version_id == selector or (selector or "default") in version.version_aliases):
                 return version
-        raise Refused(404, "NOT_FOUND", f"The model {name}@{which or 'default'} is not found.")
+        raise Refused(404, "NOT_FOUND", f"The model {name}@{selector or 'default'} is not found.")
 
     def _deployments(self, version: Any) -> list[Any]:
-        mine = (version.name, version.version_id)
-        every = [one for of in self.resources.values() for one in getattr(of, "deployed_models", ())]
-        return [one for one in every if (one.model, one.model_version_id) == mine]
+        resources = self.resources.values()
+        models = [model for resource in resources for model in getattr(resource, "deployed_models", ())]
+        key = (version.name, version.version_id)
+        return [model for model in models if (model.model, model.model_version_id) == key]
 
     def _check_alias(self, alias: str) -> None:
         if not ALIAS.fullmatch(alias):

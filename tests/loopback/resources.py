@@ -1,4 +1,4 @@
-"""What all methods of a loopback Vertex AI stand on: resources by name, operations that go on as they are looked at.
+"""The base of all methods of a loopback Vertex AI: resources by name, and operations that advance with each poll.
 
 Resources are the API's own proto messages, open to inspection. Next: ``registry.py``, ``endpoints.py`` and ``jobs.py``
 hold the rules, ``world.py`` puts them together.
@@ -14,11 +14,11 @@ from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
 
 LABEL = re.compile(r"[a-z0-9_-]{0,63}")
-PAGE = 2  # of a list, so that paging is seen to work
+PAGE_SIZE = 2  # small, so that tests need several pages
 
 
 class Refused(Exception):
-    """The API's answer is an error."""
+    """The API answers with an error."""
 
     def __init__(self, code: int, status: str, message: str):
         super().__init__(message)
@@ -26,11 +26,12 @@ class Refused(Exception):
 
 
 def invalid(message: str) -> Refused:
+    """Return the error for a request that breaks a rule."""
     return Refused(400, "FAILED_PRECONDITION" if "traffic" in message else "INVALID_ARGUMENT", message)
 
 
 class Resources:
-    """One project's. ``machines`` runs jobs and answers predictions; without it, jobs are accepted and stay pending."""
+    """The resources of a project. ``machines`` runs jobs and answers predictions; without it, jobs stay pending."""
 
     def __init__(self, machines: Any = None):
         self.machines = machines
@@ -40,50 +41,46 @@ class Resources:
         self.points: list[tuple[str, int, float]] = []  # of TensorBoard curves: series, step, value
         self.calls: list[str] = []  # the methods called, in order
         self.logs: list[dict[str, Any]] = []
-        self.looks = 0  # how often an operation is looked at before it is done
+        self.polls_until_done = 0  # polls of an operation before it is done
         self.lock = threading.RLock()
         self._count = 1000
 
-    # Operations: looked at, they go on.
+    def _operation(self, resource: str, work: Callable[[], Any]) -> dict[str, Any]:
+        name = f"{resource}/operations/{self._number()}"
+        self.operations[name] = {"polls_left": self.polls_until_done, "work": work, "fails": self._fails}
+        return self._poll(name)
 
-    def _operation(self, at: str, work: Callable[[], Any]) -> dict[str, Any]:
-        name = f"{at}/operations/{self._number()}"
-        self.operations[name] = {"left": self.looks, "work": work, "fails": self._fails}
-        return self._look(name)
+    def _poll(self, name: str) -> dict[str, Any]:
+        operation = self.operations[name]
+        if "result" not in operation and operation["polls_left"] <= 0:
+            operation["result"] = self._finish(operation)
+        operation["polls_left"] -= 1
+        return {"name": name, **operation.get("result", {"done": False})}
 
-    def _look(self, name: str) -> dict[str, Any]:
-        of = self.operations[name]
-        if "done" not in of and of["left"] <= 0:
-            of["done"] = self._end(of)
-        of["left"] -= 1
-        return {"name": name, **of.get("done", {"done": False})}
-
-    def _end(self, of: dict[str, Any]) -> dict[str, Any]:
+    def _finish(self, operation: dict[str, Any]) -> dict[str, Any]:
         try:
-            if of["fails"]:
+            if operation["fails"]:
                 raise Refused(13, "INTERNAL", "Model server never became ready. Please validate the container.")
-            answer = of["work"]()
+            response = operation["work"]()
         except Refused as error:
             return {"done": True, "error": {"code": 6 if error.code == 409 else 13, "message": str(error)}}
-        pb = type(answer).pb(answer) if hasattr(type(answer), "pb") else answer
+        pb = type(response).pb(response) if hasattr(type(response), "pb") else response
         typed = {"@type": f"type.googleapis.com/{pb.DESCRIPTOR.full_name}"}
         return {"done": True, "response": {**typed, **json_format.MessageToDict(pb)}}
 
     def _get_operation(self, request):
         if request.name not in self.operations:
             raise Refused(404, "NOT_FOUND", f"{request.name} is not found.")
-        return self._look(request.name)
+        return self._poll(request.name)
 
     def _list_operations(self, request):
-        mine = [name for name in self.operations if name.startswith(request.name + "/operations/")]
+        names = [name for name in self.operations if name.startswith(request.name + "/operations/")]
         first = int(request.page_token or 0)
-        told = [self._look(name) for name in mine[first : first + PAGE]]
-        return {"operations": told, "nextPageToken": str(first + PAGE) if len(mine) > first + PAGE else ""}
+        page = [self._poll(name) for name in names[first : first + PAGE_SIZE]]
+        return {"operations": page, "nextPageToken": str(first + PAGE_SIZE) if len(names) > first + PAGE_SIZE else ""}
 
-    # What all resources have in common.
-
-    def _any(self, rpc: str, request: Any, path: str) -> Any:
-        """Create, get, list, update and delete of what needs no rules of its own."""
+    def _call_generic(self, rpc: str, request: Any, path: str) -> Any:
+        """Create, get, list or update a resource that has no rules."""
         verb, kind = re.fullmatch(r"(Create|Get|List|Update|Delete)?(.*)", rpc).groups()
         field = re.sub(r"(?<!^)(?=[A-Z])", "_", kind).lower()
         if verb == "Create":
@@ -91,29 +88,30 @@ class Resources:
             name = f"{request.parent}/{path.rpartition('/')[2]}/{id}"
             if name in self.resources:
                 raise Refused(409, "ALREADY_EXISTS", f"{name} already exists.")
-            kept = self._keep(name, getattr(request, field))
-            slow = kind in ("MetadataStore", "Tensorboard")
-            return self._operation(name, lambda: kept) if slow else kept
+            resource = self._store(name, getattr(request, field))
+            is_operation = kind in ("MetadataStore", "Tensorboard")
+            return self._operation(name, lambda: resource) if is_operation else resource
         if verb == "Get":
             return self._get(request.name)
         if verb == "List":
-            at = f"{request.parent}/{path.rpartition('/')[2]}/"
-            found = [of for name, of in self.resources.items() if re.fullmatch(re.escape(at) + "[^/]+", name)]
-            answer = getattr(api, f"{rpc}Response")
-            (many,) = [field.json_name for field in answer.pb(answer()).DESCRIPTOR.fields if field.message_type]
-            return {many: [json_format.MessageToDict(of) for of in found]}
+            pattern = re.escape(f"{request.parent}/{path.rpartition('/')[2]}/") + "[^/]+"
+            resources = [resource for name, resource in self.resources.items() if re.fullmatch(pattern, name)]
+            response = getattr(api, f"{rpc}Response")
+            (key,) = [field.json_name for field in response.pb(response()).DESCRIPTOR.fields if field.message_type]
+            return {key: [json_format.MessageToDict(resource) for resource in resources]}
         if verb == "Update":
             new = getattr(request, field)
             self._get(new.name)
-            return self._keep(new.name, new)
+            return self._store(new.name, new)
         raise Refused(501, "UNIMPLEMENTED", f"{rpc} is not in the loopback Vertex AI.")
 
-    def _keep(self, name: str, message: Any) -> Any:
-        kept = type(message)()
-        kept.CopyFrom(message)
-        kept.name = name
-        self.resources[name] = kept
-        return kept
+    def _store(self, name: str, message: Any) -> Any:
+        """Store a copy of a message under a name; return the copy."""
+        stored = type(message)()
+        stored.CopyFrom(message)
+        stored.name = name
+        self.resources[name] = stored
+        return stored
 
     def _get(self, name: str) -> Any:
         if name not in self.resources:
@@ -130,5 +128,5 @@ class Resources:
 
 
 def empty() -> Any:
-    """The answer of methods that answer nothing."""
+    """Return the response of methods without content."""
     return Empty()

@@ -1,9 +1,9 @@
-"""HTTP in front of a ``World``, with faults on demand: ``with Loopback() as cloud: cloud.fail("DeployModel", "lost")``.
+"""The HTTP server of a ``World``, with faults: ``with Loopback() as cloud: cloud.fail("DeployModel", "lost")``.
 
-A fault strikes the next calls of a method, so many times: an error of the API (``fails``, ``forbidden``, ``quota``,
-``too many requests``, ``unavailable``), an operation that ends with an error (``operation fails``), a connection that
-breaks before the call was done (``dropped``) or after (``lost``, or ``lost 503`` with such an answer), a server that
-says nothing until it is ``released`` (``silent``), or calls that are done when two have come (``together``).
+A fault applies to the next calls of a method: an error of the API (``fails``, ``forbidden``, ``quota``, ``too many
+requests``, ``unavailable``), an operation that ends with an error (``operation fails``), a connection that breaks
+before the call takes effect (``dropped``) or after (``lost``; ``lost 503`` answers with that status), a server that
+does not answer until ``released`` is set (``silent``), or calls that wait until there are two (``together``).
 """
 
 import contextlib
@@ -35,7 +35,7 @@ ERRORS = {
     ),
     "unavailable": (503, "UNAVAILABLE", "The service is currently unavailable."),
 }
-KINDS = {*ERRORS, "operation fails", "dropped", "lost", "lost 503", "silent", "together"}
+FAULTS = {*ERRORS, "operation fails", "dropped", "lost", "lost 503", "silent", "together"}
 
 
 class Loopback:
@@ -44,9 +44,9 @@ class Loopback:
     def __init__(self, machines: Any = None):
         self.world = World(machines)
         self.released = threading.Event()
-        self.pair = threading.Barrier(2)
-        self.builds: list[dict[str, Any]] = []  # what Cloud Build was given
-        self._planned: list[list[Any]] = []
+        self.barrier = threading.Barrier(2)
+        self.builds: list[dict[str, Any]] = []  # the builds submitted to Cloud Build
+        self._faults: list[list[Any]] = []
         owner = self
 
         class Handler(_Handler):
@@ -57,13 +57,17 @@ class Loopback:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def fail(self, rpc: str, kind: str, times: int = 1, skip: int = 0) -> None:
-        """Plan a fault for a method's next calls, after ``skip`` good ones."""
-        assert kind in KINDS
-        self._planned.append([rpc, kind, times, skip])
+        """Plan a fault for the next calls of a method, after ``skip`` good calls."""
+        assert kind in FAULTS
+        self._faults.append([rpc, kind, times, skip])
 
-    def planned(self, rpc: str) -> str | None:
-        """The fault for a call, used up by asking."""
-        for fault in self._planned:
+    def clear_faults(self) -> None:
+        """Forget all faults that are planned."""
+        self._faults.clear()
+
+    def take_fault(self, rpc: str) -> str | None:
+        """Return the fault for a call and count it as used."""
+        for fault in self._faults:
             if fault[0] == rpc and fault[2]:
                 if fault[3]:
                     fault[3] -= 1
@@ -94,30 +98,30 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = {name: values[0] for name, values in urllib.parse.parse_qs(url.query).items()}
         if url.path == "/v2/entries:list":
-            if fault := self.loopback.planned("logs"):
+            if fault := self.loopback.take_fault("logs"):
                 return self._answer(ERRORS[fault][0], _error(*ERRORS[fault]))
             return self._logs(json.loads(body))
         path = urllib.parse.unquote(url.path)
         if "/builds" in path:
             return self._build(json.loads(body) if body else None)
-        found = routes.find(self.command, path)
-        if found is None:
+        route_match = routes.find(self.command, path)
+        if route_match is None:
             return self._answer(404, _error(404, "NOT_FOUND", f"no method at {self.command} {path}"))
-        route, match = found
+        route, match = route_match
         self.loopback.world.calls.append(route.rpc)
-        fault = self.loopback.planned(route.rpc)
+        fault = self.loopback.take_fault(route.rpc)
         if fault in ERRORS:
             return self._answer(ERRORS[fault][0], _error(*ERRORS[fault]))
         if fault == "silent":
             self.loopback.released.wait(60)
         if fault == "together":
-            self.loopback.pair.wait(30)
+            self.loopback.barrier.wait(30)
         if fault == "dropped":
             return self._drop()
         try:
             content = json.loads(body) if body else None
             request = route.request(match, query, content)
-            answer = self.loopback.world.call(route, request, path, fault == "operation fails")
+            response = self.loopback.world.call(route, request, path, fault == "operation fails")
         except (routes.BadRequest, ValueError) as error:
             return self._answer(400, _error(400, "INVALID_ARGUMENT", str(error)))
         except Refused as error:
@@ -126,40 +130,39 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._drop()
         if fault == "lost 503":
             return self._answer(503, _error(*ERRORS["unavailable"]))
-        return self._answer(200, answer)
+        return self._answer(200, response)
 
     do_GET = do_POST = do_PATCH = do_DELETE = _serve
 
-    def _build(self, asked: dict[str, Any] | None) -> None:
-        """Cloud Build takes a build if its own messages do, and says that it went well."""
+    def _build(self, submitted: dict[str, Any] | None) -> None:
+        """Answer as Cloud Build: accept a build whose fields its messages have, and report success."""
         from google.cloud.devtools import cloudbuild_v1
 
         builds = self.loopback.builds
-        if asked is not None:
+        if submitted is not None:
             message = cloudbuild_v1.Build()
             try:
-                json_format.ParseDict(asked, cloudbuild_v1.Build.pb(message))
+                json_format.ParseDict(submitted, cloudbuild_v1.Build.pb(message))
             except json_format.ParseError as error:
                 return self._answer(400, _error(400, "INVALID_ARGUMENT", str(error)))
-            builds.append(asked)
-        told = {"id": f"b-{len(builds)}", "projectId": "my-project", "status": "SUCCESS", "logUrl": "http://nowhere"}
-        told |= {"options": {"logging": "CLOUD_LOGGING_ONLY"}, "createTime": "2026-01-01T00:00:00Z"}
+            builds.append(submitted)
+        build = {"id": f"b-{len(builds)}", "projectId": "my-project", "status": "SUCCESS", "logUrl": "http://nowhere"}
+        build |= {"options": {"logging": "CLOUD_LOGGING_ONLY"}, "createTime": "2026-01-01T00:00:00Z"}
         kind = "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata"
-        operation = {"name": f"operations/build/my-project/{told['id']}", "metadata": {"@type": kind, "build": told}}
-        return self._answer(200, operation if asked is not None else told)
+        operation = {"name": f"operations/build/my-project/{build['id']}", "metadata": {"@type": kind, "build": build}}
+        return self._answer(200, operation if submitted is not None else build)
 
-    def _logs(self, asked: dict[str, Any]) -> None:
-        wanted = asked["filter"]
-        mine = [one for one in self.loopback.world.logs if f'job_id="{one["resource"]["labels"]["job_id"]}"' in wanted]
-        if 'timestamp>"' in wanted:
-            after = wanted.partition('timestamp>"')[2].partition('"')[0]
-            mine = [one for one in mine if one["timestamp"] > after]
-        self._answer(200, {"entries": mine})
+    def _logs(self, body: dict[str, Any]) -> None:
+        entries = self.loopback.world.logs
+        entries = [entry for entry in entries if f'job_id="{entry["resource"]["labels"]["job_id"]}"' in body["filter"]]
+        if 'timestamp>"' in body["filter"]:
+            after = body["filter"].partition('timestamp>"')[2].partition('"')[0]
+            entries = [entry for entry in entries if entry["timestamp"] > after]
+        self._answer(200, {"entries": entries})
 
-    def _answer(self, status: int, answer: Any) -> None:
-        pb = type(answer).pb(answer) if hasattr(type(answer), "pb") else answer
-        told = pb if isinstance(pb, dict) else json_format.MessageToDict(pb)
-        content = json.dumps(told).encode()
+    def _answer(self, status: int, response: Any) -> None:
+        pb = type(response).pb(response) if hasattr(type(response), "pb") else response
+        content = json.dumps(pb if isinstance(pb, dict) else json_format.MessageToDict(pb)).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

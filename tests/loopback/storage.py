@@ -9,14 +9,14 @@ from google.cloud.storage import Client
 
 @contextlib.contextmanager
 def cloud_storage(bucket: str):
-    """A running emulator with one bucket: its address."""
+    """Run an emulator with a bucket; yield its address."""
     with FakeGCSServer() as server:
-        complaints = server._process.stderr
-        # It logs every request to a pipe that nobody reads, and stands still when that is full.
-        reader = threading.Thread(target=complaints.read)
+        stderr = server._process.stderr
+        # The emulator logs each request to this pipe, and blocks when nobody reads it and it is full.
+        reader = threading.Thread(target=stderr.read)
         reader.start()
         with contextlib.closing(Client(project="test")) as client:
             client.create_bucket(bucket)
         yield server.url
     reader.join()
-    complaints.close()
+    stderr.close()

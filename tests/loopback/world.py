@@ -1,7 +1,7 @@
-"""The state of a loopback Vertex AI and its rules: what the API's documentation says each method does and refuses.
+"""The state of a loopback Vertex AI and its rules, as the API's documentation describes each method.
 
-Knows no HTTP. What jobs run and deployments answer is given from outside (``machines.py``). Next: ``resources.py`` for
-what all methods stand on.
+Independent of HTTP. ``machines.py`` runs jobs and answers for deployed models. Next: ``resources.py``, the base of all
+methods.
 """
 
 import re
@@ -13,13 +13,16 @@ from tests.loopback.routes import Route
 
 
 class World(Endpoints, Jobs):
-    """One project's Vertex AI: a method of the API is a method here, ``DeployModel`` is ``_deploy_model``."""
+    """The Vertex AI of a project: a method of the API is a method here, ``DeployModel`` is ``_deploy_model``."""
 
     def call(self, route: Route, request: Any, path: str, fails: bool = False) -> Any:
-        """The answer, a proto message or JSON. ``fails``: the operation ends with an error. Raises ``Refused``."""
+        """Return the response, a proto message or JSON. With ``fails``, the operation ends with an error.
+
+        Raises ``Refused``.
+        """
         with self.lock:
             self._fails = fails
-            own = getattr(self, "_" + re.sub(r"(?<!^)(?=[A-Z])", "_", route.rpc).lower(), None)
-            if own:
-                return own(request)
-            return self._any(route.rpc, request, path)
+            method = getattr(self, "_" + re.sub(r"(?<!^)(?=[A-Z])", "_", route.rpc).lower(), None)
+            if method:
+                return method(request)
+            return self._call_generic(route.rpc, request, path)

@@ -1,4 +1,4 @@
-"""The commands beside the server: making requests, and answering without one."""
+"""``predictor.request``, ``predictor.offline`` and the settings of the server."""
 
 import csv
 import io
@@ -18,40 +18,40 @@ from trainer.samples import generator
 @pytest.fixture
 def files(tmp_path):
     """A folder with a signature, a word and a file that is no image."""
-    for number, kind in enumerate(["genuine", "text"]):
-        data, suffix = generator.image(5, 1, kind, 0)
+    for number, content in enumerate(["genuine", "text"]):
+        data, suffix = generator.generate_image(5, 1, content, 0)
         (tmp_path / f"{number}{suffix}").write_bytes(data)
     (tmp_path / "broken.png").write_bytes(b"SECRET")
     return tmp_path
 
 
-def test_offline_answers_equal_the_servers(server, artifact, files, capsys):
-    good = [str(path) for path in sorted(files.iterdir()) if path.name != "broken.png"]
-    assert request.main([*good, "--send", server + "/predict"]) == 0
+def test_offline_gives_the_same_answers_as_the_server(server, artifact, files, capsys):
+    paths = [str(path) for path in sorted(files.iterdir()) if path.name != "broken.png"]
+    assert request.main([*paths, "--send", server + "/predict"]) == 0
     served = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert offline.main([str(artifact), *good, "--format", "jsonl"]) == 0
+    assert offline.main([str(artifact), *paths, "--format", "jsonl"]) == 0
     local = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [{k: v for k, v in row.items() if k != "file"} for row in local] == served
-    assert [row["file"] for row in local] == good
+    assert [row["file"] for row in local] == paths
 
 
-def test_offline_searches_folders_and_a_bad_file_costs_only_its_row(artifact, files, capsys):
+def test_offline_searches_folders_and_a_bad_file_fails_only_its_row(artifact, files, capsys):
     assert offline.main([str(artifact), str(files), "--format", "csv"]) == 1
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["error"] for row in rows] == ["", "", "unreadable_image"]
     assert all(row["label"] in ("signature", "text") for row in rows[:2])
 
 
-def test_offline_ends_quietly_when_its_reader_has_enough(artifact, files):
+def test_offline_prints_no_error_when_its_reader_closes_the_pipe(artifact, files):
     """As ``| head`` does."""
     command = [sys.executable, "-m", "predictor.offline", str(artifact), *[str(files / "0.png")] * 99]
-    started = subprocess.Popen(
+    process = subprocess.Popen(
         [*command, "--format", "jsonl"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    started.stdout.close()
-    assert started.stderr.read() == ""
-    started.stderr.close()
-    assert started.wait() == 0
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 0
 
 
 def test_a_whole_page_is_answered_with_a_warning(artifact, tmp_path, capsys):
@@ -64,38 +64,38 @@ def test_a_whole_page_is_answered_with_a_warning(artifact, tmp_path, capsys):
     assert "looks_like_a_page" in [warning["code"] for warning in answer["warnings"]]
 
 
-def test_offline_prints_a_table_for_people(artifact, files, capsys):
+def test_offline_prints_a_table_by_default(artifact, files, capsys):
     offline.main([str(artifact), str(files)])
-    printed = capsys.readouterr().out
-    assert "label" in printed
-    assert "not an image" in printed
-    assert "SECRET" not in printed
+    output = capsys.readouterr().out
+    assert "label" in output
+    assert "not an image" in output
+    assert "SECRET" not in output
 
 
-@pytest.mark.parametrize("model", ["nowhere", "."])
-def test_offline_without_an_artefact_says_so(model, files, capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize("artifact_dir", ["nowhere", "."])
+def test_offline_reports_a_missing_artefact(artifact_dir, files, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert offline.main([model, str(files)]) == 1
+    assert offline.main([artifact_dir, str(files)]) == 1
     assert "no artefact" in capsys.readouterr().err
 
 
-def test_a_request_is_vertex_json(files, capsys):
+def test_request_prints_the_json_of_vertex_ai(files, capsys):
     assert request.main([str(files / "broken.png")]) == 0
     assert json.loads(capsys.readouterr().out) == {"instances": [{"image": {"b64": "U0VDUkVU"}}]}
 
 
-def test_a_refused_request_prints_the_servers_reason(server, files, capsys):
+def test_request_prints_the_reason_when_the_server_refuses(server, files, capsys):
     assert request.main([str(files / "broken.png"), "--send", server + "/predict"]) == 1
     assert "unreadable_image" in capsys.readouterr().err
 
 
-def test_a_missing_file_is_named(capsys):
+def test_request_names_a_missing_file(capsys):
     assert request.main(["nowhere.png"]) == 1
     assert "nowhere.png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("environment", "says"),
+    ("environment", "message"),
     [
         ({}, "AIP_STORAGE_URI"),
         ({"ENV_MODE": "prod"}, "ENV_MODE=dev the page can train one"),
@@ -104,22 +104,35 @@ def test_a_missing_file_is_named(capsys):
         ({"AIP_STORAGE_URI": "x", "AIP_HEALTH_ROUTE": "health"}, "begin with '/'"),
     ],
 )
-def test_server_settings_that_cannot_work_are_refused_before_anything_starts(environment, says, capsys):
+def test_server_settings_that_cannot_work_are_refused_before_anything_starts(environment, message, capsys):
     with pytest.raises(SystemExit):
         settings.from_command_line([], environment)
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_development_needs_no_model_and_another_address_only_when_that_is_said():
-    assert settings.from_command_line([], {"ENV_MODE": "dev"}).model == ""
+def test_development_needs_no_model_and_a_flag_for_addresses_other_than_loopback():
+    assert settings.from_command_line([], {"ENV_MODE": "dev"}).artifact == ""
     for host in ("127.0.0.1", "::1", "localhost"):
         assert settings.from_command_line(["--mode", "dev", "--host", host], {}).host == host
     with pytest.raises(SystemExit):
         settings.from_command_line(["--mode", "dev", "--host", "10.0.0.5"], {})
-    allowed = settings.from_command_line(["--mode", "dev", "--host", "10.0.0.5", "--allow-remote-training"], {})
-    assert allowed.host == "10.0.0.5"
+    flags = ["--mode", "dev", "--host", "10.0.0.5", "--allow-remote-training"]
+    assert settings.from_command_line(flags, {}).host == "10.0.0.5"
 
 
-def test_vertex_port_wins_over_cloud_runs_and_opens_the_container():
-    chosen = settings.from_command_line([], {"AIP_STORAGE_URI": "m", "PORT": "1", "AIP_HTTP_PORT": "2"})
-    assert (chosen.port, chosen.host) == (2, "0.0.0.0")
+def test_old_names_of_flags_are_accepted_with_a_warning(caplog):
+    parsed = settings.from_command_line(["--model", "m", "--waiting", "3"], {})
+    assert (parsed.artifact, parsed.max_waiting_images) == ("m", 3)
+    assert offline.main(["nowhere", "nothing.png", "--embedding", "--explain", "pictures"]) == 1
+    for old, new in (
+        ("--model", "--artifact"),
+        ("--waiting", "--max-waiting-images"),
+        ("--embedding", "--return-embedding"),
+        ("--explain", "--explanation-dir"),
+    ):
+        assert f"{old} is now {new}" in caplog.text
+
+
+def test_the_port_of_vertex_ai_wins_over_that_of_cloud_run_and_sets_the_host():
+    parsed = settings.from_command_line([], {"AIP_STORAGE_URI": "m", "PORT": "1", "AIP_HTTP_PORT": "2"})
+    assert (parsed.port, parsed.host) == (2, "0.0.0.0")

@@ -1,4 +1,4 @@
-"""The three kinds of body, errors by row, and what else may be asked for: all of them the same answers."""
+"""The three kinds of body give the same answers; errors by row, and further parameters."""
 
 import base64
 import io
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.artifact.artifact import Model
+from trainer.artifact.artifact import Artifact
 from trainer.imaging import canonicalise
 
 BLANK = b"\x89PNG\r\n\x1a\n no more"
@@ -22,36 +22,36 @@ def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def ask(server, instances, **parameters) -> httpx.Response:
+def predict(server, instances, **parameters) -> httpx.Response:
     return httpx.post(server + "/predict", json={"instances": instances, "parameters": parameters})
 
 
 @pytest.fixture(scope="module")
-def people(hands_data):
-    """Images of one person, genuine."""
-    return [path.read_bytes() for path in sorted((hands_data / "001").iterdir())[:4]]
+def genuine(verification_data):
+    """Four genuine signatures of one writer."""
+    return [path.read_bytes() for path in sorted((verification_data / "001").iterdir())[:4]]
 
 
-def test_an_uploaded_form_and_a_bare_image_are_answered_as_json_is(server, signature):
-    expected = ask(server, [b64(signature)]).json()
+def test_a_form_and_a_bare_image_get_the_same_answer_as_json(server, signature):
+    expected = predict(server, [b64(signature)]).json()
     form = httpx.post(server + "/predict", files={"image": signature})
     bare = httpx.post(server + "/predict", content=signature, headers={"Content-Type": "image/png"})
     assert form.json() == bare.json() == expected
 
 
-def test_a_form_holds_several_images_references_and_parameters(hands_server, people):
-    files = [("image", people[0]), ("image", people[1]), ("references", people[2]), ("reference", people[3])]
+def test_a_form_contains_several_images_references_and_parameters(verifier_server, genuine):
+    files = [("image", genuine[0]), ("image", genuine[1]), ("references", genuine[2]), ("reference", genuine[3])]
     form = httpx.post(
-        hands_server + "/predict", files=files, data={"far": "0.01", "return_embedding": "true", "explain": "true"}
+        verifier_server + "/predict", files=files, data={"far": "0.01", "return_embedding": "true", "explain": "true"}
     )
-    references = [{"b64": b64(image)} for image in people[2:]]
-    instances = [{"image": {"b64": b64(image)}, "references": references} for image in people[:2]]
-    assert form.json() == ask(hands_server, instances, far=0.01, return_embedding=True, explain=True).json()
+    references = [{"b64": b64(image)} for image in genuine[2:]]
+    instances = [{"image": {"b64": b64(image)}, "references": references} for image in genuine[:2]]
+    assert form.json() == predict(verifier_server, instances, far=0.01, return_embedding=True, explain=True).json()
     assert "explanation" in form.json()["predictions"][1]
 
 
 @pytest.mark.parametrize(
-    ("headers", "body", "status", "says"),
+    ("headers", "body", "status", "message"),
     [
         ({"Content-Type": "application/x-www-form-urlencoded"}, b"image=1", 415, "multipart/form-data"),
         ({"Content-Type": "text/plain"}, b"{}", 415, "application/json"),
@@ -62,14 +62,14 @@ def test_a_form_holds_several_images_references_and_parameters(hands_server, peo
         ({"Content-Type": "image/png"}, b"", 400, "empty"),
     ],
 )
-def test_another_kind_of_body_is_refused_with_what_would_be_right(server, headers, body, status, says):
+def test_a_body_that_cannot_be_read_is_refused_with_what_would_be_right(server, headers, body, status, message):
     response = httpx.post(server + "/predict", content=body, headers=headers)
     assert response.status_code == status
-    assert says in response.json()["error"]["message"]
+    assert message in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
-    ("files", "data", "says"),
+    ("files", "data", "message"),
     [
         ({"picture": b"x"}, {}, "'picture'"),
         ({"references": b"x"}, {}, 'no file named "image"'),
@@ -80,49 +80,52 @@ def test_another_kind_of_body_is_refused_with_what_would_be_right(server, header
         ({"image": b"x"}, {"far": ["0.1", "0.2"]}, "more than one field 'far'"),
     ],
 )
-def test_a_form_that_asks_something_else_is_refused(server, files, data, says):
+def test_an_invalid_form_is_refused(server, files, data, message):
     response = httpx.post(server + "/predict", files=files, data=data)
     assert response.status_code == 400
-    assert says in response.json()["error"]["message"]
+    assert message in response.json()["error"]["message"]
 
 
-def test_parameters_in_the_address_are_refused_instead_of_ignored(server, signature):
+def test_parameters_in_the_url_are_refused_instead_of_ignored(server, signature):
     response = httpx.post(server + "/predict?far=0.001", content=signature, headers={"Content-Type": "image/png"})
     assert response.status_code == 400
     assert "sent in the body" in response.json()["error"]["message"]
-    assert httpx.post(server + "/predict?alt=json", json={"instances": []}).status_code == 200, "a gateway's own"
+    assert httpx.post(server + "/predict?alt=json", json={"instances": []}).status_code == 200, (
+        "a parameter of a gateway"
+    )
 
 
-def test_bad_instances_cost_only_their_rows_when_asked(server, signature):
+def test_with_on_error_row_bad_instances_fail_only_their_rows(server, signature):
     instances = [b64(signature), 7, b64(BLANK), {"b64": "*"}, b64(signature)]
-    assert ask(server, instances).status_code == 400, "else the whole request"
-    rows = ask(server, instances, on_error="row").json()["predictions"]
+    assert predict(server, instances).status_code == 400, "without it, the whole request"
+    rows = predict(server, instances, on_error="row").json()["predictions"]
     assert [row.get("label") for row in rows[::4]] == [rows[0]["label"]] * 2
     assert [row["error"]["instance"] for row in rows[1:4]] == [1, 2, 3]
     assert [row["error"]["code"] for row in rows[1:4]] == ["bad_request", "unreadable_image", "bad_request"]
 
 
-def test_a_bad_reference_costs_every_row_that_names_it_and_no_other(hands_server, people):
-    bad, good = {"b64": b64(BLANK)}, {"b64": b64(people[1])}
-    instances = [{"image": {"b64": b64(people[0])}, "references": [good, other]} for other in (bad, good, bad)]
-    rows = ask(hands_server, instances, on_error="row").json()["predictions"]
+def test_a_bad_reference_fails_every_row_that_contains_it_and_no_other_row(verifier_server, genuine):
+    bad, good = {"b64": b64(BLANK)}, {"b64": b64(genuine[1])}
+    instances = [{"image": {"b64": b64(genuine[0])}, "references": [good, second]} for second in (bad, good, bad)]
+    rows = predict(verifier_server, instances, on_error="row").json()["predictions"]
     assert ["error" in row for row in rows] == [True, False, True]
-    assert [rows[at]["error"]["instance"] for at in (0, 2)] == [0, 2]
+    assert [rows[position]["error"]["instance"] for position in (0, 2)] == [0, 2]
     assert "reference 1" in rows[2]["error"]["message"]
 
 
-def test_what_the_model_saw_is_answered_when_asked(server, artifact, signature):
-    answer = ask(server, [b64(signature)], return_ink=True).json()["predictions"][0]
-    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["ink"]["b64"]))))
-    np.testing.assert_array_equal(255 - shown, canonicalise(signature, Model(artifact).imaging).image[:, :, 0])
+def test_return_ink_adds_the_canonical_image(server, artifact, signature):
+    answer = predict(server, [b64(signature)], return_ink=True).json()["predictions"][0]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["ink"]["b64"]))))
+    np.testing.assert_array_equal(255 - picture, canonicalise(signature, Artifact(artifact).imaging).image[:, :, 0])
 
 
-@pytest.mark.parametrize("form", ["jsonl", "file-list"])
-def test_batch_prediction_sends_instances_as_vertex_does(server, signature, scans, form):
-    """https://cloud.google.com/vertex-ai/docs/predictions/get-batch-predictions: jsonl lines are instances as they
-    stand; of a file list, every file is ``{"b64": ...}``."""
+@pytest.mark.parametrize("input_format", ["jsonl", "file-list"])
+def test_instances_of_batch_prediction_are_answered(server, scans, input_format):
+    """https://cloud.google.com/vertex-ai/docs/predictions/get-batch-predictions: a line of jsonl is an instance;
+    a file of a file list becomes ``{"b64": ...}``."""
     files = [path.read_bytes() for path in sorted((scans / "text").iterdir())[:3]]
-    lines = [{"image": {"b64": b64(f)}} for f in files] if form == "jsonl" else [{"b64": b64(f)} for f in files]
+    encoded = [{"b64": b64(data)} for data in files]
+    lines = [{"image": image} for image in encoded] if input_format == "jsonl" else encoded
     body = '{"instances": [' + ",".join(json.dumps(line) for line in lines) + "]}"
     response = httpx.post(server + "/predict", content=body, headers={"Content-Type": "application/json"})
     assert len(response.json()["predictions"]) == 3

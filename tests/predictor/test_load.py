@@ -1,4 +1,4 @@
-"""What a busy, overloaded or stopping server owes its clients. Nothing here is timed: it is a matter of order."""
+"""A busy, overloaded or stopping server keeps its promises to clients. The tests check order, not times."""
 
 import base64
 import concurrent.futures
@@ -15,144 +15,150 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT, serving, terminate
-from tests.predictor.test_server import ask, error_of
+from tests.predictor.test_server import get_error, predict
 from trainer.samples import generator
 
-ROOMY = "--max-body-bytes=100000000"
+LARGE_BODIES = "--max-body-bytes=100000000"
 
 
 def connect(server: str) -> socket.socket:
+    """Open a connection to the server at an address."""
     return socket.create_connection(("127.0.0.1", int(server.rsplit(":", 1)[1])))
 
 
-def head(length: int) -> bytes:
+def make_head(length: int) -> bytes:
+    """The head of a request to predict with a body of so many bytes."""
     return f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
 @pytest.fixture(scope="module")
-def work() -> bytes:
-    """A request of many different images."""
-    images = [generator.image(8, writer, "genuine", number)[0] for writer in range(1, 21) for number in range(4)]
+def large_body() -> bytes:
+    """The body of a request with 80 different images."""
+    images = [
+        generator.generate_image(8, writer, "genuine", number)[0] for writer in range(1, 21) for number in range(4)
+    ]
     return json.dumps({"instances": [base64.b64encode(image).decode() for image in images]}).encode()
 
 
-def taken(server: str, client=httpx) -> float:
+def get_in_flight(server: str, client=httpx) -> float:
+    """The metric of images that are processed or waiting."""
     lines = client.get(server + "/metrics").text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("countersign_images_taken "))
+    return next(float(line.split()[1]) for line in lines if line.startswith("countersign_images_in_flight "))
 
 
-def answered(server: str) -> dict[str, int]:
-    """How many requests were answered with each status."""
-    found = re.findall(r'^countersign_requests_total{status="(\d+)"} (\d+)', httpx.get(server + "/metrics").text, re.M)
-    return {status: int(count) for status, count in found}
+def count_by_status(server: str) -> dict[str, int]:
+    """The number of requests that were answered with each status."""
+    pattern = r'^countersign_requests_total{status="(\d+)"} (\d+)'
+    return {status: int(n) for status, n in re.findall(pattern, httpx.get(server + "/metrics").text, re.M)}
 
 
-def test_health_is_answered_while_every_thread_is_at_work(artifact, work):
-    # One connection for all questions: making them anew takes longer than the work on a busy machine.
-    with serving("--model", str(artifact), ROOMY) as server, httpx.Client() as client:
-        asking = connect(server)
-        asking.sendall(head(len(work)) + work)
-        while not taken(server, client):
+def test_health_is_answered_while_every_thread_is_busy(artifact, large_body):
+    # One connection for all requests: on a busy machine, a new one for each takes longer than the work.
+    with serving("--artifact", str(artifact), LARGE_BODIES) as server, httpx.Client() as client:
+        connection = connect(server)
+        connection.sendall(make_head(len(large_body)) + large_body)
+        while not get_in_flight(server, client):
             pass
-        answered = 0
-        while taken(server, client):
+        health_count = 0
+        while get_in_flight(server, client):
             assert client.get(server + "/health").status_code == 200
-            answered += 1
-        assert asking.recv(12) == b"HTTP/1.1 200"
-        asking.close()
-    assert answered > 1, "between the first image and the last"
+            health_count += 1
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        connection.close()
+    assert health_count > 1, "between the first image and the last"
 
 
-def test_a_draining_server_says_so_and_finishes_what_it_took(artifact, work):
-    with serving("--model", str(artifact), "--threads", "1", ROOMY) as server:
-        asking = connect(server)
-        asking.sendall(head(len(work)) + work)
-        while taken(server) < 40:
+def test_a_draining_server_reports_not_ready_and_answers_what_it_accepted(artifact, large_body):
+    with serving("--artifact", str(artifact), "--threads", "1", LARGE_BODIES) as server:
+        connection = connect(server)
+        connection.sendall(make_head(len(large_body)) + large_body)
+        while get_in_flight(server) < 40:
             pass
         terminate(server)
         response = httpx.get(server + "/health")
-        while response.status_code == 200:  # the signal is on its way
+        while response.status_code == 200:  # until the signal arrives
             response = httpx.get(server + "/health")
         assert response.status_code == 503
-        assert error_of(response)["message"] == "the server is shutting down"
-        refused = ask(server, {"instances": []})
+        assert get_error(response)["message"] == "the server is shutting down"
+        refused = predict(server, {"instances": []})
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
-        assert asking.recv(12) == b"HTTP/1.1 200"
-        asking.close()
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        connection.close()
 
 
-def test_a_client_that_leaves_frees_its_place(artifact, work, signature):
-    with serving("--model", str(artifact), "--threads", "1", "--waiting", "80", ROOMY) as server:
-        asking = connect(server)
-        asking.sendall(head(len(work)) + work)
-        while taken(server) < 40:
+def test_a_client_that_disconnects_frees_its_slots(artifact, large_body, signature):
+    with serving("--artifact", str(artifact), "--threads", "1", "--max-waiting-images", "80", LARGE_BODIES) as server:
+        connection = connect(server)
+        connection.sendall(make_head(len(large_body)) + large_body)
+        while get_in_flight(server) < 40:
             pass
-        asking.close()
-        while taken(server):
+        connection.close()
+        while get_in_flight(server):
             pass
-        assert answered(server) == {"499": 1}, "its other images were given up, not answered to nobody"
+        assert count_by_status(server) == {"499": 1}, "its waiting images were cancelled"
         body = {"instances": [base64.b64encode(signature).decode()]}
-        assert ask(server, body).status_code == 200
+        assert predict(server, body).status_code == 200
 
 
-def test_bodies_that_would_not_fit_in_memory_together_are_refused_and_the_others_answered(artifact, signature):
+def test_bodies_over_the_common_limit_are_refused_and_the_others_answered(artifact, signature):
     body = json.dumps({"instances": [base64.b64encode(signature).decode()]}).encode()
     limits = [f"--max-waiting-bytes={int(1.5 * len(body))}", f"--max-body-bytes={len(body)}"]
-    with serving("--model", str(artifact), *limits) as server:
+    with serving("--artifact", str(artifact), *limits) as server:
         slow = connect(server)
-        slow.sendall(head(len(body)) + body[:-1])
+        slow.sendall(make_head(len(body)) + body[:-1])
         statuses = set()
-        while statuses != {429}:  # once the slow one's bytes have come
-            response = ask(server, body)
+        while statuses != {429}:  # until the bytes of the slow request have arrived
+            response = predict(server, body)
             statuses = {response.status_code}
-        assert error_of(response)["code"] == "busy"
+        assert get_error(response)["code"] == "busy"
         assert response.headers["Retry-After"] == "1"
         slow.sendall(body[-1:])
         assert slow.recv(12) == b"HTTP/1.1 200"
         slow.close()
-        assert ask(server, body).status_code == 200
+        assert predict(server, body).status_code == 200
 
 
-def test_a_request_gets_all_threads_and_its_answers_are_the_same(artifact, work):
-    found = []
+def test_the_answers_do_not_depend_on_the_number_of_threads(artifact, large_body):
+    scores = {}
     for threads in ("1", "3"):
-        with serving("--model", str(artifact), "--threads", threads, ROOMY) as server:
-            found.append(ask(server, work).json()["predictions"])
-    one, three = ([answer["score"] for answer in answers] for answers in found)
-    assert one == pytest.approx(three, abs=1e-5)
+        with serving("--artifact", str(artifact), "--threads", threads, LARGE_BODIES) as server:
+            predictions = predict(server, large_body).json()["predictions"]
+            scores[threads] = [prediction["score"] for prediction in predictions]
+    assert scores["1"] == pytest.approx(scores["3"], abs=1e-5)
 
 
-def test_every_accepted_request_is_answered_in_time_and_every_other_told_so_at_once(artifact, work):
-    """Twice what the server has room for: no status but the stated ones."""
-    images = json.loads(work)["instances"]
-    with serving("--model", str(artifact), "--waiting", "8", "--deadline", "20") as server:
+def test_every_accepted_request_is_answered_in_time_and_every_other_refused_at_once(artifact, large_body):
+    """Under twice the load that the server has slots for, it answers with no other status."""
+    images = json.loads(large_body)["instances"]
+    with serving("--artifact", str(artifact), "--max-waiting-images", "8", "--deadline", "20") as server:
         with concurrent.futures.ThreadPoolExecutor(24) as clients:
             bodies = [{"instances": [image]} for image in images * 3]
-            answers = list(clients.map(lambda body: ask(server, body), bodies))
-        assert {answer.status_code for answer in answers} <= {200, 429}
-        assert sum(answer.status_code == 200 for answer in answers) >= 20
-        assert taken(server) == 0
+            responses = list(clients.map(lambda body: predict(server, body), bodies))
+        assert {response.status_code for response in responses} <= {200, 429}
+        assert sum(response.status_code == 200 for response in responses) >= 20
+        assert get_in_flight(server) == 0
 
 
 @pytest.mark.skipif(
     not shutil.which("unshare") or subprocess.run(["unshare", "-pf", "true"], capture_output=True).returncode != 0,
     reason="no right to make a process namespace here (unshare -pf)",
 )
-def test_as_process_1_sigterm_ends_it_with_status_0_even_while_it_loads(artifact, tmp_path):
-    """In a container the server is process 1, which ignores signals that it has no handler for."""
+def test_as_process_1_the_server_exits_with_status_0_at_sigterm_even_while_it_loads(artifact, tmp_path):
+    """In a container the server is process 1, which ignores signals for which it has no handler."""
     log = tmp_path / "log"
-    command = f'exec "{sys.executable}" -m predictor --model "{artifact}" --port 0 > "{log}"'
-    for wanted in ("", "ready"):
+    command = f'exec "{sys.executable}" -m predictor --artifact "{artifact}" --port 0 > "{log}"'
+    for log_text in ("", "ready"):  # at once, and when the log contains it
         log.write_text("")
-        started = subprocess.Popen(["unshare", "-pf", "--kill-child", "sh", "-c", command], cwd=ROOT)
-        while not (first := children(started.pid)) or wanted not in log.read_text():
-            assert started.poll() is None
-        while started.poll() is None:  # before Python has a handler, the kernel drops what is sent to process 1
-            subprocess.run(["kill", "-TERM", *first], capture_output=True)
+        process = subprocess.Popen(["unshare", "-pf", "--kill-child", "sh", "-c", command], cwd=ROOT)
+        while not (process_1 := list_children(process.pid)) or log_text not in log.read_text():
+            assert process.poll() is None
+        while process.poll() is None:  # before Python sets its handler, the kernel drops signals to process 1
+            subprocess.run(["kill", "-TERM", *process_1], capture_output=True)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                started.wait(0.5)
-        assert started.returncode == 0
+                process.wait(0.5)
+        assert process.returncode == 0
 
 
-def children(pid: int) -> list[str]:
+def list_children(pid: int) -> list[str]:
+    """The ids of the child processes."""
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

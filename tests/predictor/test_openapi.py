@@ -1,4 +1,4 @@
-"""The OpenAPI document and the server say the same."""
+"""The server behaves as its OpenAPI document describes."""
 
 import base64
 import collections
@@ -20,7 +20,8 @@ from starlette.routing import Route
 
 from predictor import openapi
 from predictor.app import create_app
-from predictor.failures import STATUS
+from predictor.error_handlers import STATUS
+from predictor.service import Service
 from predictor.settings import Settings
 from tests.conftest import serving
 
@@ -30,17 +31,18 @@ EXAMPLES = 40  # tests/bench/attack.py sends 20,000
 
 def test_every_route_is_in_the_document_and_every_documented_one_exists():
     for mode in ("prod", "dev"):
-        settings = Settings(model="x", mode=mode, health_route="/v1/health", predict_route="/v1/ask")
-        routes = [route for route in create_app(settings, lambda: None).routes if isinstance(route, Route)]
+        settings = Settings(artifact="x", mode=mode, health_route="/v1/health", predict_route="/v1/predict")
+        app = create_app(settings, Service(settings), lambda: None)
+        routes = [route for route in app.routes if isinstance(route, Route)]
         served = {(route.path, method.lower()) for route in routes for method in (route.methods or ()) - {"HEAD"}}
-        served = {found for found in served if not found[0].startswith(("/web/", "/docs"))}
-        document = openapi.document(settings)
+        served = {(path, method) for path, method in served if not path.startswith(("/web/", "/docs"))}
+        document = openapi.build_document(settings)
         assert served == {(path, method) for path, methods in document["paths"].items() for method in methods}
 
 
 def test_every_status_that_an_error_can_become_is_documented():
     statuses = {str(status) for status in STATUS.values()} | {"500"}
-    assert statuses <= set(openapi.REFUSALS) | {"403", "409"}
+    assert statuses <= set(openapi.ERROR_DESCRIPTIONS) | {"403", "409"}
 
 
 @pytest.fixture(scope="module")
@@ -48,54 +50,52 @@ def schema(server):
     return schemathesis.openapi.from_url(server + "/openapi.json")
 
 
-def generated(schema, server, mode: GenerationMode, also: Callable, examples: int = EXAMPLES, path="/predict") -> None:
-    """Send generated requests; each answer has to be in the document, and ``also(response)``."""
+def send_generated(schema, server, mode: GenerationMode, check: Callable, path="/predict") -> None:
+    """Send generated requests; compare each response with the document, and call ``check(response)``."""
 
-    @hypothesis.settings(max_examples=examples, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+    @hypothesis.settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
     @hypothesis.seed(7)
     @hypothesis.given(case=schema[path]["POST"].as_strategy(generation_mode=mode))
     def run(case):
         response = case.call(base_url=server)
         case.validate_response(response, checks=CHECKS)
-        also(case, response)
+        check(response)
 
     run()
 
 
-def test_no_request_that_the_document_allows_breaks_the_contract(schema, server, signature):
-    """It may be about another model, or hold no image; ``bad_request`` would say that the document is wrong."""
+def test_no_request_that_the_document_allows_violates_the_contract(schema, server, signature):
+    """It may not fit the model, or contain no image; ``bad_request`` would mean that the document is wrong."""
     schemathesis.openapi.format("byte", st.sampled_from([base64.b64encode(signature).decode(), "AAAA"]))
-    seen = collections.Counter()
+    codes = collections.Counter()
 
-    def accepted(_, response):
+    def check_accepted(response):
         code = response.json().get("error", {}).get("code", "answered")
         assert code not in ("bad_request", "unsupported_media_type", "too_large"), response.text
-        seen[code] += 1
+        codes[code] += 1
 
-    generated(schema, server, GenerationMode.POSITIVE, accepted)
-    assert seen["answered"], seen
+    send_generated(schema, server, GenerationMode.POSITIVE, check_accepted)
+    assert codes["answered"], codes
+
+
+def check_refused(response) -> None:
+    """Fail for a response that is not an error of the client."""
+    assert 400 <= response.status_code < 500, response.text
 
 
 def test_every_request_that_the_document_forbids_is_refused(schema, server):
-    def refused(case, response):
-        assert 400 <= response.status_code < 500, response.text
-
-    generated(schema, server, GenerationMode.NEGATIVE, refused)
+    send_generated(schema, server, GenerationMode.NEGATIVE, check_refused)
 
 
 def test_every_training_that_the_document_forbids_is_refused(artifact, tmp_path):
-    """What it allows would begin one."""
-    with serving("--model", str(artifact), "--mode", "dev", COUNTERSIGN_RUNS=str(tmp_path)) as server:
+    """Requests that it allows are not sent: they would start a training."""
+    with serving("--artifact", str(artifact), "--mode", "dev", COUNTERSIGN_RUNS=str(tmp_path)) as server:
         schema = schemathesis.openapi.from_url(server + "/openapi.json")
-
-        def refused(case, response):
-            assert 400 <= response.status_code < 500, response.text
-
-        generated(schema, server, GenerationMode.NEGATIVE, refused, path="/train")
+        send_generated(schema, server, GenerationMode.NEGATIVE, check_refused, path="/train")
         assert httpx.get(server + "/train").json()["state"] == "idle"
 
 
-def test_answers_are_what_the_document_says(schema, server, signature):
+def test_a_prediction_conforms_to_the_document(schema, server, signature):
     body = {"instances": [{"image": {"b64": base64.b64encode(signature).decode()}}], "parameters": {"return_ink": True}}
     case = schema["/predict"]["POST"].Case(body=body, media_type="application/json")
     response = case.call(base_url=server)

@@ -1,4 +1,4 @@
-"""What a request may say: unknown and contradictory keys are refused at every level, with what would be right."""
+"""The contract of a request: unknown and contradictory keys are refused at every level, with what would be right."""
 
 import base64
 import json
@@ -6,27 +6,28 @@ import tracemalloc
 
 import pytest
 
-from predictor import schema, wire
+from predictor import schema
 from predictor.errors import BadRequest, TooLarge
 
 B64 = base64.b64encode(bytes(range(256))).decode()
 IMAGE = {"b64": B64}
 
 
-def parsed(content) -> wire.Request:
+def parse(content) -> schema.ParsedRequest:
+    """Parse a body, or a value as JSON."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return wire.parse(body, max_instances=10)
+    return schema.parse_json(body, max_instances=10)
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ({"instances": [], "paramters": {"far": 0.001}}, "key 'paramters' is unknown, did you mean 'parameters'"),
         ({"instances": [], "parameters": {"fra": 0.001}}, "parameter 'fra' is unknown, did you mean 'far'"),
         ({"instances": [{"imagee": IMAGE}]}, "instance 0 holds no image, did you mean 'image'"),
         ({"instances": [{}]}, "instance 0 holds no image"),
         ({"instances": [IMAGE, {"image": IMAGE, "refs": []}]}, "instance 1: key 'refs' is unknown, did you mean 'ref"),
-        ({"instances": [{"image": {**IMAGE, "junk": 1}}]}, "\"image\": key 'junk' is unknown; there is: b64"),
+        ({"instances": [{"image": {**IMAGE, "junk": 1}}]}, "\"image\": key 'junk' is unknown; known keys: b64"),
         ({"instances": [{"image": IMAGE, "references": [{"b46": B64}]}]}, "key 'b46' is unknown, did you mean 'b64'"),
         ({"instances": [{"image": {}}]}, 'instance 0: "image.b64" is missing; it has to be base64 text'),
         ({"instances": [{"image": IMAGE, "image_bytes": IMAGE}]}, '"image" and "image_bytes", which contradict'),
@@ -42,13 +43,13 @@ def parsed(content) -> wire.Request:
         ({"instances": [{B64: {}}]}, "instance 0 holds no image; it has to be"),
         ('{"instances": []}'.encode("utf-16")[:-1], "neither UTF-8 nor UTF-16"),
     ],
-)  # fmt: skip
-def test_a_request_that_breaks_the_contract_is_refused_with_its_place_and_what_is_right(content, says):
-    with pytest.raises(BadRequest) as refused:
-        parsed(content)
-    assert says in str(refused.value)
-    assert "SECRET" not in str(refused.value)
-    assert B64[:12] not in str(refused.value)
+)
+def test_a_request_that_violates_the_contract_is_refused_with_the_location_and_what_is_right(content, message):
+    with pytest.raises(BadRequest) as error:
+        parse(content)
+    assert message in str(error.value)
+    assert "SECRET" not in str(error.value)
+    assert B64[:12] not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -63,51 +64,49 @@ def test_a_request_that_breaks_the_contract_is_refused_with_its_place_and_what_i
         f"data:;base64,{B64}",
     ],
 )
-def test_base64_is_taken_as_peoples_tools_write_it(text):
+def test_base64_is_decoded_as_common_tools_write_it(text):
     for instance in (text, {"b64": text}, {"image": text}, {"image_bytes": {"b64": text}}):
-        assert parsed({"instances": [instance]}).instances[0].image == bytes(range(256))
+        assert parse({"instances": [instance]}).instances[0].image == bytes(range(256))
 
 
 @pytest.mark.parametrize("text", ["SECRET*", "A", "data:image/png,SECRET", "data:text;base64,é", "AAAA=AAA"])
-def test_what_is_not_base64_is_refused_and_not_quoted(text):
+def test_invalid_base64_is_refused_and_not_quoted(text):
     with pytest.raises(BadRequest, match=rf"instance 0: {len(text)} characters that are not base64"):
-        parsed({"instances": [text]})
+        parse({"instances": [text]})
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_a_byte_order_mark_before_the_json_is_taken(encoding):
-    """Editors write the first, PowerShell's ``>`` the others."""
+def test_a_byte_order_mark_before_the_json_is_accepted(encoding):
+    """Editors write the first of them, PowerShell's ``>`` the others."""
     mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
-    assert len(parsed(mark + json.dumps({"instances": [IMAGE]}).encode(encoding)).instances) == 1
+    assert len(parse(mark + json.dumps({"instances": [IMAGE]}).encode(encoding)).instances) == 1
 
 
-def test_a_long_data_url_takes_no_more_memory_than_its_own_length():
-    """A pattern that remembers where it began would take a hundred times as much."""
+def test_the_memory_for_a_long_data_url_is_proportional_to_its_length():
+    """A pattern with backtracking would need a hundred times as much."""
     text = "data:" + ";a" * 1_000_000
     tracemalloc.start()
     with pytest.raises(BadRequest, match="not base64"):
-        parsed({"instances": [text]})
-    _, most = tracemalloc.get_traced_memory()
+        parse({"instances": [text]})
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most < 10 * len(text)
+    assert peak < 10 * len(text)
 
 
 def test_references_and_embeddings_count_as_images():
     instance = {"image": IMAGE, "references": [IMAGE] * 4, "reference_embeddings": [[1.0]] * 5}
-    assert len(parsed({"instances": [instance]}).instances) == 1
+    assert len(parse({"instances": [instance]}).instances) == 1
     with pytest.raises(TooLarge, match="10 images"):
-        parsed({"instances": [instance, IMAGE]})
+        parse({"instances": [instance, IMAGE]})
 
 
-def test_parameters_are_the_same_as_json_and_as_the_fields_of_a_form():
+def test_parameters_are_the_same_from_json_and_from_the_fields_of_a_form():
     fields = {"far": "0.01", "explain": "true", "encoder": "0.5", "on_error": "row"}
     content = {"far": 0.01, "explain": True, "encoder": "0.5", "on_error": "row"}
-    assert (
-        schema.parameters(fields)
-        == schema.request(json.dumps({"instances": [], "parameters": content}).encode()).parameters
-    )
+    decoded = schema.decode_request(json.dumps({"instances": [], "parameters": content}).encode())
+    assert schema.convert_parameters(fields) == decoded.parameters
 
 
-def test_an_error_by_row_keeps_nothing_of_its_request_alive():
-    broken = parsed({"instances": [7], "parameters": {"on_error": "row"}}).instances[0]
-    assert broken.__traceback__ is broken.__context__ is None
+def test_an_error_of_a_row_refers_to_nothing_of_its_request():
+    error = parse({"instances": [7], "parameters": {"on_error": "row"}}).instances[0]
+    assert error.__traceback__ is error.__context__ is None

@@ -1,4 +1,4 @@
-"""The server as its clients see it: the contract of Vertex AI, over a real socket."""
+"""The server over a real socket: the prediction contract of Vertex AI, its errors, health, start and stop."""
 
 import asyncio
 import base64
@@ -16,14 +16,16 @@ import pytest
 import tensorflow as tf
 from starlette.routing import Route
 
+from predictor import page
 from predictor.app import create_app
+from predictor.service import Service
 from predictor.settings import Settings
 from tests.conftest import ROOT, serving, terminate
 from trainer.artifact import manifest
-from trainer.artifact.artifact import Model
+from trainer.artifact.artifact import Artifact
 from trainer.artifact.manifest import read
 from trainer.imaging import Imaging, canonicalise
-from trainer.settings import config
+from trainer.settings.config import read_config
 from trainer.training import network
 
 
@@ -31,59 +33,61 @@ def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def ask(server, content, **options) -> httpx.Response:
+def predict(server, content, **options) -> httpx.Response:
+    """Post a body, or a value as JSON."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return httpx.post(server + "/predict", content=body, timeout=30, **options)
 
 
-def error_of(response: httpx.Response) -> dict:
+def get_error(response: httpx.Response) -> dict:
+    """The error of a response, which contains nothing else."""
     assert set(response.json()) == {"error"}
     return response.json()["error"]
 
 
 @pytest.fixture(scope="session")
 def trained(run_dir) -> keras.Model:
-    """The very model that was trained, from its checkpoint: not through the export."""
-    described, wanted = read(run_dir / "model"), config.read(run_dir / "config.toml")
-    built = network.build(wanted.model, Imaging(**described.imaging), tuple(described.labels))
+    """The trained model, from its checkpoint and not from the export."""
+    described, config = read(run_dir / "model"), read_config(run_dir / "config.toml")
+    built = network.build_model(config.model, Imaging(**described.imaging), tuple(described.labels))
     newest = tf.train.latest_checkpoint(run_dir / "checkpoints" / "best")
     tf.train.Checkpoint(weights=[v.value for v in built.variables]).restore(newest).expect_partial()
     return built
 
 
-def test_answers_through_the_server_equal_keras_own(server, trained, artifact, scans):
+def test_predictions_of_the_server_equal_those_of_keras(server, trained, artifact, scans):
     files = sorted(scans.rglob("*.*"))[::9]
-    opened = Model(artifact)
+    opened = Artifact(artifact)
     canonical = np.stack([canonicalise(f.read_bytes(), opened.imaging).image for f in files])
     expected = trained.predict(canonical, verbose=0)
-    answers = ask(server, {"instances": [b64(f.read_bytes()) for f in files]}).json()["predictions"]
+    predictions = predict(server, {"instances": [b64(f.read_bytes()) for f in files]}).json()["predictions"]
     labels = opened.manifest.labels
-    found = np.array([[answer["scores"][label] for label in labels] for answer in answers])
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert [answer["label"] for answer in answers] == [labels[i] for i in expected.argmax(axis=1)]
+    scores = np.array([[prediction["scores"][label] for label in labels] for prediction in predictions])
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert [prediction["label"] for prediction in predictions] == [labels[i] for i in expected.argmax(axis=1)]
 
 
-def test_every_form_of_an_instance_is_the_same_image(server, signature):
+def test_every_form_of_an_instance_gets_the_same_prediction(server, signature):
     text = b64(signature)
     forms = [text, {"b64": text}, {"image": {"b64": text}}, {"image_bytes": {"b64": text}}]
-    predictions = ask(server, {"instances": forms, "parameters": {}}).json()["predictions"]
+    predictions = predict(server, {"instances": forms, "parameters": {}}).json()["predictions"]
     assert len(predictions) == 4
     assert all(prediction == predictions[0] for prediction in predictions)
     assert set(predictions[0]) == {"label", "score", "scores", "warnings"}
 
 
-def test_no_instances_no_predictions(server):
-    assert ask(server, {"instances": []}).json() == {"predictions": []}
+def test_a_request_without_instances_gets_no_predictions(server):
+    assert predict(server, {"instances": []}).json() == {"predictions": []}
 
 
-def test_health_says_what_is_served(server):
+def test_health_describes_the_model(server):
     response = httpx.get(server + "/health")
     assert response.status_code == 200
     assert response.json()["labels"] == ["signature", "text"]
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "message"),
     [
         (b"", "not JSON"),
         (b"{", "not JSON"),
@@ -93,11 +97,11 @@ def test_health_says_what_is_served(server):
         (b'{"instances": [], "parameters": 1}', '"parameters" is a number'),
     ],
 )
-def test_a_body_that_breaks_the_contract_is_400_and_says_what_would_be_right(server, body, says):
-    response = ask(server, body)
+def test_a_body_that_violates_the_contract_is_400_with_what_would_be_right(server, body, message):
+    response = predict(server, body)
     assert response.status_code == 400
-    assert error_of(response)["code"] == "bad_request"
-    assert says in error_of(response)["message"]
+    assert get_error(response)["code"] == "bad_request"
+    assert message in get_error(response)["message"]
 
 
 @pytest.mark.parametrize(
@@ -109,52 +113,52 @@ def test_a_body_that_breaks_the_contract_is_400_and_says_what_would_be_right(ser
         (b64(b"SECRET no image"), 400, "unreadable_image"),
     ],
 )
-def test_a_bad_instance_is_named_by_its_position_and_not_quoted(server, signature, instance, status, code):
-    response = ask(server, {"instances": [b64(signature), instance]})
+def test_the_error_of_a_bad_instance_has_its_position_and_does_not_quote_it(server, signature, instance, status, code):
+    response = predict(server, {"instances": [b64(signature), instance]})
     assert response.status_code == status
-    assert error_of(response)["code"] == code
-    assert error_of(response)["instance"] == 1
+    assert get_error(response)["code"] == code
+    assert get_error(response)["instance"] == 1
     assert "SECRET" not in response.text
 
 
 def test_an_image_without_ink_is_422(server):
-    from tests.trainer.test_imaging import Image, saved
+    from tests.trainer.imaging.test_ink import Image, saved
 
-    response = ask(server, {"instances": [b64(saved(Image.new("L", (99, 99), 250), "PNG"))]})
+    response = predict(server, {"instances": [b64(saved(Image.new("L", (99, 99), 250), "PNG"))]})
     assert response.status_code == 422
-    assert error_of(response)["code"] == "blank"
+    assert get_error(response)["code"] == "blank"
 
 
-def test_unknown_routes_and_methods_are_errors_of_the_same_form(server):
-    assert error_of(httpx.get(server + "/nowhere"))["code"] == "not_found"
+def test_unknown_routes_and_methods_get_errors_of_the_same_form(server):
+    assert get_error(httpx.get(server + "/nowhere"))["code"] == "not_found"
     response = httpx.get(server + "/predict")
     assert response.status_code == 405
-    assert error_of(response)["code"] == "method_not_allowed"
+    assert get_error(response)["code"] == "method_not_allowed"
 
 
 def test_a_request_that_is_too_large_is_413_and_names_the_limit(artifact, signature):
-    with serving("--model", str(artifact), "--max-body-bytes", "5000", "--max-instances", "2") as server:
-        announced = ask(server, b"x" * 6000)
+    with serving("--artifact", str(artifact), "--max-body-bytes", "5000", "--max-instances", "2") as server:
+        announced = predict(server, b"x" * 6000)
         streamed = httpx.post(server + "/predict", content=iter([b"x" * 3000] * 3))
-        many = ask(server, {"instances": ["", "", ""]})
+        many = predict(server, {"instances": ["", "", ""]})
     for response, limit in ((announced, "5,000"), (streamed, "5,000"), (many, "2")):
         assert response.status_code == 413
-        assert limit in error_of(response)["message"]
+        assert limit in get_error(response)["message"]
 
 
 def test_vertex_routes_port_and_artefact_come_from_the_environment(artifact):
-    with serving(AIP_STORAGE_URI=str(artifact), AIP_PREDICT_ROUTE="/v1/ask") as server:
-        assert httpx.post(server + "/v1/ask", json={"instances": []}).status_code == 200
+    with serving(AIP_STORAGE_URI=str(artifact), AIP_PREDICT_ROUTE="/v1/predict") as server:
+        assert httpx.post(server + "/v1/predict", json={"instances": []}).status_code == 200
 
 
-def test_the_tensorflow_engine_serves_when_asked(artifact, server, signature):
-    with serving("--model", str(artifact), "--engine", "tensorflow") as reference:
-        answers = [ask(s, {"instances": [b64(signature)]}).json()["predictions"][0] for s in (server, reference)]
+def test_the_tensorflow_engine_gives_the_same_score_as_litert(artifact, server, signature):
+    with serving("--artifact", str(artifact), "--engine", "tensorflow") as reference:
+        answers = [predict(s, {"instances": [b64(signature)]}).json()["predictions"][0] for s in (server, reference)]
     assert answers[0]["score"] == pytest.approx(answers[1]["score"], abs=1e-4)
 
 
 @pytest.mark.parametrize("damage", ["missing", "foreign", "type", "truncated", "imaging", "vector", "canonical"])
-def test_a_broken_artefact_stops_the_server_with_one_clear_line(artifact, tmp_path, damage):
+def test_a_broken_artefact_stops_the_server_with_one_line_that_names_the_reason(artifact, tmp_path, damage):
     broken = shutil.copytree(artifact, tmp_path / "model")
     if damage == "missing":
         (broken / "manifest.json").unlink()
@@ -169,106 +173,125 @@ def test_a_broken_artefact_stops_the_server_with_one_clear_line(artifact, tmp_pa
         described = json.loads((broken / "manifest.json").read_text())
         described["imaging_fingerprint"] = "0" * 16
         (broken / "manifest.json").write_text(json.dumps(described))
-    else:  # as if this machine saw or answered differently: the files are whole, the recorded answer is another
+    else:  # as if this machine decoded or computed differently: the checksums fit, the golden answer does not
         golden = json.loads((broken / "golden" / "golden.json").read_text())
         golden[4] |= {"vectors": {"float32": [0.0, 0.0]}} if damage == "vector" else {"canonical_sha256": "0" * 64}
         (broken / "golden" / "golden.json").write_text(json.dumps(golden))
         manifest.write(read(broken), broken)
-    command = [sys.executable, "-m", "predictor", "--model", str(broken), "--port", "0"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    (line,) = [json.loads(line) for line in done.stdout.splitlines()]
+    command = [sys.executable, "-m", "predictor", "--artifact", str(broken), "--port", "0"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 1
+    (line,) = [json.loads(line) for line in process.stdout.splitlines()]
     assert line["severity"] == "ERROR"
-    says = {
-        "missing": "no manifest", "foreign": "format", "type": "'training' is list", "truncated": "damaged",
-        "imaging": "imaging", "vector": "is answered", "canonical": "another canonical image",
-    }  # fmt: skip
-    assert says[damage] in line["message"]
+    messages = {
+        "missing": "no manifest",
+        "foreign": "format",
+        "type": "'training' is list",
+        "truncated": "damaged",
+        "imaging": "imaging",
+        "vector": "is answered",
+        "canonical": "another canonical image",
+    }
+    assert messages[damage] in line["message"]
 
 
-def test_sigterm_loses_nothing_that_was_taken(artifact, signature):
+def test_after_sigterm_every_accepted_request_is_answered(artifact, signature):
     body = json.dumps({"instances": [b64(signature)] * 20}).encode()
     head = f"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with serving("--model", str(artifact)) as server:
+    with serving("--artifact", str(artifact)) as server:
         address = ("127.0.0.1", int(server.rsplit(":", 1)[1]))
-        asking = [socket.create_connection(address) for _ in range(8)]
-        for connection in asking:
+        connections = [socket.create_connection(address) for _ in range(8)]
+        for connection in connections:
             connection.sendall(head + body[:-1])
-        assert httpx.get(server + "/health").status_code == 200  # answered behind them: all have been begun
+        assert httpx.get(server + "/health").status_code == 200  # it is answered after them, so all have been accepted
         terminate(server)
-        for connection in asking:
+        for connection in connections:
             connection.sendall(body[-1:])
-        answers = [b"".join(iter(lambda c=connection: c.recv(1 << 16), b"")) for connection in asking]
-        for connection in asking:
+        responses = [b"".join(iter(lambda c=connection: c.recv(1 << 16), b"")) for connection in connections]
+        for connection in connections:
             connection.close()
-    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
-    assert [len(json.loads(answer.split(b"\r\n\r\n", 1)[1])["predictions"]) for answer in answers] == [20] * 8
+    assert all(response.startswith(b"HTTP/1.1 200") for response in responses)
+    contents = [json.loads(response.split(b"\r\n\r\n", 1)[1]) for response in responses]
+    assert [len(content["predictions"]) for content in contents] == [20] * 8
 
 
-def test_a_fault_of_ours_is_500_with_an_id_that_the_log_has_and_nothing_else(artifact, signature, capsys):
-    app = create_app(Settings(network=str(artifact)), give_up=lambda: None)
+def test_a_fault_of_the_server_is_500_with_an_id_that_the_log_has_and_nothing_else(artifact, signature, capsys):
+    settings = Settings(artifact=str(artifact))
+    app = create_app(settings, Service(settings), on_load_failure=lambda: None)
 
     async def broken(_):
         raise RuntimeError(b64(signature))
 
-    async def asked():
+    async def send():
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             return await client.get("/broken")
 
     app.router.routes.append(Route("/broken", broken))
-    response = asyncio.run(asked())
+    response = asyncio.run(send())
     assert response.status_code == 500
-    assert set(error_of(response)) == {"code", "message", "id"}
+    assert set(get_error(response)) == {"code", "message", "id"}
     log = capsys.readouterr().out
-    assert error_of(response)["id"] in log
+    assert get_error(response)["id"] in log
     assert b64(signature)[:60] not in log + response.text
 
 
 def test_a_request_that_does_not_arrive_in_time_is_408(artifact):
-    with serving("--model", str(artifact), "--deadline", "0.3") as server:
-        half = socket.create_connection(("127.0.0.1", int(server.rsplit(":", 1)[1])))
-        half.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-        answer = half.recv(100)
-        half.close()
-    assert answer.startswith(b"HTTP/1.1 408")
+    with serving("--artifact", str(artifact), "--deadline", "0.3") as server:
+        connection = socket.create_connection(("127.0.0.1", int(server.rsplit(":", 1)[1])))
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        response = connection.recv(100)
+        connection.close()
+    assert response.startswith(b"HTTP/1.1 408")
 
 
-def test_a_server_that_is_loading_answers_503_to_a_large_request_as_to_a_small_one(artifact, tmp_path):
-    app = create_app(Settings(network=str(tmp_path / "not there yet")), give_up=lambda: None)
+def test_a_server_that_is_loading_answers_503_to_small_and_large_requests(artifact, tmp_path):
+    settings = Settings(artifact=str(tmp_path / "not there yet"))
+    app = create_app(settings, Service(settings), on_load_failure=lambda: None)
 
-    async def asked():
+    async def send():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
             return [await client.get("/health"), await client.post("/predict", content=b"x" * 1_000_000)]
 
-    for response in asyncio.run(asked()):
+    for response in asyncio.run(send()):
         assert response.status_code == 503
-        assert error_of(response)["code"] == "not_ready"
+        assert get_error(response)["code"] == "not_ready"
         assert response.headers["Retry-After"]
 
 
-def test_no_route_is_guessed(server):
-    assert error_of(httpx.get(server + "/health/"))["code"] == "not_found"
+def test_files_of_the_page_have_its_headers_and_are_cached_by_etag(server):
+    response = httpx.get(server + "/web/page.js")
+    assert response.headers["Content-Type"].startswith("text/javascript")
+    for name, value in page.HEADERS.items():
+        assert response.headers[name] == value
+    cached = httpx.get(server + "/web/page.js", headers={"If-None-Match": response.headers["ETag"]})
+    assert (cached.status_code, cached.content) == (304, b"")
+    assert get_error(httpx.get(server + "/web/index.html"))["code"] == "not_found", "it is served at /, with its routes"
+    assert get_error(httpx.get(server + "/web/%2e%2e/index.html"))["code"] == "not_found"
 
 
-def test_a_full_server_refuses_at_once_and_says_when_to_come_back(artifact, signature, scans):
-    with serving("--model", str(artifact), "--waiting", "0", "--threads", "1") as server:
+def test_a_trailing_slash_is_not_redirected(server):
+    assert get_error(httpx.get(server + "/health/"))["code"] == "not_found"
+
+
+def test_a_full_server_refuses_at_once_with_the_time_to_retry(artifact, signature, scans):
+    with serving("--artifact", str(artifact), "--max-waiting-images", "0", "--threads", "1") as server:
         two = [b64(path.read_bytes()) for path in sorted((scans / "text").iterdir())[:2]]
-        assert ask(server, {"instances": two}).status_code == 413, "it would never find room"
+        assert predict(server, {"instances": two}).status_code == 413, "it has more images than there are slots"
         with concurrent.futures.ThreadPoolExecutor(16) as clients:
-            asked = [clients.submit(ask, server, {"instances": [b64(signature)]}) for _ in range(64)]
-            answers = [future.result() for future in asked]
-    assert {answer.status_code for answer in answers} == {200, 429}
-    refused = next(answer for answer in answers if answer.status_code == 429)
+            futures = [clients.submit(predict, server, {"instances": [b64(signature)]}) for _ in range(64)]
+            responses = [future.result() for future in futures]
+    assert {response.status_code for response in responses} == {200, 429}
+    refused = next(response for response in responses if response.status_code == 429)
     assert refused.headers["Retry-After"] == "1"
-    assert error_of(refused)["code"] == "busy"
+    assert get_error(refused)["code"] == "busy"
 
 
-def test_the_log_is_json_lines_that_never_hold_an_image(artifact, signature, capsys):
+def test_the_log_has_json_lines_without_images(artifact, signature, capsys):
     text = b64(signature)
-    with serving("--model", str(artifact)) as server:
-        ask(server, {"instances": [text]})
-        ask(server, {"instances": [text[:-40] + "*"]})
+    with serving("--artifact", str(artifact)) as server:
+        predict(server, {"instances": [text]})
+        predict(server, {"instances": [text[:-40] + "*"]})
     log = capsys.readouterr().out
     assert [json.loads(line)["message"] for line in log.splitlines()][:2] == ["ready", "predict"]
     assert text[:60] not in log

@@ -1,4 +1,4 @@
-"""Threads follow what the container was given, not what the machine has."""
+"""The number of vCPUs is that of the container, not that of the machine."""
 
 import os
 
@@ -10,7 +10,7 @@ MACHINE = len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize(
-    ("own", "files", "expected"),
+    ("process_cgroups", "files", "expected"),
     [
         ("0::/\n", {"cpu.max": "100000 100000"}, 1),
         ("0::/\n", {"cpu.max": "50000 100000"}, 1),
@@ -25,10 +25,10 @@ MACHINE = len(os.sched_getaffinity(0))
         ("nonsense\n", {"cpu.max": "nonsense"}, MACHINE),
     ],
 )
-def test_a_quota_of_the_cgroup_or_of_one_above_it_counts(tmp_path, own, files, expected):
-    (tmp_path / "own").write_text(own)
+def test_the_quotas_of_the_cgroup_and_of_those_above_it_count(tmp_path, process_cgroups, files, expected):
+    (tmp_path / "process_cgroups").write_text(process_cgroups)
     for name, text in files.items():
         path = tmp_path / "cgroups" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    assert vcpus.vcpus(tmp_path / "cgroups", tmp_path / "own") == expected
+    assert vcpus.count_vcpus(tmp_path / "cgroups", tmp_path / "process_cgroups") == expected

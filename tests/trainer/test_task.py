@@ -1,54 +1,55 @@
-"""The command as a whole: errors that say what to do, and options that do what they say."""
+"""The command as a whole: errors that name the remedy, and options that have their documented effect."""
 
 import csv
 import json
 
 import pytest
 
-from tests.conftest import SMALL_RUN
+from tests.conftest import CLASSIFIER_FLAGS
 from trainer import task
 from trainer.artifact import manifest
 from trainer.samples import generator
-from trainer.samples.amount import Amount
+from trainer.samples.amount import DatasetSpec
 
-pytestmark = pytest.mark.usefixtures("tensorflow")  # every command here trains, or is refused when it would
+pytestmark = pytest.mark.usefixtures("tensorflow")  # every command here trains, or fails just before
 
 
 def run(capsys, *arguments) -> tuple[int, str]:
-    status = task.main([*SMALL_RUN, "--epochs", "1", *map(str, arguments)])
+    """Train for one epoch: (exit status, output)."""
+    status = task.main([*CLASSIFIER_FLAGS, "--epochs", "1", *map(str, arguments)])
     printed = capsys.readouterr()
     return status, printed.out + printed.err
 
 
 @pytest.mark.parametrize(
-    ("folder", "says"),
-    [("nowhere", "no folder"), ("empty", "holds no image"), ("one", "at least 2 labels")],
+    ("folder", "message"),
+    [("nowhere", "no folder"), ("empty", "holds no image"), ("one label", "at least 2 labels")],
 )
-def test_unusable_data_is_one_sentence_and_leaves_no_artefact(capsys, tmp_path, scans, folder, says):
+def test_unusable_data_is_an_error_without_traceback_and_leaves_no_artefact(capsys, tmp_path, scans, folder, message):
     (tmp_path / "empty").mkdir()
-    place = f"signature={scans}" if folder == "one" else tmp_path / folder
-    status, printed = run(capsys, "--train-dir", place, "--job-dir", tmp_path / "job")
+    data = f"signature={scans}" if folder == "one label" else tmp_path / folder
+    status, printed = run(capsys, "--train-dir", data, "--job-dir", tmp_path / "job")
     assert status == 1
-    assert says in printed
+    assert message in printed
     assert "Traceback" not in printed
     assert not (tmp_path / "job" / "model").exists()
 
 
-def test_more_classes_than_two_are_learnt_with_a_softmax(tensorflow, capsys, tmp_path):
+def test_more_than_two_labels_are_learnt_with_a_softmax(tensorflow, capsys, tmp_path):
     for label, writer in (("red", 1), ("green", 2), ("blue", 3)):
         for number in range(12):
             path = tmp_path / "data" / label / f"{number}x.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(generator.image(1, writer, "genuine", number)[0])
+            path.write_bytes(generator.generate_image(1, writer, "genuine", number)[0])
     status, printed = run(capsys, "--train-dir", tmp_path / "data", "--job-dir", tmp_path / "job", "--batch-size", "8")
     assert status == 0, printed
-    described = manifest.read(tmp_path / "job" / "model")
-    assert described.labels == ["blue", "green", "red"]
-    assert described.vector_size == 3
+    artifact_manifest = manifest.read(tmp_path / "job" / "model")
+    assert artifact_manifest.labels == ["blue", "green", "red"]
+    assert artifact_manifest.vector_size == 3
 
 
-def test_people_of_a_closed_set_are_learnt_from_paired_folders(tensorflow, capsys, tmp_path):
-    for _ in generator.write(tmp_path / "data", Amount("paired_folders", 3, 8, 8), seed=2):
+def test_forgeries_of_a_closed_set_are_learnt_from_paired_folders(tensorflow, capsys, tmp_path):
+    for _ in generator.write_dataset(tmp_path / "data", DatasetSpec("paired_folders", 3, 8, 8), seed=2):
         pass
     arguments = ("--problem", "genuine_vs_forged", "--train-dir", tmp_path / "data", "--job-dir", tmp_path / "job")
     status, printed = run(capsys, *arguments)
@@ -56,44 +57,44 @@ def test_people_of_a_closed_set_are_learnt_from_paired_folders(tensorflow, capsy
     assert manifest.read(tmp_path / "job" / "model").labels == ["forged", "genuine"]
 
 
-def test_a_test_dir_is_the_unseen_part_and_a_model_dir_takes_the_artefact(capsys, tmp_path, scans, monkeypatch):
-    monkeypatch.setenv("CLOUD_ML_TRIAL_ID", "7")  # and it is a trial of a study
+def test_a_test_dir_is_the_test_split_and_a_model_dir_gets_the_artefact(capsys, tmp_path, scans, monkeypatch):
+    monkeypatch.setenv("CLOUD_ML_TRIAL_ID", "7")  # the run is a trial of a hyperparameter tuning job
     monkeypatch.setenv("CLOUD_ML_HP_METRIC_FILE", str(tmp_path / "output.metrics"))
-    for _ in generator.write(tmp_path / "unseen", Amount(writers=3, genuine=2, forged=1, text=3), seed=77):
+    for _ in generator.write_dataset(tmp_path / "unseen", DatasetSpec(writers=3, genuine=2, forged=1, text=3), seed=77):
         pass
-    board = tmp_path / "board"
-    status, printed = run(
-        capsys, "--train-dir", scans, "--test-dir", tmp_path / "unseen", "--job-dir", tmp_path / "job",
-        "--model-dir", tmp_path / "published", "--tensorboard-dir", board, "--no-augment", "--verbose",
-    )  # fmt: skip
+    tensorboard_dir = tmp_path / "tensorboard"
+    data = ("--train-dir", scans, "--test-dir", tmp_path / "unseen")
+    folders = ("--job-dir", tmp_path / "job", "--model-dir", tmp_path / "published")
+    options = ("--tensorboard-dir", tensorboard_dir, "--no-augment", "--verbose")
+    status, printed = run(capsys, *data, *folders, *options)
     assert status == 0, printed
     assert manifest.read(tmp_path / "published").metrics["images"] == 18
     assert not (tmp_path / "job" / "7" / "model").exists()
-    assert list(board.glob("events.out.tfevents.*"))
-    kept = (tmp_path / "job" / "7" / "log.txt").read_text()
-    for more in ("conv1 (Conv2D)", "tensorflow 2.", "prepare took", "train took", "export took", "evaluate took"):
-        assert more in printed
-        assert more in kept
+    assert list(tensorboard_dir.glob("events.out.tfevents.*"))
+    log = (tmp_path / "job" / "7" / "log.txt").read_text()
+    for text in ("conv1 (Conv2D)", "tensorflow 2.", "prepare took", "train took", "export took", "evaluate took"):
+        assert text in printed
+        assert text in log
     (row,) = csv.DictReader((tmp_path / "job" / "7" / "training.csv").read_text().splitlines())
     assert set(row) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
-    told = [json.loads(line) for line in (tmp_path / "output.metrics").read_text().splitlines()]
-    losses = [(one["global_step"], float(one["val_loss"])) for one in told if "val_loss" in one]
-    assert losses == [("1", pytest.approx(float(row["val_loss"])))] * 2, "after the epoch, and for what is exported"
+    metrics = [json.loads(line) for line in (tmp_path / "output.metrics").read_text().splitlines()]
+    losses = [(entry["global_step"], float(entry["val_loss"])) for entry in metrics if "val_loss" in entry]
+    assert losses == [("1", pytest.approx(float(row["val_loss"])))] * 2, "after the epoch, and for the exported weights"
 
 
-def test_a_batch_larger_than_the_data_is_refused_with_the_flag_to_change(capsys, tmp_path, scans):
+def test_the_error_for_a_batch_larger_than_the_data_names_the_flag(capsys, tmp_path, scans):
     status, printed = run(capsys, "--train-dir", scans, "--job-dir", tmp_path / "job", "--batch-size", "5000")
     assert status == 1
     assert "--batch-size" in printed
 
 
-def test_checkpoints_of_another_run_are_not_taken_for_ours(capsys, tmp_path, scans):
-    shared = ("--train-dir", scans, "--checkpoint-dir", tmp_path / "checkpoints")
-    assert run(capsys, *shared, "--job-dir", tmp_path / "one")[0] == 0
-    status, printed = run(capsys, *shared, "--job-dir", tmp_path / "two", "--seed", "9")
+def test_checkpoints_of_another_run_are_refused(capsys, tmp_path, scans):
+    common = ("--train-dir", scans, "--checkpoint-dir", tmp_path / "checkpoints")
+    assert run(capsys, *common, "--job-dir", tmp_path / "first")[0] == 0
+    status, printed = run(capsys, *common, "--job-dir", tmp_path / "second", "--seed", "9")
     assert status == 1
     assert "another run" in printed
-    assert not (tmp_path / "two" / "model").exists()
+    assert not (tmp_path / "second" / "model").exists()
 
 
 def test_the_same_folder_cannot_train_and_test(capsys, tmp_path, scans):
@@ -102,10 +103,12 @@ def test_the_same_folder_cannot_train_and_test(capsys, tmp_path, scans):
     assert "two of the given folders" in printed
 
 
-def test_a_test_label_nobody_trained_is_named_with_the_nearest(capsys, tmp_path, scans):
+def test_the_error_for_an_untrained_test_label_suggests_the_nearest(capsys, tmp_path, scans):
     for label in ("Signature", "text"):
         (tmp_path / "unseen" / label).mkdir(parents=True)
-        (tmp_path / "unseen" / label / "a.png").write_bytes(generator.image(1, 1, "text", 0)[0] + label.encode())
+        (tmp_path / "unseen" / label / "a.png").write_bytes(
+            generator.generate_image(1, 1, "text", 0)[0] + label.encode()
+        )
     status, printed = run(
         capsys, "--train-dir", scans, "--test-dir", tmp_path / "unseen", "--job-dir", tmp_path / "job"
     )
@@ -115,7 +118,7 @@ def test_a_test_label_nobody_trained_is_named_with_the_nearest(capsys, tmp_path,
 
 def test_a_label_whose_images_cannot_be_read_is_not_trained_without(capsys, tmp_path):
     for number in range(12):
-        for label, data in (("signature", generator.image(1, 1, "genuine", number)[0]), ("text", b"damaged")):
+        for label, data in (("signature", generator.generate_image(1, 1, "genuine", number)[0]), ("text", b"damaged")):
             path = tmp_path / "data" / label / f"{number}x.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
@@ -127,7 +130,7 @@ def test_a_label_whose_images_cannot_be_read_is_not_trained_without(capsys, tmp_
 def test_strict_refuses_an_unreadable_test_image(capsys, tmp_path, scans):
     (tmp_path / "unseen" / "text").mkdir(parents=True)
     (tmp_path / "unseen" / "signature").mkdir()
-    (tmp_path / "unseen" / "text" / "good.png").write_bytes(generator.image(1, 1, "text", 0)[0])
+    (tmp_path / "unseen" / "text" / "good.png").write_bytes(generator.generate_image(1, 1, "text", 0)[0])
     (tmp_path / "unseen" / "signature" / "bad.png").write_bytes(b"bad")
     common = ("--train-dir", scans, "--test-dir", tmp_path / "unseen")
     status, printed = run(capsys, *common, "--strict", "--job-dir", tmp_path / "strict")

@@ -1,6 +1,6 @@
-"""An exported model: what the directory holds and how to run it, the same for evaluation, server and offline use.
+"""An artefact is an exported model: its files, and the code that answers with it in evaluation, server and offline use.
 
-``manifest.py`` describes, ``engine.py`` computes vectors, ``decision.py`` turns them into answers, ``golden.py`` proves
-that this machine sees and answers as the one that exported. ``artifact.py`` puts the four together. Nothing here
-imports TensorFlow until a TensorFlow engine is asked for.
+``manifest.py`` describes the files, ``engine.py`` computes vectors, ``decision.py`` turns vectors into answers,
+``golden.py`` checks that this machine reproduces the answers of the export. Only a TensorFlow engine imports
+TensorFlow. Next: ``artifact.py``, which combines the four.
 """

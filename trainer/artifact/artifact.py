@@ -1,7 +1,8 @@
-"""An artefact ready to answer: manifest, imaging, decision and as many engines as there are threads.
+"""Open an artefact and answer images with it: manifest, imaging, decision and one engine for each thread.
 
-The one way from an image file to an answer; ``trainer.evaluate``, the server and ``predictor.offline`` all take it:
-``look`` at every image, which is the work, then ``decide`` on what was seen, which is not. Knows no problem, no HTTP.
+``trainer.evaluate``, the server and ``predictor.offline`` all answer through this class: ``Artifact.encode`` for every
+image, which takes the time, then ``Artifact.decide``, which is fast. Independent of problems and HTTP. Next:
+``engine.py``.
 """
 
 import dataclasses
@@ -14,180 +15,180 @@ from typing import Any
 import numpy as np
 
 from trainer.artifact import decision, golden, manifest
-from trainer.artifact.decision import BadQuestion, Parameters
-from trainer.artifact.engine import Engine, Pool, load
-from trainer.imaging import Canonical, Imaging, Ink, Limits, Page, Quality, canonicalise, draw, read_ink
+from trainer.artifact.decision import DecisionParameters, UnsupportedRequest
+from trainer.artifact.engine import Engine, EnginePool, load_engine_factory
+from trainer.imaging import CanonicalImage, Imaging, Ink, Limits, Page, QualityLimits, canonicalise, draw_ink, read_ink
 
-NO_PAGE = Page(np.empty((0, 0), np.uint8))  # the decoded file may be 12 MB, and a request may hold hundreds
-NO_SIGNATURE = ("blank", "too_much_ink")  # warnings that mean as much: a dot of dirt, a photograph
+EMPTY_PAGE = Page(np.empty((0, 0), np.uint8))  # replaces a decoded file of up to 12 MB, of which requests have hundreds
+REJECTING_WARNINGS = ("blank", "too_much_ink")  # quality warnings of a speck of dirt, and of a photograph
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
-    """What was seen of one image.
+class EncodedImage:
+    """An image as a decision needs it: its canonical image and its ``vector``, ``float32 [D]``.
 
-    ``vector`` is ``float32 [D]``; ``no_signature`` says why it is none (``code``, ``value``, and the ``limit`` of the
-    quality check), for models that compare signatures: then the vector is zeros. ``seconds`` is what its stages took.
+    ``rejection`` is None, or the reason why the image is no signature: ``code``, ``value``, and the ``limit`` of a
+    quality warning. Only verifiers reject; the vector of a rejected image is zero. ``stage_seconds`` are the durations
+    of the stages ``image`` (decode, find ink) and ``engine``.
     """
 
-    canonical: Canonical
+    canonical: CanonicalImage
     vector: np.ndarray
-    no_signature: dict[str, Any] | None
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict, compare=False)
+    rejection: dict[str, Any] | None
+    stage_seconds: dict[str, float] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def warnings(self) -> list[dict[str, Any]]:
-        """As they are answered."""
+        """Return the quality warnings in their JSON form."""
         return [dataclasses.asdict(warning) for warning in self.canonical.warnings]
 
 
-class Model:
-    """An opened artefact that any number of threads may share.
+class Artifact:
+    """An opened artefact, which any number of threads may share.
 
-    Engines are made as threads compute at the same time; ``prove`` has ``threads`` of them ready. One more, which
-    computes on as many cores, is for an image that is ``alone`` on an idle machine.
+    ``replay_golden`` prepares ``threads`` engines; more are made when more threads compute at the same time. One
+    further engine uses ``threads`` cores at once, for a single image on an idle machine.
     """
 
     def __init__(self, folder: Path, engine: str = "litert", limits: Limits = Limits(), threads: int = 1):
-        """Raises ``BadArtifact`` when the folder is not a complete artefact."""
+        """Open the artefact in a folder. Raises ``BadArtifact`` if it is incomplete, damaged or of another version."""
         self.folder = folder
         self.manifest = manifest.read(folder)
         self.identity = manifest.identity(folder)
         manifest.verify(self.manifest, folder)
-        self.imaging = _imaging(self.manifest)
-        self.quality = _quality(self.manifest)
+        self.imaging = _read_imaging(self.manifest)
+        self.quality = _read_quality(self.manifest)
         self.decision = decision.from_manifest(self.manifest.decision)
         self.limits = limits
         self._threads = threads
-        make = load(self.manifest, folder, engine)
-        self.engine = Pool(make)
-        self._wide = (threading.Lock(), make(threads)) if threads > 1 else None
+        make_engine = load_engine_factory(self.manifest, folder, engine)
+        self.engine_pool = EnginePool(make_engine)
+        self._all_cores = (threading.Lock(), make_engine(threads)) if threads > 1 else None
         check = self.manifest.signature_check
-        self._signature_check = Model(folder / check, engine, limits, threads) if check else None
+        self.signature_check = Artifact(folder / check, engine, limits, threads) if check else None
 
-    def see(self, data: bytes) -> Canonical:
-        """One image file to canonical ink. Raises ``ImageError``."""
+    def canonicalise(self, data: bytes) -> CanonicalImage:
+        """Make the canonical image of an image file. Raises ``ImageError``."""
         return canonicalise(data, self.imaging, self.limits, self.quality)
 
-    def vector(self, image: np.ndarray, alone: bool = False) -> np.ndarray:
-        """``uint8 [H, W, 1] -> float32 [D]``; ``alone`` on the machine, it is computed on all cores."""
-        if alone and self._wide and self._wide[0].acquire(blocking=False):
+    def compute_vector(self, image: np.ndarray, use_all_cores: bool = False) -> np.ndarray:
+        """Compute ``uint8 [H, W, 1] -> float32 [D]``; ``use_all_cores`` is faster if no other thread computes."""
+        if use_all_cores and self._all_cores and self._all_cores[0].acquire(blocking=False):
             try:
-                return self._wide[1](image[None])[0]
+                return self._all_cores[1](image[None])[0]
             finally:
-                self._wide[0].release()
-        return self.engine(image[None])[0]
+                self._all_cores[0].release()
+        return self.engine_pool(image[None])[0]
 
-    def look(self, data: bytes, alone: bool = False) -> Look:
-        """One image file to everything that a decision needs. Raises ``ImageError``.
+    def encode(self, data: bytes, use_all_cores: bool = False) -> EncodedImage:
+        """Decode an image file, find its ink and compute its vector. Raises ``ImageError``.
 
-        It is decoded and inked once, also for a signature check of the same canvas.
+        A signature check uses the same ink if it decides ink at the same resolution.
         """
         began = time.perf_counter()
         page, ink = read_ink(data, self.imaging, self.limits)
-        canonical = Canonical(draw(ink, self.imaging), self.quality.warnings(ink, page), NO_PAGE)
-        seen = time.perf_counter()
-        no_signature = self._no_signature(data, ink, canonical, alone)
-        nothing = np.zeros(self.manifest.vector_size, np.float32)
-        vector = nothing if no_signature else self.vector(canonical.image, alone)
-        seconds = {"image": seen - began, "engine": time.perf_counter() - seen}
-        return Look(canonical, vector, no_signature, seconds)
+        canonical = CanonicalImage(draw_ink(ink, self.imaging), self.quality.find_warnings(ink, page), EMPTY_PAGE)
+        decoded = time.perf_counter()
+        rejection = self._find_rejection(data, ink, canonical, use_all_cores)
+        zeros = np.zeros(self.manifest.vector_size, np.float32)
+        vector = zeros if rejection else self.compute_vector(canonical.image, use_all_cores)
+        seconds = {"image": decoded - began, "engine": time.perf_counter() - decoded}
+        return EncodedImage(canonical, vector, rejection, seconds)
 
     def decide(
-        self, look: Look, references: Sequence["Look | np.ndarray"] = (), parameters: Parameters = Parameters()
+        self,
+        questioned: EncodedImage,
+        references: Sequence[EncodedImage | np.ndarray] = (),
+        parameters: DecisionParameters = DecisionParameters(),
     ) -> dict[str, Any]:
-        """The answer people get.
+        """Return the answer to an encoded image.
 
-        ``references`` are looks at images or stored vectors ``float32 [D]``, for models that compare. Raises
-        ``BadQuestion`` when the model does not answer such a question.
+        ``references`` are encoded images or stored embeddings ``float32 [D]``; only verifiers take them. Raises
+        ``UnsupportedRequest`` if this model cannot answer the request.
         """
-        if references and not self.decision.compares:
-            raise BadQuestion("this model judges single images; it takes no references")
+        if references and not self.decision.takes_references:
+            raise UnsupportedRequest("this model classifies single images; it takes no references")
         if parameters.encoder not in (None, self.encoder):
-            raise BadQuestion("the stored embeddings were made by another model; enrol again with this one")
+            raise UnsupportedRequest("the stored embeddings were made by another model; enrol again with this one")
         reasons = [
-            {"image": "questioned" if place == 0 else f"reference {place - 1}", **seen.no_signature}
-            for place, seen in enumerate((look, *references))
-            if isinstance(seen, Look) and seen.no_signature
+            {"image": "questioned" if index == 0 else f"reference {index - 1}", **image.rejection}
+            for index, image in enumerate((questioned, *references))
+            if isinstance(image, EncodedImage) and image.rejection
         ]
         if reasons:
-            return {"decision": "not_a_signature", "because": reasons, "warnings": look.warnings}
-        vectors = [seen.vector if isinstance(seen, Look) else seen for seen in references]
-        answer = self.decision.answer(look.vector, vectors, parameters)
-        for each, seen in zip(answer.get("per_reference", ()), references, strict=False):
-            each["warnings"] = seen.warnings if isinstance(seen, Look) else []
-        return {**answer, **self._named(answer), "warnings": look.warnings}
-
-    def _named(self, answer: dict[str, Any]) -> dict[str, str]:
-        """Whose embedding it is, where one is answered."""
-        return {"encoder": self.encoder} if "embedding" in answer else {}
+            return {"decision": "not_a_signature", "reasons": reasons, "warnings": questioned.warnings}
+        vectors = [image.vector if isinstance(image, EncodedImage) else image for image in references]
+        answer = self.decision.answer(questioned.vector, vectors, parameters)
+        for row, image in zip(answer.get("per_reference", ()), references, strict=False):
+            row["warnings"] = image.warnings if isinstance(image, EncodedImage) else []
+        encoder = {"encoder": self.encoder} if "embedding" in answer else {}
+        return {**answer, **encoder, "warnings": questioned.warnings}
 
     @property
     def encoder(self) -> str:
-        """What must be the same for embeddings to be comparable: the network that answers, and its imaging."""
+        """Return an identifier of network and imaging; embeddings are comparable if they are of the same encoder."""
         variant = self.manifest.files[self.manifest.variants[self.manifest.variant]["file"]]
         return f"{variant['sha256'][:32]}-{self.manifest.imaging_fingerprint}"
 
-    def facts(self) -> dict[str, Any]:
-        """What a server says about itself beyond what was learnt."""
-        return {**self.decision.facts(), **({"encoder": self.encoder} if self.decision.compares else {})}
+    def get_metadata(self) -> dict[str, Any]:
+        """Return the metadata of decision and encoder that a server publishes."""
+        return {**self.decision.get_metadata(), **({"encoder": self.encoder} if self.decision.takes_references else {})}
 
     def answer(self, data: bytes) -> dict[str, Any]:
-        """One image file by itself to its answer. Raises ``ImageError``."""
-        return self.decide(self.look(data))
+        """Answer a single image file. Raises ``ImageError``."""
+        return self.decide(self.encode(data))
 
-    def prove(self) -> int:
-        """Replay the golden answers on every engine that will answer; returns how many images there are.
+    def replay_golden(self) -> int:
+        """Replay the golden answers on every prepared engine; return the number of images.
 
-        Also those made later are checked before they answer. Raises ``GoldenMismatch``.
+        An engine that is made later replays them before it answers. Raises ``GoldenMismatch``.
         """
-        proven = self._signature_check.prove() if self._signature_check else 0
-        expected = golden.read(self.folder, self.imaging, self.manifest.variant)
+        count = self.signature_check.replay_golden() if self.signature_check else 0
+        cases = golden.read(self.folder, self.imaging, self.manifest.variant)
 
         def check(engine: Engine) -> None:
-            for each in expected:
-                each.replay(engine)
+            for case in cases:
+                case.replay(engine)
 
-        if self._wide:
-            check(self._wide[1])
-        self.engine.check = check
-        self.engine.fill(self._threads)
-        return proven + len(expected)
+        if self._all_cores:
+            check(self._all_cores[1])
+        self.engine_pool.check_engine = check
+        self.engine_pool.prepare(self._threads)
+        return count + len(cases)
 
-    def _no_signature(self, data: bytes, ink: Ink, canonical: Canonical, alone: bool) -> dict[str, Any] | None:
-        """Why an image is no signature, if it is none; only models that compare ask."""
-        if not self.decision.compares:
+    def _find_rejection(
+        self, data: bytes, ink: Ink, canonical: CanonicalImage, use_all_cores: bool
+    ) -> dict[str, Any] | None:
+        """Return the reason why an image is no signature, or None; classifiers reject nothing."""
+        if not self.decision.takes_references:
             return None
         for warning in canonical.warnings:
-            if warning.code in NO_SIGNATURE:
+            if warning.code in REJECTING_WARNINGS:
                 return dataclasses.asdict(warning)
-        if self._signature_check is None:
+        check = self.signature_check
+        if check is None:
             return None
-        if (
-            self._signature_check.imaging.side != self.imaging.side
-        ):  # it learnt from ink that was decided at another resolution
-            _, ink = read_ink(data, self._signature_check.imaging, self.limits)
-        found = self._signature_check.decision.answer(
-            self._signature_check.vector(draw(ink, self._signature_check.imaging), alone)
-        )
-        return None if found["label"] == "signature" else {"code": found["label"], "value": found["score"]}
+        if check.imaging.working_side != self.imaging.working_side:  # it was trained on ink of another resolution
+            _, ink = read_ink(data, check.imaging, self.limits)
+        answer = check.decision.answer(check.compute_vector(draw_ink(ink, check.imaging), use_all_cores))
+        return None if answer["label"] == "signature" else {"code": answer["label"], "value": answer["score"]}
 
 
-def _imaging(described: manifest.Manifest) -> Imaging:
+def _read_imaging(described: manifest.Manifest) -> Imaging:
     try:
         imaging = Imaging(**described.imaging)
     except (TypeError, ValueError) as error:
-        raise manifest.BadArtifact(f"the manifest's imaging parameters are not ours: {error}") from None
+        raise manifest.BadArtifact(f"this version does not know the manifest's imaging parameters: {error}") from None
     if imaging.fingerprint() != described.imaging_fingerprint:
         raise manifest.BadArtifact(
-            f"the artefact was trained on images of imaging {described.imaging_fingerprint}, this version makes "
-            f"{imaging.fingerprint()}: serve it with the version that trained it, or train again"
+            f"the artefact was trained on images of imaging {described.imaging_fingerprint}, this version makes those "
+            f"of {imaging.fingerprint()}: serve it with the version that trained it, or train again"
         )
     return imaging
 
 
-def _quality(described: manifest.Manifest) -> Quality:
+def _read_quality(described: manifest.Manifest) -> QualityLimits:
     try:
-        return Quality(**described.quality)
+        return QualityLimits(**described.quality)
     except TypeError as error:
-        raise manifest.BadArtifact(f"the manifest's limits of quality are not ours: {error}") from None
+        raise manifest.BadArtifact(f"this version does not know the manifest's limits of quality: {error}") from None

@@ -1,8 +1,7 @@
-"""Vectors to answers, described as data in the manifest: the only place where an answer is decided.
+"""Decide the answer to a vector, by the decision that the manifest describes.
 
-Evaluation, server and offline use call this code. Knows no images, no HTTP and no problem. A new kind of decision is a
-class with ``kind``, ``compares``, ``answer``, ``columns``, ``row`` and ``describe`` in ``KINDS``. Next:
-``verification.py``.
+Evaluation, server and offline use all decide with this code. Independent of images, HTTP and problems. To add a type of
+decision, add a class with the members of ``Classifier`` to ``DECISION_TYPES``. Next: ``verification.py``.
 """
 
 import dataclasses
@@ -12,21 +11,29 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trainer.artifact.manifest import BadArtifact
-from trainer.artifact.verification import BadQuestion, Parameters, Verify
+from trainer.artifact.verification import DecisionParameters, UnsupportedRequest, Verifier
 
-__all__ = ["KINDS", "BadQuestion", "Classify", "Decision", "Parameters", "Verify", "from_manifest"]
+__all__ = [
+    "DECISION_TYPES",
+    "Classifier",
+    "Decision",
+    "DecisionParameters",
+    "UnsupportedRequest",
+    "Verifier",
+    "from_manifest",
+]
 
 
 @dataclasses.dataclass(frozen=True)
-class Classify:
-    """One of N labels from class probabilities.
+class Classifier:
+    """Answer one of L labels from class probabilities ``float32 [L]``.
 
     The answer is the label whose probability is largest relative to its threshold (Collell et al. 2018, "A simple
-    plug-in bagging ensemble", sec. 2); for two labels with thresholds t and 1 - t this is: the first if p >= t.
+    plug-in bagging ensemble", sec. 2). With two labels and thresholds t and 1 - t, it is the first label if p >= t.
     """
 
     kind: ClassVar[str] = "classify"
-    compares: ClassVar[bool] = False
+    takes_references: ClassVar[bool] = False
     labels: tuple[str, ...]
     thresholds: tuple[float, ...]
 
@@ -37,54 +44,62 @@ class Classify:
             )
 
     @classmethod
-    def even(cls, labels: tuple[str, ...]) -> "Classify":
-        """The most probable label wins."""
+    def with_equal_thresholds(cls, labels: tuple[str, ...]) -> "Classifier":
+        """Make a classifier that answers the most probable label."""
         return cls(tuple(labels), (1 / len(labels),) * len(labels))
 
-    def choose(self, vectors: np.ndarray) -> np.ndarray:
-        """``float32 [N, L] -> int64 [N]``, indices into ``labels``."""
+    def predict_indices(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the indices of the answered labels: ``float32 [N, L] -> int64 [N]``."""
         return np.argmax(vectors / np.asarray(self.thresholds, np.float32), axis=1)
 
     def answer(
-        self, vector: np.ndarray, references: Sequence[np.ndarray] = (), parameters: Parameters = Parameters()
+        self,
+        vector: np.ndarray,
+        references: Sequence[np.ndarray] = (),
+        parameters: DecisionParameters = DecisionParameters(),
     ) -> dict[str, Any]:
-        """``float32 [L]`` to ``{"label", "score", "scores"}``; scores are probabilities."""
+        """Answer class probabilities ``float32 [L]`` with ``label``, its ``score``, and the ``scores`` of all labels.
+
+        Raises ``UnsupportedRequest`` for a false acceptance rate.
+        """
         if parameters.far is not None:
-            raise BadQuestion("this model classifies; it has no thresholds by false acceptance rate")
-        chosen = int(self.choose(vector[None])[0])
+            raise UnsupportedRequest("this model classifies; it has no thresholds by false acceptance rate")
+        index = int(self.predict_indices(vector[None])[0])
         scores = {label: float(p) for label, p in zip(self.labels, vector, strict=True)}
-        return {"label": self.labels[chosen], "score": scores[self.labels[chosen]], "scores": scores}
+        return {"label": self.labels[index], "score": scores[self.labels[index]], "scores": scores}
 
     @property
     def columns(self) -> list[str]:
-        """The names of ``row``, most telling first."""
+        """Return the names of the cells of ``to_row``, most informative first."""
         return ["label", "score", *(f"score_{label}" for label in self.labels)]
 
-    def row(self, answer: dict[str, Any]) -> list[str]:
-        """An answer as the cells of a table."""
+    def to_row(self, answer: dict[str, Any]) -> list[str]:
+        """Return an answer as the cells of a table."""
         scores = [answer["score"], *(answer["scores"][label] for label in self.labels)]
         return [answer["label"], *(f"{score:.6f}" for score in scores)]
 
-    def facts(self) -> dict[str, Any]:
-        """What a server says about itself beyond the labels."""
+    def get_metadata(self) -> dict[str, Any]:
+        """Return the metadata that a server publishes beside the labels: none."""
         return {}
 
-    def describe(self) -> dict[str, Any]:
-        """The manifest's form."""
+    def to_manifest(self) -> dict[str, Any]:
+        """Return the JSON form that the manifest keeps."""
         return {"kind": self.kind, "labels": list(self.labels), "thresholds": list(self.thresholds)}
 
 
-Decision = Classify | Verify
-KINDS: dict[str, type[Decision]] = {Classify.kind: Classify, Verify.kind: Verify}
+Decision = Classifier | Verifier
+DECISION_TYPES: dict[str, type[Decision]] = {Classifier.kind: Classifier, Verifier.kind: Verifier}
 
 
 def from_manifest(described: dict[str, Any]) -> Decision:
-    """The decision that a manifest describes. Raises ``BadArtifact``."""
+    """Make the decision that a manifest describes in ``decision``. Raises ``BadArtifact``."""
     values = dict(described)
     kind = values.pop("kind", None)
-    if kind not in KINDS:
-        raise BadArtifact(f"the manifest's decision is of kind {kind!r}; this version knows {', '.join(KINDS)}")
-    decision: Any = KINDS[kind]
+    if kind not in DECISION_TYPES:
+        raise BadArtifact(
+            f"the manifest's decision is of kind {kind!r}; this version knows {', '.join(DECISION_TYPES)}"
+        )
+    decision: Any = DECISION_TYPES[kind]
     try:
         return decision(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
     except TypeError as error:

@@ -1,7 +1,8 @@
-"""Golden answers: stored images with the canonical image and the vector they must give, and the replay.
+"""Write golden answers at export, stored images with their canonical images and vectors, and replay them.
 
-Closes the gap between the machine that exported and the one that answers: another image library that decodes
-differently, a broken download, the wrong variant. All images are generated; no person's signature is stored.
+The replay finds differences between the machine that exported and this one: an image library that decodes differently,
+a broken download, the wrong variant. All images are generated; no person's signature is stored. Next:
+``golden_file.py``, the file format.
 """
 
 import dataclasses
@@ -13,31 +14,34 @@ import numpy as np
 
 from trainer.artifact import golden_file
 from trainer.artifact.engine import Engine
-from trainer.artifact.golden_file import FOLDER, TOLERANCE, Answer
+from trainer.artifact.golden_file import GOLDEN_DIR, VECTOR_TOLERANCE, GoldenAnswer
 from trainer.artifact.manifest import BadArtifact
 from trainer.imaging import Imaging, canonicalise
 
 
 class GoldenMismatch(BadArtifact):
-    """This machine does not reproduce what the artefact recorded."""
+    """This machine does not reproduce the golden answers of the artefact."""
 
 
 def write(folder: Path, images: dict[str, bytes], imaging: Imaging, engines: Mapping[str, Engine]) -> None:
-    """Store encoded images (name -> bytes) with what each of the ``engines``, by variant, answers to them."""
-    place = folder / FOLDER
-    place.mkdir()
+    """Store image files, by name, with the vectors that the ``engines``, by variant, compute of them."""
+    golden_dir = folder / GOLDEN_DIR
+    golden_dir.mkdir()
     answers = []
     for name, data in images.items():
-        (place / name).write_bytes(data)
+        (golden_dir / name).write_bytes(data)
         canonical = canonicalise(data, imaging).image
         vectors = {variant: engine(canonical[None])[0].tolist() for variant, engine in engines.items()}
-        answers.append(Answer(name, _hash(canonical), vectors))
+        answers.append(GoldenAnswer(name, _hash(canonical), vectors))
     golden_file.write(answers, folder)
 
 
 @dataclasses.dataclass(frozen=True)
-class Golden:
-    """One golden image as the engine takes it, ``uint8 [1, H, W, 1]``, and the ``float32 [D]`` that it must give."""
+class GoldenCase:
+    """A golden image, canonical ``uint8 [1, H, W, 1]``, and its vector ``float32 [D]``.
+
+    ``tolerance`` is the largest accepted difference in any component.
+    """
 
     file: str
     image: np.ndarray
@@ -45,7 +49,7 @@ class Golden:
     tolerance: float
 
     def replay(self, engine: Engine) -> None:
-        """Raises ``GoldenMismatch`` when the engine answers something else."""
+        """Compute the vector again. Raises ``GoldenMismatch`` if it differs by more than the tolerance."""
         difference = float(np.max(np.abs(engine(self.image)[0] - self.vector)))
         if not difference <= self.tolerance:
             raise GoldenMismatch(
@@ -54,29 +58,28 @@ class Golden:
             )
 
 
-def read(folder: Path, imaging: Imaging, variant: str) -> list[Golden]:
-    """The golden images of an artefact, made canonical here.
+def read(folder: Path, imaging: Imaging, variant: str) -> list[GoldenCase]:
+    """Read the golden images of an artefact and make their canonical images.
 
-    Raises ``GoldenMismatch`` when this machine makes other canonical images of them, ``BadArtifact`` when they are
-    damaged.
+    Raises ``GoldenMismatch`` if a canonical image differs from that of the export, ``BadArtifact`` for a damaged file.
     """
     try:
-        return [_read_one(folder / FOLDER, answer, imaging, variant) for answer in golden_file.read(folder)]
+        return [_read_case(folder / GOLDEN_DIR, answer, imaging, variant) for answer in golden_file.read(folder)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, BadArtifact):
             raise
-        raise golden_file.unreadable(error) from None
+        raise golden_file.make_unreadable_error(error) from None
 
 
-def _read_one(place: Path, answer: Answer, imaging: Imaging, variant: str) -> Golden:
-    canonical = canonicalise((place / answer.file).read_bytes(), imaging).image
+def _read_case(golden_dir: Path, answer: GoldenAnswer, imaging: Imaging, variant: str) -> GoldenCase:
+    canonical = canonicalise((golden_dir / answer.file).read_bytes(), imaging).image
     if _hash(canonical) != answer.canonical_sha256:
         raise GoldenMismatch(
-            f"golden image {answer.file!r} gives another canonical image here than where the model was exported: "
+            f"golden image {answer.file!r} gives another canonical image here than on the machine of the export: "
             "Pillow, OpenCV or NumPy differ; compare with 'versions' in the manifest"
         )
     vector = np.asarray(answer.vectors[variant], np.float32)
-    return Golden(answer.file, canonical[None], vector, TOLERANCE[variant])
+    return GoldenCase(answer.file, canonical[None], vector, VECTOR_TOLERANCE[variant])
 
 
 def _hash(canonical: np.ndarray) -> str:

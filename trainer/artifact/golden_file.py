@@ -1,6 +1,6 @@
-"""Golden answers as they are recorded: images of nobody, with what they must give. Standard library only.
+"""Read and write the file of golden answers, the vectors of generated images. Standard library only.
 
-``golden.py`` writes and replays them beside the model, ``deploy`` compares what a live endpoint answers.
+``deploy`` compares them with the answers of a live endpoint. Next: ``golden.py`` replays them on an engine.
 """
 
 import dataclasses
@@ -10,39 +10,41 @@ from pathlib import Path
 
 from trainer.artifact.manifest import BadArtifact
 
-FOLDER = "golden"
+GOLDEN_DIR = "golden"
 FILE = "golden.json"
 
-# The largest difference accepted in any component of a vector, on another processor: sums in another order, and where
-# activations are rounded to 8 bits as they come, one that falls on the other side.
-TOLERANCE = {"float32": 1e-4, "int8": 0.02}
+# The largest accepted difference in any component of a vector. Another processor adds in another order; where
+# activations are quantised to 8 bits, a small difference may move one of them to the next level.
+VECTOR_TOLERANCE = {"float32": 1e-4, "int8": 0.02}
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
-    """One golden image's file, the sha256 of its canonical image, and its vector by variant."""
+class GoldenAnswer:
+    """The file name of a golden image, the sha256 of its canonical image, and its vectors by variant."""
 
     file: str
     canonical_sha256: str
     vectors: dict[str, list[float]]
 
 
-def write(answers: Sequence[Answer], folder: Path) -> None:
-    """Keep the answers beside their images."""
-    (folder / FOLDER / FILE).write_text(json.dumps([dataclasses.asdict(one) for one in answers], indent=1) + "\n")
+def write(answers: Sequence[GoldenAnswer], folder: Path) -> None:
+    """Write the answers beside their images."""
+    (folder / GOLDEN_DIR / FILE).write_text(
+        json.dumps([dataclasses.asdict(answer) for answer in answers], indent=1) + "\n"
+    )
 
 
-def read(folder: Path) -> list[Answer]:
-    """What an artefact's golden images must give; at least one. Raises ``BadArtifact``."""
+def read(folder: Path) -> list[GoldenAnswer]:
+    """Read the golden answers of an artefact. Raises ``BadArtifact`` if there are none, or the file is damaged."""
     try:
-        answers = [Answer(**one) for one in json.loads((folder / FOLDER / FILE).read_text())]
+        answers = [GoldenAnswer(**values) for values in json.loads((folder / GOLDEN_DIR / FILE).read_text())]
     except (OSError, ValueError, TypeError) as error:
-        raise unreadable(error) from None
+        raise make_unreadable_error(error) from None
     if not answers:
         raise BadArtifact("the artefact has no golden answers, so nothing proves what it should answer")
     return answers
 
 
-def unreadable(error: Exception) -> BadArtifact:
-    """Golden answers that are no golden answers."""
+def make_unreadable_error(error: Exception) -> BadArtifact:
+    """Return the error to raise for golden answers that cannot be read."""
     return BadArtifact(f"the golden answers cannot be read: {type(error).__name__}: {error}")

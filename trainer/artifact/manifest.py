@@ -1,6 +1,6 @@
-"""``manifest.json``: everything an artefact says about itself. Standard library only (``deploy`` reads it too).
+"""Read, write and verify ``manifest.json``, the description of an artefact. Standard library only, also for ``deploy``.
 
-The manifest is written last, so a directory that has one is complete. Next: ``artifact.py`` opens what it describes.
+The manifest is written last, so a directory that has one is complete. Next: ``artifact.py`` opens an artefact by it.
 """
 
 import copy
@@ -17,39 +17,55 @@ from typing import Any
 
 from trainer.console.errors import UserError
 
-SIGNATURE_CHECK = "signature_check"  # folder of the artefact that says whether an image is a signature at all
+SIGNATURE_CHECK = "signature_check"  # folder of the artefact that decides whether an image is a signature
 FILE = "manifest.json"
 FORMAT = "countersign/3"
 OLDER = ("countersign/2",)  # formats that are read, with a warning, until the next release
-# Paths of keys that older formats have, in the order in which they are renamed: the key's name now. "*" is every key.
+# Keys of older formats, by path, each with its current name; renamed in this order. "*" stands for every key.
 RENAMED = {
     "twins": "variants",
     "precision": "variant",
     "gate": "signature_check",
+    "decision.size": "embedding_dim",
+    "decision.cohesion": "prior_cohesion",
+    "decision.most": "max_references",
+    "decision.band": "inconclusive_margin",
+    "decision.against": "calibrated_on",
+    "variants.*.decision.size": "embedding_dim",
+    "variants.*.decision.cohesion": "prior_cohesion",
+    "variants.*.decision.most": "max_references",
+    "variants.*.decision.band": "inconclusive_margin",
+    "variants.*.decision.against": "calibrated_on",
+    "training.audit.untrue": "error",
+    "training.audit.doubtful": "warning",
+    "training.audit.note": "info",
     "training.settings.model.embedding": "embedding_dim",
     "training.settings.model.serve": "variant",
     "training.settings.model.gate": "signature_check",
     "training.settings.training.averaging": "ema_decay",
     "training.settings.training.precision": "dtype_policy",
+    "metrics.by_source": "by_corpus",
+    "metrics.references.*.eer_skilled_own_threshold": "eer_skilled_per_writer_threshold",
+    "metrics.references.*.eer_random_own_threshold": "eer_random_per_writer_threshold",
 }
-VARIANTS = ("float32", "int8")  # LiteRT models of an artefact, by the type of their weights
-LOG = logging.getLogger("countersign")  # see flags.py
+VARIANTS = ("float32", "int8")  # LiteRT models of an artefact, by the type of their weights; the first is the reference
+LOG = logging.getLogger("countersign")  # the reason for this name is in trainer/settings/flags.py
 
 
 class BadArtifact(UserError):
-    """A directory is no artefact of ours, or a damaged one; the message says what is wrong with it."""
+    """A directory is no artefact, or a damaged one; the message says what is wrong with it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """An artefact's description; every field is JSON.
+    """The description of an artefact; every field is JSON.
 
-    ``imaging`` are the parameters of ``trainer.imaging.Imaging``, ``quality`` the limits of its warnings, ``decision``
-    those of one of ``trainer.artifact.decision``, ``variant`` the LiteRT variant that answers, ``variants`` all of them
-    by name, each with its measured ``difference`` from the SavedModel and the ``tolerance`` for that, its ``errors``
-    on the validation part in percent, whether it is ``usable``: errs as little as the first, and the ``decision`` that
-    was calibrated with it. ``signature_check`` is the folder of an artefact that says whether an image is a signature
-    at all (or empty), ``files`` sha256 and size of every other file.
+    ``imaging`` has the parameters of ``trainer.imaging.Imaging``, ``quality`` the limits of its warnings, ``decision``
+    the parameters of a type of ``decision.py``. ``variant`` is the LiteRT variant that answers. ``variants`` are all of
+    them by name: ``file``, measured ``difference`` from the SavedModel and its ``tolerance``, ``errors`` on the
+    validation split in percent, ``usable`` if the errors are about those of the first variant, and the ``decision``
+    calibrated with it. ``signature_check`` is the folder of an artefact that decides first whether an image is a
+    signature, or empty. ``files`` are size and sha256 of every other file.
     """
 
     problem: str
@@ -73,7 +89,7 @@ class Manifest:
 
 
 def write(manifest: Manifest, folder: Path) -> Manifest:
-    """Record every file of the folder, then write the manifest in one step; returns it as written."""
+    """Record every file of the folder in the manifest, write it in one step, and return it as written."""
     manifest = dataclasses.replace(manifest, files=_inventory(folder))
     partial = folder / (FILE + ".partial")
     partial.write_text(json.dumps(dataclasses.asdict(manifest), indent=2) + "\n")
@@ -82,9 +98,9 @@ def write(manifest: Manifest, folder: Path) -> Manifest:
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of an artefact, with current names whatever its format; see ``verify`` for the other files.
+    """Read the manifest of an artefact, with current names whatever its format. ``verify`` checks the other files.
 
-    Raises ``BadArtifact``.
+    Raises ``BadArtifact`` if there is no manifest of a known format.
     """
     path = folder / FILE
     if not folder.is_dir():
@@ -93,71 +109,79 @@ def read(folder: Path) -> Manifest:
         raise BadArtifact(f"{str(folder)!r} is no artefact, or an incomplete one: it has no {FILE}")
     try:
         values = json.loads(path.read_text())
-        found = values.get("format") if isinstance(values, dict) else None
+        format = values.get("format") if isinstance(values, dict) else None
     except ValueError as error:
         raise BadArtifact(f"{str(path)!r} is not JSON: {error}") from None
-    if found in OLDER:
-        _warn_of_older(path, found)
-        values = {**_with_current_names(values), "format": FORMAT}
-    elif found != FORMAT:
-        raise BadArtifact(f"{str(path)!r} has format {found!r}; this version reads {FORMAT!r}")
+    if format in OLDER:
+        _warn_about_format(path, format)
+        values = {**_use_current_names(values), "format": FORMAT}
+    elif format != FORMAT:
+        raise BadArtifact(f"{str(path)!r} has format {format!r}; this version reads {FORMAT!r}")
     try:
-        described = Manifest(**values)
-        _check_types(described, path)
-        return described
+        manifest = Manifest(**values)
+        _check_types(manifest, path)
+        return manifest
     except TypeError as error:
         raise BadArtifact(f"{str(path)!r} lacks or adds a field: {str(error).split('__init__() ')[-1]}") from None
 
 
 @functools.cache
-def _warn_of_older(path: Path, format: str) -> None:
-    """Once for each artefact, whose manifest a command may read several times."""
+def _warn_about_format(path: Path, format: str) -> None:
+    """Warn once for each artefact, because a command may read its manifest several times."""
     renamed = ", ".join(f"{old} is now {new}" for old, new in RENAMED.items() if "." not in old)
     LOG.warning(
         "%r has format %r (%s), which the next release will not read; python -m trainer.variant copies it to format %r",
-        str(path), format, renamed, FORMAT,
-    )  # fmt: skip
+        str(path),
+        format,
+        renamed,
+        FORMAT,
+    )
 
 
-def _with_current_names(values: dict[str, Any]) -> dict[str, Any]:
-    """What a manifest of an older format holds, in the keys of this one."""
+def _use_current_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a manifest of an older format with the current keys."""
     values = copy.deepcopy(values)
     for path, new in RENAMED.items():
         *parents, old = path.split(".")
-        for table in _tables(values, parents):
+        for table in _find_tables(values, parents):
             if old in table and new not in table:
                 table[new] = table.pop(old)
     return values
 
 
-def _tables(values: Any, parents: list[str]) -> Iterator[dict[str, Any]]:
-    """The tables at a path, where ``*`` is every key."""
+def _find_tables(values: Any, parents: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the tables at a path, in which ``*`` stands for every key."""
     if not isinstance(values, dict):
         return
     if not parents:
         yield values
         return
     for name in list(values) if parents[0] == "*" else [parents[0]]:
-        yield from _tables(values.get(name), parents[1:])
+        yield from _find_tables(values.get(name), parents[1:])
 
 
-def _check_types(described: Manifest, path: Path) -> None:
+def _check_types(manifest: Manifest, path: Path) -> None:
     for field in dataclasses.fields(Manifest):
-        value: Any = getattr(described, field.name)
-        kind: Any = typing.get_origin(field.type) or field.type
-        if type(value) is not kind:
-            raise BadArtifact(f"{str(path)!r}: {field.name!r} is {type(value).__name__}, it has to be {kind.__name__}")
+        actual: type = type(getattr(manifest, field.name))
+        expected: Any = typing.get_origin(field.type) or field.type
+        if actual is not expected:
+            raise BadArtifact(f"{str(path)!r}: {field.name!r} is {actual.__name__}, it has to be {expected.__name__}")
 
 
 def select_variant(manifest: Manifest, name: str) -> Manifest:
-    """The same artefact, answering with another of its variants. Raises ``BadArtifact`` when that is not usable."""
+    """Return the manifest of the same artefact with another answering variant.
+
+    Raises ``BadArtifact`` if there is no such variant, or it is not usable.
+    """
     variant = manifest.variants.get(name)
     if variant is None:
         raise BadArtifact(f"the artefact has no variant {name!r}; it has {', '.join(manifest.variants)}")
     if not variant["usable"]:
-        before, after = manifest.variants[VARIANTS[0]]["errors"], variant["errors"]
-        worse = ", ".join(f"{error} {before[error]:.2f} to {after[error]:.2f} %" for error in after)
-        raise BadArtifact(f"the variant {name} is not usable, it errs more on validation images: {worse}")
+        reference, errors = manifest.variants[VARIANTS[0]]["errors"], variant["errors"]
+        changes = ", ".join(f"{error} {reference[error]:.2f} to {errors[error]:.2f} %" for error in errors)
+        raise BadArtifact(
+            f"the variant {name} is not usable, its error rates on validation images are higher: {changes}"
+        )
     metrics = {"measured_with": manifest.variant, **manifest.metrics} if manifest.metrics else {}
     if metrics.get("measured_with") == name:
         del metrics["measured_with"]
@@ -165,12 +189,12 @@ def select_variant(manifest: Manifest, name: str) -> Manifest:
 
 
 def identity(folder: Path) -> str:
-    """Which artefact this is: 64 hex digits, the sha256 of its manifest, which records that of every other file."""
+    """Return the identity of an artefact: the sha256 of its manifest, in hex, which covers that of every other file."""
     return _sha256(folder / FILE)
 
 
 def verify(manifest: Manifest, folder: Path) -> None:
-    """Compare size and sha256 of every recorded file. Raises ``BadArtifact`` naming the first that differs."""
+    """Compare size and sha256 of every recorded file. Raises ``BadArtifact`` for the first that differs."""
     for name, recorded in manifest.files.items():
         path = folder / name
         if not path.is_file():
@@ -184,8 +208,9 @@ def verify(manifest: Manifest, folder: Path) -> None:
 
 
 def _inventory(folder: Path) -> dict[str, dict[str, Any]]:
-    own = (folder / FILE, folder / (FILE + ".partial"))
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in own)
+    """Return size and sha256 of every file in a folder but the manifest."""
+    excluded = (folder / FILE, folder / (FILE + ".partial"))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in excluded)
     return {p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in files}
 
 

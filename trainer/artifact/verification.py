@@ -1,8 +1,8 @@
-"""``Verify``: is a questioned vector by the hand of the references? Fusion, normalisation, calibration, thresholds.
+"""Verify a questioned embedding against reference embeddings: fusion, normalisation, calibration, thresholds.
 
-In words for auditors: how much less like the references is this signature than they are like each other? With few
-references a usual value stands in for that. One threshold for each number of references then serves all people. NumPy
-only; knows no images and no HTTP. Next: ``trainer/evaluation/calibration.py`` finds the numbers.
+The score compares two similarities: of the questioned signature to the references, and of the references to each other
+(with few references: a prior value). One threshold for each number of references then applies to all writers. NumPy
+only, independent of images and HTTP. Next: ``trainer/evaluation/calibration.py`` fits the numbers.
 """
 
 import dataclasses
@@ -14,19 +14,20 @@ import numpy as np
 
 from trainer.artifact.manifest import BadArtifact
 
-FUSIONS = {"max": 1.0, "mean": 0.0, "both": 0.5}  # how much the nearest reference counts against the mean of all
-LENGTH = 0.02  # how far a stored vector may be from length 1
+FUSION_WEIGHTS = {"max": 1.0, "mean": 0.0, "both": 0.5}  # weight of the largest similarity; the mean has the rest
+NORM_TOLERANCE = 0.02  # largest accepted difference of the length of a stored vector from 1
 
 
-class BadQuestion(ValueError):
-    """A question that this model does not answer; the message says what it answers."""
+class UnsupportedRequest(ValueError):
+    """The model cannot answer this request; the message says what it can answer."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Parameters:
-    """What a caller may choose: a stored threshold by its false acceptance rate, and whether vectors are answered.
+class DecisionParameters:
+    """Options of a request.
 
-    ``encoder`` is what made the stored vectors of a question.
+    ``far`` selects a stored threshold by its false acceptance rate, ``return_embedding`` adds the questioned embedding
+    to the answer, ``encoder`` identifies the encoder that made the stored embeddings of the request.
     """
 
     far: float | None = None
@@ -35,153 +36,170 @@ class Parameters:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verify:
-    """Same hand or not, from unit vectors.
+class Verifier:
+    """Decide from embeddings of length 1 whether the writer of the references wrote the questioned signature.
 
-    With cosine similarities, h(q) is ``fusion`` of those to the n references and c the mean of h(r) of each reference
-    to the others. The evidence, log-odds that q is genuine when genuine and forged are as likely before, is
+    h(q) is the ``fusion`` of the cosine similarities of q to the n references; c is the mean of h(r), each reference r
+    compared with the others. The log-odds that q is genuine, with equal prior probabilities of genuine and forged, are
 
-        b0 + b1 L + (a0 + a1 L) (h(q) - (1 - 1/n) c - cohesion / n),    L = ln(min(n, most))
+        b0 + b1 L + (a0 + a1 L) (h(q) - (1 - 1/n) c - prior_cohesion / n),    L = ln(min(n, max_references))
 
-    ``thresholds`` are log-odds by name and number of references, straight between in ln n: ``eer`` and target rates of
-    false acceptance such as ``0.01``, of forgeries ``against`` which they were found. Within ``band`` of the first the
-    answer is inconclusive.
+    ``thresholds`` are log-odds by name and number of references, interpolated linearly in ln n. Names are ``eer`` and
+    false acceptance rates such as ``0.01``; they were measured with the forgeries ``calibrated_on``. Within
+    ``inconclusive_margin`` of the threshold ``eer`` the answer is inconclusive.
     """
 
     kind: ClassVar[str] = "verify"
-    compares: ClassVar[bool] = True
-    size: int
+    takes_references: ClassVar[bool] = True
+    embedding_dim: int
     fusion: str
-    cohesion: float
+    prior_cohesion: float
     a0: float
     a1: float
     b0: float
     b1: float
-    most: int
+    max_references: int
     thresholds: Mapping[str, Mapping[str, float]]
-    band: float
-    against: str
+    inconclusive_margin: float
+    calibrated_on: str
 
     def __post_init__(self):
         stored = self.thresholds if isinstance(self.thresholds, Mapping) else {}
-        whole = all(isinstance(of, Mapping) and of and all(map(str.isdigit, of)) for of in stored.values())
-        if self.fusion not in FUSIONS or "eer" not in stored or not whole:
+        has_counts = all(
+            isinstance(by_count, Mapping) and by_count and all(map(str.isdigit, by_count))
+            for by_count in stored.values()
+        )
+        if self.fusion not in FUSION_WEIGHTS or "eer" not in stored or not has_counts:
             raise BadArtifact(
-                f"verify needs a fusion of {', '.join(FUSIONS)} and thresholds 'eer' by number of references: "
+                f"verify needs a fusion of {', '.join(FUSION_WEIGHTS)} and thresholds 'eer' by number of references: "
                 f"{self.fusion}, {self.thresholds}"
             )
 
-    def closeness(self, similar: np.ndarray) -> np.ndarray:
-        """Similarities ``[..., n]`` of vectors to n references, fused to ``[...]``."""
-        nearest = FUSIONS[self.fusion]
-        return nearest * similar.max(axis=-1) + (1 - nearest) * similar.mean(axis=-1)
+    def fused_similarity(self, similarities: np.ndarray) -> np.ndarray:
+        """Fuse the similarities of vectors to n references: ``float [..., n] -> float [...]``."""
+        weight = FUSION_WEIGHTS[self.fusion]
+        return weight * similarities.max(axis=-1) + (1 - weight) * similarities.mean(axis=-1)
 
-    def own(self, references: np.ndarray) -> float:
-        """How alike the references ``[n, D]`` are, drawn to the usual value the fewer they are."""
+    def reference_cohesion(self, references: np.ndarray) -> float:
+        """Return the mean fused similarity of references ``float32 [n, D]`` to each other.
+
+        The fewer they are, the closer it is to ``prior_cohesion``: (1 - 1/n) c + prior_cohesion / n.
+        """
         count = len(references)
         if count == 1:
-            return self.cohesion
-        others = ~np.eye(count, dtype=bool)
-        similar = (references @ references.T)[others].reshape(count, count - 1)
-        return float((1 - 1 / count) * self.closeness(similar).mean() + self.cohesion / count)
+            return self.prior_cohesion
+        off_diagonal = ~np.eye(count, dtype=bool)
+        similarities = (references @ references.T)[off_diagonal].reshape(count, count - 1)
+        return float((1 - 1 / count) * self.fused_similarity(similarities).mean() + self.prior_cohesion / count)
 
-    def evidence(self, questioned: np.ndarray, references: np.ndarray) -> np.ndarray:
-        """Log-odds ``float64 [M]`` of vectors ``[M, D]``, given n references ``[n, D]``."""
-        excess = (self.closeness(questioned @ references.T) - self.own(references)).astype(np.float64)
-        more = self.more(len(references))
-        return self.b0 + self.b1 * more + (self.a0 + self.a1 * more) * excess
+    def log_odds(self, questioned: np.ndarray, references: np.ndarray) -> np.ndarray:
+        """Compute log-odds ``float64 [M]`` of vectors ``float32 [M, D]`` to n references ``float32 [n, D]``."""
+        similarity = self.fused_similarity(questioned @ references.T)
+        excess = (similarity - self.reference_cohesion(references)).astype(np.float64)
+        log_count = self.log_references(len(references))
+        return self.b0 + self.b1 * log_count + (self.a0 + self.a1 * log_count) * excess
 
-    def more(self, references: int) -> float:
-        """L: what so many references add."""
-        return math.log(min(references, self.most))
+    def log_references(self, references: int) -> float:
+        """Return L, the natural logarithm of the number of references, at most that of ``max_references``."""
+        return math.log(min(references, self.max_references))
 
-    def threshold(self, name: str, references: int) -> float:
-        """A stored threshold, as log-odds, for so many references."""
-        known = sorted((math.log(int(count)), value) for count, value in self.thresholds[name].items())
-        counts, values = zip(*known, strict=True)
-        return float(np.interp(math.log(references), np.array(counts), np.array(values)))
+    def threshold_for(self, name: str, references: int) -> float:
+        """Interpolate a stored threshold, as log-odds, for a number of references."""
+        stored = sorted((math.log(int(count)), value) for count, value in self.thresholds[name].items())
+        log_counts, values = zip(*stored, strict=True)
+        return float(np.interp(math.log(references), np.array(log_counts), np.array(values)))
 
     @staticmethod
-    def probability(evidence: float) -> float:
-        """Log-odds to the probability of being genuine, 0 to 1."""
-        return 1 / (1 + math.exp(-min(max(evidence, -700.0), 700.0)))
+    def to_probability(log_odds: float) -> float:
+        """Convert log-odds to the probability of being genuine, 0 to 1."""
+        return 1 / (1 + math.exp(-min(max(log_odds, -700.0), 700.0)))
 
-    def edges(self, references: int, far: float | None = None) -> tuple[float, float]:
-        """Log-odds from which a signature is not rejected, and from which it is accepted. Raises ``BadQuestion``."""
-        equal = self.threshold("eer", references)
+    def decision_bounds(self, references: int, far: float | None = None) -> tuple[float, float]:
+        """Return the log-odds from which a signature is not rejected, and those from which it is accepted.
+
+        Raises ``UnsupportedRequest`` if no threshold is stored for ``far``.
+        """
+        equal = self.threshold_for("eer", references)
         if far is None:
-            return equal - self.band, equal + self.band
+            return equal - self.inconclusive_margin, equal + self.inconclusive_margin
         stored = {float(name): name for name in self.thresholds if name != "eer"}
         if far not in stored:
-            raise BadQuestion(f"no threshold is stored for far {far:g}; there is: {', '.join(map(str, stored))}")
-        accepted = self.threshold(stored[far], references)
-        return min(equal - self.band, accepted), accepted
+            raise UnsupportedRequest(f"no threshold is stored for far {far:g}; there is: {', '.join(map(str, stored))}")
+        accepted = self.threshold_for(stored[far], references)
+        return min(equal - self.inconclusive_margin, accepted), accepted
 
     def answer(
-        self, vector: np.ndarray, references: Sequence[np.ndarray] = (), parameters: Parameters = Parameters()
+        self,
+        vector: np.ndarray,
+        references: Sequence[np.ndarray] = (),
+        parameters: DecisionParameters = DecisionParameters(),
     ) -> dict[str, Any]:
-        """``decision``, ``score`` (probability), ``distance`` to the nearest reference (Euclidean, 0 to 2) and so on.
+        """Answer a questioned vector ``float32 [D]``, compared with references ``float32 [D]``.
 
-        Without references the ``embedding`` itself: that is how people are enrolled.
+        The answer has ``decision``, ``score`` (probability of genuine), ``distance`` to the nearest reference
+        (Euclidean, 0 to 2), both of ``per_reference`` alone, and the ``threshold`` and bounds of ``inconclusive`` as
+        scores. Without references it is the ``embedding``, for enrolment. Raises ``UnsupportedRequest``.
         """
-        low, high = self.edges(max(1, len(references)), parameters.far)
+        low, high = self.decision_bounds(max(1, len(references)), parameters.far)
         embedding = {"embedding": vector}
         if not len(references):
             return embedding
-        given = self._checked(references)
-        evidence = float(self.evidence(vector[None], given)[0])
-        distances = np.sqrt(np.maximum(0, 2 - 2 * (given @ vector)))
-        alone = [self.probability(float(self.evidence(vector[None], one[None])[0])) for one in given]
+        vectors = self._check_references(references)
+        log_odds = float(self.log_odds(vector[None], vectors)[0])
+        distances = np.sqrt(np.maximum(0, 2 - 2 * (vectors @ vector)))
+        scores = [self.to_probability(float(self.log_odds(vector[None], row[None])[0])) for row in vectors]
         return {
-            "decision": "accept" if evidence >= high else "inconclusive" if evidence >= low else "reject",
-            "score": self.probability(evidence),
+            "decision": "accept" if log_odds >= high else "inconclusive" if log_odds >= low else "reject",
+            "score": self.to_probability(log_odds),
             "distance": float(distances.min()),
             "per_reference": [
-                {"distance": float(away), "score": score} for away, score in zip(distances, alone, strict=True)
+                {"distance": float(distance), "score": score} for distance, score in zip(distances, scores, strict=True)
             ],
-            "threshold": self.probability(self.threshold("eer", len(given)) if parameters.far is None else high),
-            "inconclusive": [self.probability(low), self.probability(high)],
+            "threshold": self.to_probability(
+                self.threshold_for("eer", len(vectors)) if parameters.far is None else high
+            ),
+            "inconclusive": [self.to_probability(low), self.to_probability(high)],
             **(embedding if parameters.return_embedding else {}),
         }
 
-    def _checked(self, references: Sequence[np.ndarray]) -> np.ndarray:
-        """The references as ``float32 [n, D]``, each of length 1. Raises ``BadQuestion``."""
-        for number, each in enumerate(references):
-            length = float(np.linalg.norm(each.astype(np.float64)))
-            if each.shape != (self.size,) or not abs(length - 1) <= LENGTH:
-                raise BadQuestion(
-                    f"stored reference {number} is {each.shape[0]} numbers of length {length:.3g}; this model's "
-                    f"embeddings are {self.size} numbers of length 1"
+    def _check_references(self, references: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the references as ``float32 [n, D]``, normalised to length 1. Raises ``UnsupportedRequest``."""
+        for number, reference in enumerate(references):
+            length = float(np.linalg.norm(reference.astype(np.float64)))
+            if reference.shape != (self.embedding_dim,) or not abs(length - 1) <= NORM_TOLERANCE:
+                raise UnsupportedRequest(
+                    f"stored reference {number} is {reference.shape[0]} numbers of length {length:.3g}; this model's "
+                    f"embeddings are {self.embedding_dim} numbers of length 1"
                 )
-        given = np.stack(references)
-        return given / np.linalg.norm(given, axis=1, keepdims=True)
+        vectors = np.stack(references)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-    def is_inconclusive(self, evidence: np.ndarray, references: int) -> np.ndarray:
-        """Where the usual answer is neither accept nor reject: ``float [M] -> bool [M]``."""
-        low, high = self.edges(references)
-        return (evidence >= low) & (evidence < high)
+    def is_inconclusive(self, log_odds: np.ndarray, references: int) -> np.ndarray:
+        """Return where the answer is neither accept nor reject, without ``far``: ``float [M] -> bool [M]``."""
+        low, high = self.decision_bounds(references)
+        return (log_odds >= low) & (log_odds < high)
 
     @property
     def columns(self) -> list[str]:
-        """The names of ``row``, most telling first."""
+        """Return the names of the cells of ``to_row``, most informative first."""
         return ["decision", "score", "distance", "threshold", "references"]
 
-    def row(self, answer: dict[str, Any]) -> list[str]:
-        """An answer as the cells of a table; an enrolment has nothing to tell there."""
+    def to_row(self, answer: dict[str, Any]) -> list[str]:
+        """Return an answer as the cells of a table; an embedding has no numbers."""
         if "score" not in answer:
             return [answer.get("decision", "embedding"), "", "", "", ""]
         numbers = [f"{answer[name]:.6f}" for name in ("score", "distance", "threshold")]
         return [answer["decision"], *numbers, str(len(answer["per_reference"]))]
 
-    def facts(self) -> dict[str, Any]:
-        """What a server says about itself: thresholds as scores, by number of references."""
+    def get_metadata(self) -> dict[str, Any]:
+        """Return the metadata that a server publishes: thresholds as scores, by name and number of references."""
         return {
             "thresholds": {
-                name: {count: self.probability(value) for count, value in of.items()}
-                for name, of in self.thresholds.items()
+                name: {count: self.to_probability(value) for count, value in by_count.items()}
+                for name, by_count in self.thresholds.items()
             }
         }
 
-    def describe(self) -> dict[str, Any]:
-        """The manifest's form."""
+    def to_manifest(self) -> dict[str, Any]:
+        """Return the JSON form that the manifest keeps."""
         return {"kind": self.kind, **dataclasses.asdict(self)}

@@ -1,7 +1,7 @@
-"""What is wrong with data before anything is learnt from it: duplicates, crossings, shortcuts, imbalance.
+"""Checks of data before a model is trained on it: duplicates, writers in two splits, shortcuts, imbalance.
 
-``examine.py`` turns a survey into findings, with one file for each kind of look: ``copies.py`` (by
-``data/near_copies.py``), ``shortcuts.py`` (by ``leak_probe.py``), ``statistics.py``,
-``verification_check.py``. ``python -m trainer.audit DATA...`` prints
-them, ``html.py`` shows the images, and ``trainer/prepare.py`` asks before every split. Knows surveys, not models.
+``audit.py`` runs the checks on an image index, with one file for each: ``duplicates.py`` (by
+``data/near_duplicates.py``), ``shortcuts.py`` (by ``leak_probe.py``), ``statistics.py``, ``verification_check.py``.
+``python -m trainer.audit DATA...`` prints the findings, ``html_report.py`` shows the images, and
+``pipeline/preparation.py`` runs the audit before every split. Works on the image index, not on models.
 """

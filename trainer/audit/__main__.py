@@ -1,9 +1,10 @@
-"""``python -m trainer.audit DATA...``: is this data fit to learn from, and would its numbers be believed?
+"""``python -m trainer.audit DATA...``: check whether data is fit for training and for measuring models.
 
-Finds copies, people and documents on both sides of a split, shortcuts that give labels away, and what is lopsided.
-Prints tables; writes ``audit.json`` and ``audit.html`` (with pictures of the data) where --out says.
+Reports duplicates, writers and documents in two splits, shortcuts that give labels away, and class imbalance. Prints
+tables; with --out also writes ``audit.json`` and ``audit.html``, which shows images of the data.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -14,31 +15,35 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from trainer import corpora
-from trainer.audit import html, render, verification_check
-from trainer.audit.examine import examine
+from trainer.audit import html_report, render, verification_check
+from trainer.audit.audit import run_audit
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.data import sources
-from trainer.data.image_index import survey
+from trainer.data.image_index import build_image_index
 from trainer.imaging import INKS, Imaging
 from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """1 when the data cannot be read, or with --strict when something would make published numbers untrue."""
-    flags = Parser(prog="python -m trainer.audit", description=__doc__)
-    flags.add_argument(
-        "data", nargs="+", metavar="[LABEL=]DATA", help="folder, zip, CSV file or gs:// path to learn from"
+    """Return 1 when the data cannot be read, or with --strict when there is a finding of severity error."""
+    parser = Parser(prog="python -m trainer.audit", description=__doc__)
+    parser.add_argument(
+        "data", nargs="+", metavar="[LABEL=]DATA", help="training data: folder, zip, CSV file or gs:// path"
     )
-    flags.add_argument("--test-dir", action="append", default=[], metavar="DATA", help="what models are tested on")
-    flags.add_argument("--layout", default="", metavar="NAME", help="of every folder, instead of detecting it")
-    flags.add_argument("--out", type=Path, metavar="FOLDER", help="where audit.json and audit.html go")
-    flags.add_argument("--strict", action="store_true", help="fail when published numbers would be untrue")
-    flags.add_argument("--report", type=Path, metavar="FILE", help="report.json of a verifier, to look at as well")
-    flags.add_argument("--height", type=int, default=96, metavar="PIXELS", help="of the canvas (%(default)s)")
-    flags.add_argument("--width", type=int, default=192, metavar="PIXELS", help="of the canvas (%(default)s)")
-    flags.add_argument("--ink", choices=INKS, default=INKS[0], help="as for trainer.task (%(default)s)")
-    options = flags.parse_args(arguments)
+    parser.add_argument("--test-dir", action="append", default=[], metavar="DATA", help="test data, in the same forms")
+    parser.add_argument("--layout", default="", metavar="NAME", help="layout of every folder, instead of detecting it")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for audit.json and audit.html")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 on a finding of severity error")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="report.json of a verifier, to check as well")
+    parser.add_argument(
+        "--height", type=int, default=96, metavar="PIXELS", help="height of canonical images (%(default)s)"
+    )
+    parser.add_argument(
+        "--width", type=int, default=192, metavar="PIXELS", help="width of canonical images (%(default)s)"
+    )
+    parser.add_argument("--ink", choices=INKS, default=INKS[0], help="ink, as for trainer.task (%(default)s)")
+    options = parser.parse_args(arguments)
     try:
         return _audit(options)
     except (UserError, OSError, ValueError) as error:
@@ -48,35 +53,37 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _audit(options) -> int:
+def _audit(options: argparse.Namespace) -> int:
+    """Read, audit, write and print; return the exit status."""
     imaging = Imaging(options.height, options.width, ink=options.ink)
     report = json.loads(options.report.read_text()) if options.report else {}
     if not isinstance(report, dict):
-        raise UserError(f"{str(options.report)!r} is no report: it holds no JSON object")
-    brought = [sources.bring(path) for path in (*options.data, *options.test_dir)]
-    readings = corpora.read_all(((source.label, source.root, source.name) for source in brought), options.layout)
-    samples = [sample for reading in readings for sample in reading.samples]
+        raise UserError(f"{str(options.report)!r} is not a report: it has to hold a JSON object")
+    fetched = [sources.fetch_source(path) for path in (*options.data, *options.test_dir)]
+    listings = corpora.read_corpora(((source.label, source.root, source.name) for source in fetched), options.layout)
+    samples = [sample for listing in listings for sample in listing.samples]
     with tempfile.TemporaryDirectory(prefix="countersign-audit-") as folder:
-        look = survey(samples, imaging, Path(folder) / "survey")
-        judged = examine(look, readings, len(options.test_dir), more=verification_check.findings(report))
+        index = build_image_index(samples, imaging, Path(folder) / "index")
+        verifier_findings = verification_check.derive_findings(report)
+        audit = run_audit(index, listings, len(options.test_dir), extra_findings=verifier_findings)
         if options.out:
             options.out.mkdir(parents=True, exist_ok=True)
-            _write(options.out / "audit.json", json.dumps(judged.content, indent=1) + "\n")
-            _write(options.out / "audit.html", html.write(look, judged.content))
+            _write(options.out / "audit.json", json.dumps(audit.content, indent=1) + "\n")
+            _write(options.out / "audit.html", html_report.render_html(index, audit.content))
     width = None if sys.stdout.isatty() else 160
-    Console(width=width).print(Markdown("\n".join(render.markdown(judged.content))))
+    Console(width=width).print(Markdown("\n".join(render.render_markdown(audit.content))))
     if options.out:
         print(f"audit: {options.out / 'audit.html'}")
-    return 1 if options.strict and judged.makes_numbers_untrue else 0
+    return 1 if options.strict and audit.has_errors else 0
 
 
 def _write(path: Path, text: str) -> None:
-    """In one step. Names may hold bytes that are no text."""
+    """Write a file in one step. File names in the text may hold bytes that are not UTF-8; these are escaped."""
     partial = path.with_suffix(path.suffix + ".partial")
     partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     os.replace(partial, path)
 
 
 if __name__ == "__main__":
-    quiet.print_any_name()
+    quiet.escape_undecodable_output()
     raise SystemExit(main())

@@ -1,26 +1,35 @@
-"""One thing an audit has to say, in words, and how bad it is."""
+"""``Finding``: one problem of the data, in words, and how severe it is. Next: ``audit.py`` collects the findings."""
 
 import dataclasses
+import enum
 
-UNTRUE = "untrue"  # published numbers would be better than the truth
-DOUBTFUL = "doubtful"  # they may be; somebody who knows the data has to look
-NOTE = "note"  # worth knowing
-_ORDER = (UNTRUE, DOUBTFUL, NOTE)
+
+class Severity(str, enum.Enum):
+    """How a finding affects published numbers, worst first."""
+
+    ERROR = "error"  # published numbers would be better than the truth
+    WARNING = "warning"  # they may be; a person who knows the data has to decide
+    INFO = "info"  # no effect on them
+
+    __str__ = str.__str__  # in text the value, on every version of Python
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """``code`` is for machines and stays; ``message`` says what was found and what to do."""
+    """``code`` is stable and read by programs; ``message`` describes the problem and its remedy."""
 
-    severity: str
+    severity: Severity
     code: str
     message: str
 
     @property
-    def order(self) -> int:
-        """Worst first."""
-        return _ORDER.index(self.severity)
+    def rank(self) -> int:
+        """Sort key: 0 for the most severe."""
+        return _RANKS[self.severity]
 
-    def describe(self) -> dict[str, str]:
-        """As JSON."""
-        return dataclasses.asdict(self)
+    def to_dict(self) -> dict[str, str]:
+        """Return the finding as JSON."""
+        return {"severity": self.severity.value, "code": self.code, "message": self.message}

@@ -1,24 +1,31 @@
-"""Networks, one file each: canonical ink to features.
+"""Backbones, one file each: networks from canonical ink to features.
 
-A new network is one more file that defines ``BACKBONE``. It knows neither labels nor losses; heads are a problem's.
+A new backbone is one more file that defines ``BACKBONE``. It is independent of labels and losses; heads belong to
+problems. Next: ``trainer/training/network.py`` puts a problem's head on a backbone.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
-CONSTANT = "BACKBONE"
+if TYPE_CHECKING:
+    from keras import KerasTensor
+
+    from trainer.settings.sections import ModelSettings
+
+PLUGIN_ATTRIBUTE = "BACKBONE"
 
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """``build(ink, chosen)`` maps ink ``float32 [N, H, W, 1]``, 0 paper to 1 ink, to features ``float32 [N, F]``.
+    """``build(ink, settings)`` maps ink ``float32 [N, H, W, 1]``, 0 paper to 1 ink, to features ``float32 [N, F]``.
 
-    ``chosen`` are the settings of ``trainer.settings.config.Model``: ``dropout``, ``preset``. ``embedding`` is the
-    size of the vector for a problem that compares vectors.
+    It drops ``settings.dropout`` of the features in training, and starts from ``settings.preset`` if ``has_presets``.
+    Its layers have names, because a warm start finds weights by name. ``embedding_dim`` is the dimension of the
+    embedding in problems that compare vectors.
     """
 
-    build: Callable[[Any, Any], Any]
-    embedding: int = 128
-    presets: bool = False  # whether ``build`` knows what to do with a preset
-    mirrored: bool = False  # whether the exported encoder looks at the image and at its mirror image
+    build: Callable[["KerasTensor", "ModelSettings"], "KerasTensor"]
+    embedding_dim: int = 128
+    has_presets: bool = False  # whether ``build`` can load a preset
+    has_flip_embedding: bool = False  # whether the exported encoder also embeds the mirror image

@@ -1,5 +1,8 @@
-"""ResNet-18 (He et al. 2015), from Keras Hub: 11 million parameters, ImageNet weights with --preset."""
+"""ResNet-18 (He et al. 2015) of Keras Hub: 11 million parameters; ImageNet weights with ``--preset``.
 
-from trainer.backbones._resnet import resnet
+Next: ``_resnet.py`` builds it.
+"""
 
-BACKBONE = resnet([2, 2, 2, 2])
+from trainer.backbones._resnet import make_resnet
+
+BACKBONE = make_resnet([2, 2, 2, 2])

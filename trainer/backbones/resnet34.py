@@ -1,5 +1,8 @@
-"""ResNet-34 (He et al. 2015), from Keras Hub: 21 million parameters, ImageNet weights of timm with --preset."""
+"""ResNet-34 (He et al. 2015) of Keras Hub: 21 million parameters; ImageNet weights of timm with ``--preset``.
 
-from trainer.backbones._resnet import resnet
+Next: ``_resnet.py`` builds it.
+"""
 
-BACKBONE = resnet([3, 4, 6, 3])
+from trainer.backbones._resnet import make_resnet
+
+BACKBONE = make_resnet([3, 4, 6, 3])

@@ -1,20 +1,22 @@
-"""Our own encoder for comparing hands: plain convolutions to a grid of local descriptors, which keep their places.
+"""An encoder for comparing writers: plain convolutions to a grid of local descriptors that keep their positions.
 
-What a stroke looks like *there* tells hands apart; averaging over the canvas, as most encoders do, forgets where.
-At 96 x 192 with its head of 256 numbers: 0.58 million parameters, and 79 million multiply-adds for the image and its
-mirror image. Why so: docs/verification.md.
+The shape of a stroke at its position distinguishes writers; global average pooling, as in most encoders, discards the
+position. At 96 x 192 pixels with an embedding of 256 it has 0.58 million parameters, and needs 79 million multiply-adds
+for an image and its mirror image. The measurements behind it: docs/decisions/0004.
+Next: ``trainer/problems/same_writer.py`` has the head.
 """
 
-from keras import layers
+from keras import KerasTensor, layers
 
 from trainer.backbones import Backbone
+from trainer.settings.sections import ModelSettings
 
-# (filters, side of the kernel, stride) of each convolution: five times half of H and W but for the last ones.
+# (filters, side of the kernel, stride) of each convolution; together they divide H and W by 16.
 CONVOLUTIONS = ((16, 5, 2), (32, 3, 2), (64, 3, 2), (64, 3, 1), (128, 3, 2), (128, 3, 1))
-DESCRIPTOR = 16  # numbers for each place of the grid, which is a sixteenth of the canvas in both directions
+DESCRIPTOR_DIM = 16  # of each position of the grid [H / 16, W / 16]
 
 
-def build(ink, chosen):
+def build(ink: KerasTensor, settings: ModelSettings) -> KerasTensor:
     """``float32 [N, H, W, 1] -> float32 [N, H / 16 * W / 16 * 16]``."""
     for index, (filters, side, stride) in enumerate(CONVOLUTIONS, start=1):
         convolution = layers.Conv2D(
@@ -22,9 +24,9 @@ def build(ink, chosen):
         )
         ink = layers.BatchNormalization(momentum=0.95, name=f"norm{index}")(convolution(ink))
         ink = layers.ReLU(name=f"relu{index}")(ink)
-    grid = layers.Conv2D(DESCRIPTOR, 1, use_bias=False, name="descriptors")(ink)
+    grid = layers.Conv2D(DESCRIPTOR_DIM, 1, use_bias=False, name="descriptors")(ink)
     features = layers.Flatten(name="places")(grid)
-    return layers.Dropout(chosen.dropout, name="dropout")(features)
+    return layers.Dropout(settings.dropout, name="dropout")(features)
 
 
-BACKBONE = Backbone(build, embedding=256, mirrored=True)
+BACKBONE = Backbone(build, embedding_dim=256, has_flip_embedding=True)

@@ -1,4 +1,4 @@
-"""What commands share on a terminal: the user-error type, log messages, progress, and a quiet TensorFlow.
+"""What all commands use on a terminal: the error type for users, log messages, progress bars, a quiet TensorFlow.
 
-Imports nothing else of this package, so every folder may import it.
+Imports nothing else of this package, so every folder may import it. Next: ``messages.py``.
 """

@@ -1,51 +1,53 @@
-"""TensorFlow without the chatter its native code prints on import, which no setting of its own turns off.
+"""Import TensorFlow without the messages that its native code prints on import, which no setting disables.
 
-Errors still raise; later messages of severity error are still printed.
+Python errors are raised, and later native messages of severity error are printed.
 """
 
 import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from typing import Any
 
-_ONE_AT_A_TIME = threading.RLock()
+_LOCK = threading.RLock()
 
 
-def import_tensorflow():
-    """Import TensorFlow and Keras for the first time; returns the TensorFlow module."""
+def import_tensorflow() -> Any:
+    """Import TensorFlow and Keras for the first time, and return the module ``tensorflow``."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with native_stderr_closed():
+    with suppress_native_stderr():
         import keras  # noqa: F401
         import tensorflow as tf
 
-        tf.config.list_physical_devices()  # looks for GPUs now, and says so now
+        tf.config.list_physical_devices()  # initialises GPUs, which prints messages, here
     return tf
 
 
 @contextlib.contextmanager
-def native_stderr_closed():
-    """Send file descriptor 2 nowhere: native libraries do not write through ``sys.stderr``.
+def suppress_native_stderr() -> Iterator[None]:
+    """Redirect file descriptor 2, to which native libraries write directly, to the null device.
 
-    One thread at a time: two that overlap would restore each other's nowhere.
+    One thread at a time; with two, the second would save and restore the null device of the first.
     """
-    with _ONE_AT_A_TIME:
-        yield from _closed()
+    with _LOCK:
+        yield from _redirect_stderr()
 
 
-def _closed():
+def _redirect_stderr() -> Iterator[None]:
     saved = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null_device = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null_device, 2)
         yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)
-        os.close(nowhere)
+        os.close(null_device)
 
 
-def print_any_name() -> None:
-    """File names may be no text; printing one must not end a command."""
+def escape_undecodable_output() -> None:
+    """Print file names that are not valid text with escapes, instead of raising ``UnicodeEncodeError``."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -1,13 +1,13 @@
-"""Dataset layouts, one file each: who wrote an image and what it is, read from folder and file names.
+"""Dataset layouts, one file each: writer and label of an image, parsed from folder and file names.
 
-Knows names, not pixels. ``read`` looks at a tree, finds the layout that explains it and lists its samples; a new
-layout is one more file here that defines ``CORPUS``. ``python -m trainer.data PATH...`` tells what is read. Next:
-``trainer/data/sources.py``, which brings zips and Cloud Storage here; ``trainer/data/splits.py``, which keeps writers
-apart.
+Reads names, no pixels. ``read`` detects the layout of a tree and lists its samples; a new layout is one more file here
+that defines ``CORPUS``. ``python -m trainer.data PATH...`` prints what is read. Next: ``trainer/data/sources.py``,
+which makes zips and Cloud Storage local; ``trainer/data/splits.py``, which keeps each writer in one split.
 """
 
 import collections
 import dataclasses
+import enum
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -15,254 +15,272 @@ from pathlib import Path, PurePosixPath
 
 from trainer.console.errors import UserError
 from trainer.corpora import _tree
-from trainer.corpora._tree import PREDICT, Tree, image_files
+from trainer.corpora._tree import PREDICT, Tree, list_image_files
 from trainer.imaging.formats import FILE_SUFFIXES
 from trainer.settings import plugins
 
 __all__ = [
-    "CONSTANT",
+    "PLUGIN_ATTRIBUTE",
     "PREDICT",
+    "Ambiguity",
+    "Annotations",
     "Corpus",
-    "Explained",
+    "CorpusListing",
     "OverlappingData",
-    "Reading",
     "Sample",
     "Tree",
     "UnknownLayout",
 ]
-__all__ += ["detect", "image_files", "read", "read_all"]
+__all__ += ["detect_layout", "list_image_files", "read", "read_corpora"]
 
-CONSTANT = "CORPUS"
-Explained = Mapping[PurePosixPath, tuple[str | None, str | None]]
+PLUGIN_ATTRIBUTE = "CORPUS"
+Annotations = Mapping[PurePosixPath, tuple[str | None, str | None]]
 
 
 class UnknownLayout(UserError):
-    """A folder that fits no layout, or not unambiguously; the message shows what was found and what is understood."""
+    """A folder that fits no layout, or several that disagree; the message shows its files and lists the layouts."""
 
 
 class OverlappingData(UserError):
-    """The same file would be in two places; the message names it."""
+    """A file would be in two splits or two corpora, or a split lacks its data; the message names the folders."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled image file. ``writer`` is the person or the document, unknown if ``None``; unique within ``origin``.
+    """One image file with its label.
 
-    ``name`` is the path below ``root``, the same wherever the corpus lies. ``part`` is train, validation or test where
-    folders so called say it, else empty. Small, because there may be 100,000.
+    ``name`` is the path below ``root``, the same on every machine. ``writer`` is the writer or the document, unique
+    within a corpus, ``None`` if unknown. ``split`` is train, validation or test for files in folders of these names,
+    else empty. Has slots, because there may be 100,000 of them.
     """
 
     root: Path
     name: str
     label: str
     writer: str | None
-    origin: str
-    part: str = ""
+    corpus_id: str
+    split: str = ""
 
     @property
     def path(self) -> Path:
-        """Where the file is."""
+        """Path of the image file."""
         return self.root / self.name
 
     @property
-    def group(self) -> tuple[str, str]:
-        """What must not be torn apart by a split: the writer where known, else the image itself."""
-        return (self.origin, self.name if self.writer is None else self.writer)
+    def split_unit(self) -> tuple[str, str]:
+        """What is never divided between splits: (corpus, writer), or (corpus, image) where the writer is unknown."""
+        return (self.corpus_id, self.name if self.writer is None else self.writer)
+
+
+class Ambiguity(enum.IntEnum):
+    """What a layout reads labels from, the least ambiguous first; detection prefers the lowest value."""
+
+    CSV_FILE = 0
+    FILE_NAMES = 1
+    FOLDER_NAMES = 2
+    ANY_FOLDER = 3
+    UNLABELLED = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """A layout as two functions that are each other's inverse.
+    """A layout: a parser of trees, and its inverse, which names files.
 
-    ``explain`` maps the images of a tree to (label, writer), leaving out what it does not understand; an empty result
-    means the layout does not fit. ``place`` names the file for the given label, writer and running number, without a
-    suffix. A label of ``None`` means that the layout holds none, so the caller has to give it (``LABEL=PATH``).
-    ``index`` makes the files that lie beside the images, from rows of (path, label, writer).
-
-    ``rank`` is how much a layout leaves open: of those that explain every file, the lowest is the right reading.
+    ``parse_tree`` maps the images of a tree to (label, writer), and omits those whose names do not fit; an empty result
+    means that the layout does not fit. A label of ``None`` means that the layout has no labels, so the caller has to
+    name one (``LABEL=PATH``). ``format_path`` returns the path for a label, a writer and a running number, without a
+    suffix. ``format_csv_files`` returns the CSV files (name to text) beside the images, from rows of (path, label,
+    writer). Of several layouts that parse every file, the one of the lowest ``ambiguity`` is chosen.
     """
 
-    understands: str
-    rank: int
-    explain: Callable[[Tree], Explained]
-    place: Callable[[str, str, int], PurePosixPath]
-    labels: tuple[str, ...] | None = None  # the only ones the layout can say; None for any
-    index: Callable[[Iterable[tuple[str, str, str]]], dict[str, str]] | None = None
-    called: str | None = None  # what the folder itself has to be called, for layouts that go by it
-    partial: bool = False  # whether it may leave images out, because it names those that count
-    instead: str = ""  # how its folders could be meant, for who finds that the labels are not the right ones
-
-
-# Ranks: an index that names every image, a pattern of file names, names of folders, any folder, nothing at all.
-INDEX, FILE_NAMES, FOLDER_NAMES, ANY_FOLDER, ANYTHING = range(5)
+    description: str
+    ambiguity: Ambiguity
+    parse_tree: Callable[[Tree], Annotations]
+    format_path: Callable[[str, str, int], PurePosixPath]
+    labels: tuple[str, ...] | None = None  # the only ones that the layout can express; None for any
+    format_csv_files: Callable[[Iterable[tuple[str, str, str]]], dict[str, str]] | None = None
+    folder_name: str | None = None  # the name that the root folder has to have, for layouts that read it
+    may_skip_images: bool = False  # True where a CSV file lists the images to use
+    alternative: str = ""  # another interpretation of the same folders, for messages about unsuitable labels
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
-    """One folder as it was understood.
+class CorpusListing:
+    """The labelled images of one folder, zip or CSV file, and the layout that they were parsed by.
 
-    ``left_out`` counts images that its index does not name, ``predict`` those in folders called so.
+    ``unlisted_count`` counts images that the CSV file does not list, ``predict_count`` those in folders named predict.
     """
 
-    origin: str
+    corpus_id: str
     layout: str
     samples: list[Sample]
-    left_out: int = 0
-    predict: int = 0
+    unlisted_count: int = 0
+    predict_count: int = 0
 
     @property
-    def parts(self) -> dict[str, int]:
-        """Images by part, where folders say it."""
-        held = collections.Counter(sample.part for sample in self.samples if sample.part)
-        return {part: held[part] for part in ("train", "validation", "test") if part in held}
+    def split_counts(self) -> dict[str, int]:
+        """Number of images by split; empty where no folder is named after a split."""
+        counts = collections.Counter(sample.split for sample in self.samples if sample.split)
+        return {split: counts[split] for split in ("train", "validation", "test") if split in counts}
 
 
-def read_all(folders: Iterable[tuple[str | None, Path, str]], layout: str = "") -> list[Reading]:
-    """Every (label or ``None``, folder, name) in turn; each becomes an origin of its own, so writers never mix.
+def read_corpora(folders: Iterable[tuple[str | None, Path, str]], layout: str = "") -> list[CorpusListing]:
+    """Read every (label or ``None``, folder, name) as a corpus with a unique id, so that writers never mix.
 
-    ``layout`` is that of all of them; each is detected if not given.
+    ``layout`` is the layout of all of them; an empty one is detected for each. Raises ``UnknownLayout``,
+    ``OverlappingData`` or ``FileNotFoundError``.
     """
-    readings: list[Reading] = []
-    taken: set[str] = set()
+    listings: list[CorpusListing] = []
+    used_ids: set[str] = set()
     for label, root, name in folders:
-        others = (f"{name}-{number}" for number in itertools.count(2))
-        origin = name if name not in taken else next(other for other in others if other not in taken)
-        taken.add(origin)
-        readings.append(read(root, label, origin, layout))
-    _check_once(readings)
-    return readings
+        candidates = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        corpus_id = next(candidate for candidate in candidates if candidate not in used_ids)
+        used_ids.add(corpus_id)
+        listings.append(read(root, label, corpus_id, layout))
+    _check_disjoint(listings)
+    return listings
 
 
-def read(root: Path, label: str | None = None, origin: str | None = None, layout: str = "") -> Reading:
-    """All labelled images below a folder, or in a CSV index, sorted by path; the layout is detected if not given.
+def read(root: Path, label: str | None = None, corpus_id: str | None = None, layout: str = "") -> CorpusListing:
+    """List the labelled images below a folder, or in a CSV file, sorted by path; an empty layout is detected.
 
-    ``label`` overrides the layout's own labels (its writers are kept). Raises ``UnknownLayout``, or
+    ``label`` replaces the labels of the layout; its writers are kept. Raises ``UnknownLayout``, or
     ``FileNotFoundError`` when there is no such folder.
     """
     if not (root.is_dir() or (root.is_file() and root.suffix.lower() == ".csv")):
         raise FileNotFoundError(f"no folder, zip or CSV file {str(root)!r}")
-    origin = origin or root.resolve().stem
-    tree = _tree.of(root)
-    if not tree.images and not tree.index:
-        only = f" but {len(tree.files)} to predict" if tree.files else f" ({', '.join(sorted(FILE_SUFFIXES))})"
-        raise UnknownLayout(f"{str(root)!r} holds no image{only}")
-    layout, explained = _named(tree, label is not None, layout) if layout else detect(tree, label is not None)
-    samples, predict = _samples(tree, layout, explained, label, origin)
-    unnamed = sum(part != PREDICT for _, part in tree.files.values()) - len(samples)
-    return Reading(origin, layout, samples, max(0, unnamed), predict)
+    corpus_id = corpus_id or root.resolve().stem
+    tree = _tree.read_tree(root)
+    if not tree.images and not tree.csv_file:
+        detail = f" ({', '.join(sorted(FILE_SUFFIXES))})"
+        if tree.split_by_file:
+            detail = f" but {len(tree.split_by_file)} to predict"
+        raise UnknownLayout(f"{str(root)!r} holds no image{detail}")
+    has_label = label is not None
+    layout, annotations = _parse_as(tree, has_label, layout) if layout else detect_layout(tree, has_label)
+    samples, predict_count = _list_samples(tree, layout, annotations, label, corpus_id)
+    unlisted = sum(split != PREDICT for _, split in tree.split_by_file.values()) - len(samples)
+    return CorpusListing(corpus_id, layout, samples, max(0, unlisted), predict_count)
 
 
-def _samples(
-    tree: Tree, layout: str, explained: Explained, label: str | None, origin: str
-) -> tuple[list[Sample], int]:  # fmt: skip
-    """Every file that the layout explains, and how many more are in folders called predict."""
-    if plugins.load("corpora", layout).rank == INDEX:  # which names files by their own paths
-        placed = {file: (file, _tree.without_parts(file)[1]) for file in explained}
+def _list_samples(
+    tree: Tree, layout: str, annotations: Annotations, label: str | None, corpus_id: str
+) -> tuple[list[Sample], int]:
+    """List every file that the layout annotates, and count those in folders named predict."""
+    files = tree.split_by_file
+    if plugins.load("corpora", layout).ambiguity == Ambiguity.CSV_FILE:  # its paths contain the folders of splits
+        used = {file: (file, _tree.strip_split_folders(file)[1]) for file in annotations}
     else:
-        placed = {file: place for file, place in tree.files.items() if place[1] == PREDICT or place[0] in explained}
-    loose = "train" if any(part for _, part in placed.values()) else ""
+        used = {file: entry for file, entry in files.items() if entry[1] == PREDICT or entry[0] in annotations}
+    default_split = "train" if any(split for _, split in used.values()) else ""
     samples = []
-    for file, (name, part) in sorted(placed.items()):
-        if part != PREDICT:
-            found, writer = explained[name]
-            known = (sys.intern(label or found or ""), sys.intern(writer) if writer else None)
-            samples.append(Sample(tree.root, file.as_posix(), *known, origin, part or loose))
-    return samples, sum(part == PREDICT for _, part in {**tree.files, **placed}.values())
+    for file, (name, split) in sorted(used.items()):
+        if split != PREDICT:
+            parsed_label, writer = annotations[name]
+            annotation = (sys.intern(label or parsed_label or ""), sys.intern(writer) if writer else None)
+            samples.append(Sample(tree.root, file.as_posix(), *annotation, corpus_id, split or default_split))
+    return samples, sum(split == PREDICT for _, split in {**files, **used}.values())
 
 
-def _check_once(readings: list[Reading]) -> None:
-    """The same file read twice would be trained on and tested with."""
-    roots: dict[Path, list[Reading]] = collections.defaultdict(list)
-    for reading in readings:
-        for root in {sample.root.resolve() for sample in reading.samples}:
-            roots[root].append(reading)
+def _check_disjoint(listings: list[CorpusListing]) -> None:
+    """Raise ``OverlappingData`` for a file in two corpora: it could be trained on and tested with."""
+    roots: dict[Path, list[CorpusListing]] = collections.defaultdict(list)
+    for listing in listings:
+        for root in {sample.root.resolve() for sample in listing.samples}:
+            roots[root].append(listing)
     nested = [root for root in roots if len(roots[root]) > 1 or any(parent in roots for parent in root.parents)]
     if not nested:
         return
-    seen: dict[Path, Sample] = {}
-    for sample in (sample for reading in readings for sample in reading.samples):
-        other = seen.setdefault(sample.path.resolve(), sample)
-        if other is not sample:
+    by_path: dict[Path, Sample] = {}
+    for sample in (sample for listing in listings for sample in listing.samples):
+        first = by_path.setdefault(sample.path.resolve(), sample)
+        if first is not sample:
             raise OverlappingData(
-                f"{str(sample.path)!r} is in two of the given folders ({other.origin} and {sample.origin}); "
+                f"{str(sample.path)!r} is in two of the given folders ({first.corpus_id} and {sample.corpus_id}); "
                 "name every folder once, and none inside another"
             )
 
 
-def detect(tree: Tree, labelled: bool) -> tuple[str, Explained]:
-    """The layout that explains every file and leaves least open, and what it says.
+def detect_layout(tree: Tree, has_label: bool) -> tuple[str, Annotations]:
+    """Find the least ambiguous layout that annotates every file; returns its name and the annotations.
 
-    With ``labelled`` (the caller knows the label) folders are no labels. Raises ``UnknownLayout``.
+    ``has_label`` means that the caller names the label, so that folders are not labels. Raises ``UnknownLayout``.
     """
-    fits: dict[int, dict[str, Explained]] = collections.defaultdict(dict)
-    nearly: dict[str, Explained] = {}
-    for name, corpus in _all().items():
-        found = corpus.explain(tree)
-        says = all(label is not None for label, _ in found.values())
-        if _is_whole(corpus, found, tree) and (labelled or says) and not (labelled and corpus.rank == ANY_FOLDER):
-            fits[corpus.rank][name] = found
-        elif corpus.rank == FILE_NAMES and 2 * len(found) > len(tree.images):
-            nearly[name] = found
-    if not fits:
-        raise UnknownLayout(_what_was_found(tree))
-    best = fits[min(fits)]
-    if nearly and min(fits) > FILE_NAMES and not labelled:
-        _refuse_strays(tree, *next(iter(nearly.items())), next(iter(best)))
-    if len({_meaning(found) for found in best.values()}) > 1:
+    complete: dict[int, dict[str, Annotations]] = collections.defaultdict(dict)  # by ambiguity and layout
+    partial: dict[str, Annotations] = {}  # of layouts that annotate most files by their names, but not all
+    for name, corpus in _load_all().items():
+        annotations = corpus.parse_tree(tree)
+        is_labelled = has_label or all(label is not None for label, _ in annotations.values())
+        is_suitable = is_labelled and not (has_label and corpus.ambiguity == Ambiguity.ANY_FOLDER)
+        if _is_complete(corpus, annotations, tree) and is_suitable:
+            complete[corpus.ambiguity][name] = annotations
+        elif corpus.ambiguity == Ambiguity.FILE_NAMES and 2 * len(annotations) > len(tree.images):
+            partial[name] = annotations
+    if not complete:
+        raise UnknownLayout(_describe_tree(tree))
+    best = complete[min(complete)]
+    if partial and min(complete) > Ambiguity.FILE_NAMES and not has_label:
+        _refuse_strays(tree, *next(iter(partial.items())), next(iter(best)))
+    if len({_canonical_form(annotations) for annotations in best.values()}) > 1:
         raise UnknownLayout(
             f"{str(tree.root)!r} can be read as {' and as '.join(best)}; split it into folders that fit one"
         )
     return next(iter(best.items()))
 
 
-def _named(tree: Tree, labelled: bool, layout: str) -> tuple[str, Explained]:
-    """What the layout says that the caller names. Raises ``UnknownLayout``, or ``UnknownName``."""
+def _parse_as(tree: Tree, has_label: bool, layout: str) -> tuple[str, Annotations]:
+    """Parse the tree by the layout that the caller names. Raises ``UnknownLayout`` or ``UnknownName``."""
     corpus = plugins.load("corpora", layout)
-    found = corpus.explain(dataclasses.replace(tree, named=True))
-    says = labelled or all(label is not None for label, _ in found.values())
-    if not _is_whole(corpus, found, tree) or not says:
-        raise UnknownLayout(f"--layout {layout} does not fit, it is {corpus.understands}.\n{_what_was_found(tree)}")
-    return layout, found
+    annotations = corpus.parse_tree(dataclasses.replace(tree, is_layout_named=True))
+    is_labelled = has_label or all(label is not None for label, _ in annotations.values())
+    if not _is_complete(corpus, annotations, tree) or not is_labelled:
+        raise UnknownLayout(f"--layout {layout} does not fit; it is: {corpus.description}.\n{_describe_tree(tree)}")
+    return layout, annotations
 
 
-def _is_whole(corpus: Corpus, found: Explained, tree: Tree) -> bool:
-    return bool(found) and (corpus.partial or len(found) == len(tree.images))
+def _is_complete(corpus: Corpus, annotations: Annotations, tree: Tree) -> bool:
+    """Whether a layout annotates every image that it has to."""
+    return bool(annotations) and (corpus.may_skip_images or len(annotations) == len(tree.images))
 
 
-def _refuse_strays(tree: Tree, nearly: str, found: Explained, best: str) -> None:
-    """Files whose names say most of the labels are not read by their folders because of a few others."""
-    strays = [file for file in tree.images if file not in found]
+def _refuse_strays(tree: Tree, name_layout: str, annotations: Annotations, folder_layout: str) -> None:
+    """Raise ``UnknownLayout`` where most files are named as in ``name_layout`` and only ``folder_layout`` fits all.
+
+    Labels from folders would be wrong for the named files.
+    """
+    strays = [file for file in tree.images if file not in annotations]
     raise UnknownLayout(
-        f"{str(tree.root)!r}: {len(found)} of {len(tree.images)} images are named as in {nearly}, but "
-        f"{str(strays[0])!r} is not; take out or rename {'it' if len(strays) == 1 else f'these {len(strays)}'}, or say "
-        f"--layout {best} to go by folders alone"
+        f"{str(tree.root)!r}: {len(annotations)} of {len(tree.images)} images are named as in {name_layout}, but "
+        f"{str(strays[0])!r} is not; take out or rename {'it' if len(strays) == 1 else f'these {len(strays)}'}, "
+        f"or give --layout {folder_layout} to read folders alone"
     )
 
 
-def _meaning(found: Explained) -> frozenset:
-    """Labels and who belongs together, whatever the writers are called."""
+def _canonical_form(annotations: Annotations) -> frozenset:
+    """Return labels and groups of images of one writer, without the writers' names: equal for equivalent layouts."""
     writers: dict[str, list[tuple[PurePosixPath, str | None]]] = collections.defaultdict(list)
-    for file, (label, writer) in found.items():
+    for file, (label, writer) in annotations.items():
         writers[writer or str(file)].append((file, label))
     return frozenset(map(frozenset, writers.values()))
 
 
-def _all() -> dict[str, Corpus]:
-    return {name: plugins.load("corpora", name) for name in plugins.names("corpora")}
+def _load_all() -> dict[str, Corpus]:
+    return {name: plugins.load("corpora", name) for name in plugins.list_names("corpora")}
 
 
-def _what_was_found(tree: Tree) -> str:
-    files = sorted(tree.files)
+def _describe_tree(tree: Tree) -> str:
+    """Describe the files of the tree and list the layouts, for an error message."""
+    files = sorted(tree.split_by_file)
     folders = collections.Counter(str(file.parent) for file in files)
     example = {str(file.parent): file.name for file in reversed(files)}
     shown = "\n".join(
         f"    {folder}/  {count} images, e.g. {example[folder]}" for folder, count in folders.most_common(5)
     )
     more = f"\n    ... and {len(folders) - 5} more folders" if len(folders) > 5 else ""
-    known = "\n".join(f"    {name}: {corpus.understands}" for name, corpus in _all().items())
+    known = "\n".join(f"    {name}: {corpus.description}" for name, corpus in _load_all().items())
     return (
         f"{str(tree.root)!r} fits no dataset layout. Found {len(files)} images:\n{shown}{more}\n"
-        f"Understood are:\n{known}\n"
-        f"Folders called {', '.join(sorted(_tree.PARTS))} are parts, not labels.\n"
-        "If everything below the folder has one label, say so: LABEL=PATH. --layout NAME names the layout."
+        f"Known layouts:\n{known}\n"
+        f"Folders named {', '.join(sorted(_tree.SPLIT_FOLDERS))} are splits, not labels.\n"
+        "If all images below the folder have one label, give LABEL=PATH. --layout NAME names the layout."
     )

@@ -1,4 +1,4 @@
-"""The former name of ``python -m trainer.data``, which it runs; for one release."""
+"""The former name of ``python -m trainer.data``, which it runs; for one release. Next: ``trainer/data/__main__.py``."""
 
 import runpy
 import sys

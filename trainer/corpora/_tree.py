@@ -1,7 +1,7 @@
-"""The image files below a folder: links followed once, folders of parts told from folders of labels. No layout itself.
+"""List the image files below a folder, with links followed once and folders of splits removed from their paths.
 
-Users split their data with folders called ``train``, ``val``, ``test`` or ``predict``. Layouts never see those folders:
-``train/text/a.png`` is ``text/a.png`` to them, of the part ``train``.
+Users split their data with folders named ``train``, ``val``, ``test`` or ``predict``. Layouts never see those folders:
+``train/text/a.png`` is ``text/a.png`` to them, in the split ``train``. Next: ``corpora/__init__.py``.
 """
 
 import dataclasses
@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from trainer.imaging.formats import FILE_SUFFIXES
 
-PREDICT = "predict"  # images to be answered about some day: labelled or not, nothing is learnt from them
-PARTS = {  # what folders of parts are called, in any case
+PREDICT = "predict"  # images that training does not use, labelled or not
+SPLIT_FOLDERS = {  # split by lower-case folder name
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -28,84 +28,85 @@ PARTS = {  # what folders of parts are called, in any case
 
 @dataclasses.dataclass(frozen=True)
 class Tree:
-    """What a layout gets to see: image files below a folder, relative and sorted, or an index file that names them.
+    """The input of a layout: image files below a folder, relative to it and sorted, or a CSV file that lists them.
 
-    ``images`` are without folders of parts, whose paths are ``part_folders``. ``files`` maps every file's own path to
-    its path among ``images`` and its part, empty where it lies in none. ``named`` says that the caller named the
-    layout, so that nothing has to be concluded from the number of folders.
+    The paths in ``images`` have no folders of splits. ``split_by_file`` maps the relative path of every file to its
+    path in ``images`` and its split, which is empty outside folders of splits. ``is_layout_named`` means that the
+    caller named the layout, so that a layout need not check the number of folders.
     """
 
     root: Path
     images: tuple[PurePosixPath, ...]
-    index: Path | None = None
-    files: Mapping[PurePosixPath, tuple[PurePosixPath, str]] = dataclasses.field(default_factory=dict)
-    named: bool = False
+    csv_file: Path | None = None
+    split_by_file: Mapping[PurePosixPath, tuple[PurePosixPath, str]] = dataclasses.field(default_factory=dict)
+    is_layout_named: bool = False
 
     @property
-    def part_folders(self) -> list[PurePosixPath]:
-        """The folders of parts that images are learnt from or tested with."""
-        above = {folder for file in self.files for folder in file.parents if folder.name}
-        return sorted(folder for folder in above if PARTS.get(folder.name.lower(), PREDICT) != PREDICT)
+    def split_folders(self) -> list[PurePosixPath]:
+        """Folders of train, validation and test images, relative and sorted."""
+        above = {folder for file in self.split_by_file for folder in file.parents if folder.name}
+        return sorted(folder for folder in above if SPLIT_FOLDERS.get(folder.name.lower(), PREDICT) != PREDICT)
 
 
-def of(root: Path) -> Tree:
-    """Everything below a folder, or the index file itself; a lone folder that is no part is stepped into."""
+def read_tree(root: Path) -> Tree:
+    """List the images below a folder, or wrap a CSV file; a lone subfolder that is no split becomes the root."""
     if root.is_file():
-        return Tree(root.parent, (), index=root)
-    been = {root.resolve()}
+        return Tree(root.parent, (), csv_file=root)
+    visited = {root.resolve()}
     while True:
-        inside = [entry for entry in root.iterdir() if not is_hidden(entry.name)]
-        if len(inside) != 1 or not inside[0].is_dir() or inside[0].name.lower() in PARTS:
+        entries = [entry for entry in root.iterdir() if not is_hidden(entry.name)]
+        if len(entries) != 1 or not entries[0].is_dir() or entries[0].name.lower() in SPLIT_FOLDERS:
             break
-        if inside[0].resolve() in been:  # a link to a folder above it
+        if entries[0].resolve() in visited:  # a link to a folder above it
             break
-        root = inside[0]
-        been.add(root.resolve())
-    files = {file: without_parts(file) for file in image_files(root)}
-    return Tree(root, tuple(sorted({name for name, part in files.values() if part != PREDICT})), files=files)
+        root = entries[0]
+        visited.add(root.resolve())
+    split_by_file = {file: strip_split_folders(file) for file in list_image_files(root)}
+    images = {name for name, split in split_by_file.values() if split != PREDICT}
+    return Tree(root, tuple(sorted(images)), split_by_file=split_by_file)
 
 
-def without_parts(file: PurePosixPath) -> tuple[PurePosixPath, str]:
-    """A path without its folders of parts, and the part: the innermost one's, but ``predict`` of any of them."""
-    parts = [PARTS[folder.lower()] for folder in file.parts[:-1] if folder.lower() in PARTS]
-    rest = [folder for folder in file.parts[:-1] if folder.lower() not in PARTS]
-    return PurePosixPath(*rest, file.name), PREDICT if PREDICT in parts else parts[-1] if parts else ""
+def strip_split_folders(file: PurePosixPath) -> tuple[PurePosixPath, str]:
+    """Return a path without its folders of splits, and the innermost split; ``predict`` takes precedence."""
+    splits = [SPLIT_FOLDERS[folder.lower()] for folder in file.parts[:-1] if folder.lower() in SPLIT_FOLDERS]
+    rest = [folder for folder in file.parts[:-1] if folder.lower() not in SPLIT_FOLDERS]
+    return PurePosixPath(*rest, file.name), PREDICT if PREDICT in splits else splits[-1] if splits else ""
 
 
-def image_files(root: Path) -> list[PurePosixPath]:
-    """Image files by suffix, relative to ``root`` and sorted; not hidden ones, and none below hidden folders.
+def list_image_files(root: Path) -> list[PurePosixPath]:
+    """List image files by suffix, relative to ``root`` and sorted, without hidden files and folders.
 
-    Links are followed, and no real folder or file comes twice, however often it is linked: by its own name where that
-    is below ``root``, else by the first link.
+    Links are followed. Each real file is listed once: by its own path where that is below ``root``, else by the first
+    link to it.
     """
-    found: dict[str, str] = {}  # by real path
+    paths: dict[str, str] = {}  # by real path
     links: list[str] = []
-    for folder, real, names in _folders(root):
+    for folder, real, names in _walk(root):
         for name in names:
             path = os.path.join(folder, name)
             if os.path.islink(path):
                 links.append(path)
             elif os.path.isfile(path):
-                found[os.path.join(real, name)] = path
+                paths[os.path.join(real, name)] = path
     for path in sorted(links):
         real = os.path.realpath(path)
-        if os.path.isfile(real):  # and no dangling link
-            found.setdefault(real, path)
-    return sorted(PurePosixPath(Path(path).relative_to(root).as_posix()) for path in found.values())
+        if os.path.isfile(real):  # false for a dangling link
+            paths.setdefault(real, path)
+    return sorted(PurePosixPath(Path(path).relative_to(root).as_posix()) for path in paths.values())
 
 
-def _folders(root: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """(path, real path, names of images) of each real folder once: those below ``root`` first, then linked ones."""
-    waiting, been = [str(root)], set()
-    while waiting:
-        for folder, folders, files in os.walk(waiting.pop(0)):
+def _walk(root: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield (path, real path, image names) of each real folder once: first those below ``root``, then linked ones."""
+    queue, visited = [str(root)], set()
+    while queue:
+        for folder, folders, files in os.walk(queue.pop(0)):
             real = os.path.realpath(folder)
-            if real in been:
+            if real in visited:
                 folders.clear()
                 continue
-            been.add(real)
+            visited.add(real)
             folders[:] = sorted(name for name in folders if not is_hidden(name))
-            waiting += [path for name in folders if os.path.islink(path := os.path.join(folder, name))]
+            queue += [path for name in folders if os.path.islink(path := os.path.join(folder, name))]
             yield folder, real, [name for name in files if _is_image(name)]
 
 
@@ -114,5 +115,5 @@ def _is_image(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is the system's rather than the user's."""
+    """Whether a file or folder belongs to the operating system rather than to the user."""
     return name.startswith(".") or name == "__MACOSX"

@@ -1,35 +1,36 @@
 """``signature/x.png``, ``text/y.png``: the first folder is the label, any number of labels.
 
-Writers are not part of this layout, but file names often say which images come from one person or page; see
-``documents``. Next: ``corpora/__init__.py``.
+The layout has no writers, but file names often show which images come from one writer or page; see
+``infer_documents``. Next: ``corpora/__init__.py``.
 """
 
 from pathlib import PurePosixPath
 
-from trainer.corpora import ANY_FOLDER, Corpus, Explained, Tree
-from trainer.corpora._names import documents
+from trainer.corpora import Ambiguity, Annotations, Corpus, Tree
+from trainer.corpora._file_names import infer_documents
 
 
-def explain(tree: Tree) -> Explained:
-    """Labels from first folders, documents from file names. Needs two labels at least."""
+def parse_tree(tree: Tree) -> Annotations:
+    """Take the label from the first folder and the document from the file name; empty for fewer than two labels."""
     if any(len(file.parts) < 2 for file in tree.images):
         return {}
-    label = {file: file.parts[0] for file in tree.images}
-    if len(set(label.values())) < 2:
+    labels = {file: file.parts[0] for file in tree.images}
+    if len(set(labels.values())) < 2:
         return {}
-    # Below the label: genuine/001_1 and forged/001_1 are of one person.
-    document = documents({file: PurePosixPath(*file.parts[1:]) for file in tree.images})
-    return {file: (label[file], document.get(file)) for file in tree.images}
+    # Without the label's folder, because genuine/001_1 and forged/001_1 are of one writer.
+    documents = infer_documents({file: PurePosixPath(*file.parts[1:]) for file in tree.images})
+    return {file: (labels[file], documents.get(file)) for file in tree.images}
 
 
-def place(label: str, writer: str, number: int) -> PurePosixPath:
+def format_path(label: str, writer: str, number: int) -> PurePosixPath:
     return PurePosixPath(label, f"{writer}_{number:03d}")
 
 
 CORPUS = Corpus(
     "LABEL/IMAGE for two labels or more, such as signature/ and text/",
-    ANY_FOLDER,
-    explain,
-    place,
-    instead="each folder is a label; if each is a person, with genuine signatures only, say --layout writer_folders",
+    Ambiguity.ANY_FOLDER,
+    parse_tree,
+    format_path,
+    alternative="each folder is a label; if each is a writer with genuine signatures only, give "
+    "--layout writer_folders",
 )

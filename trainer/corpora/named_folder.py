@@ -1,32 +1,33 @@
-"""A folder called ``text``, ``signature``, ``genuine`` or ``forged``: everything below it has that label.
+"""A folder named ``text``, ``signature``, ``genuine`` or ``forged``: all images below it have that label.
 
-Writers are folders where there are many, else documents read from file names. Next: ``flat.py``, for other names.
+Writers are the top folders where there are many, else documents inferred from file names. Next: ``flat.py``, for any
+other name.
 """
 
 from pathlib import PurePosixPath
 
-from trainer.corpora import FOLDER_NAMES, Corpus, Explained, Tree
-from trainer.corpora._names import LABEL_WORDS, folder_or_document
+from trainer.corpora import Ambiguity, Annotations, Corpus, Tree
+from trainer.corpora._file_names import LABEL_WORDS, infer_writers
 
 
-def explain(tree: Tree) -> Explained:
-    """The label by the folder's own name, unless folders below it are labels themselves."""
+def parse_tree(tree: Tree) -> Annotations:
+    """Take the label from the name of the root folder; empty where folders below it are labels themselves."""
     label = LABEL_WORDS.get(tree.root.name.lower())
-    if label is None or any(part.lower() in LABEL_WORDS for file in tree.images for part in file.parts[:-1]):
+    if label is None or any(folder.lower() in LABEL_WORDS for file in tree.images for folder in file.parts[:-1]):
         return {}
-    writer = folder_or_document(tree)
-    return {file: (label, writer.get(file)) for file in tree.images}
+    writers = infer_writers(tree)
+    return {file: (label, writers.get(file)) for file in tree.images}
 
 
-def place(label: str, writer: str, number: int) -> PurePosixPath:
+def format_path(label: str, writer: str, number: int) -> PurePosixPath:
     return PurePosixPath(f"{writer}_{number:03d}")
 
 
 CORPUS = Corpus(
-    "images in any folders below one called text, signature, genuine or forged",
-    FOLDER_NAMES,
-    explain,
-    place,
+    "images in any folders below one named text, signature, genuine or forged",
+    Ambiguity.FOLDER_NAMES,
+    parse_tree,
+    format_path,
     labels=(),
-    called="text",
+    folder_name="text",
 )

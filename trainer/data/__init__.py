@@ -1,6 +1,7 @@
-"""From what people name as data to batches of canonical images.
+"""From paths on the command line to batches of canonical images.
 
-In order: ``sources.py`` makes folders local, ``dataset.py`` reads them, ``image_index.py`` looks at every image once,
-``splits.py`` divides, ``records.py`` writes shards, ``sampling.py`` and ``batches.py`` read them, ``augmentation.py``
-varies. Knows no network and no audit.
+In order: ``sources.py`` makes paths local, ``dataset.py`` lists their samples, ``image_index.py`` computes every
+canonical image once, ``splits.py`` splits, ``records.py`` writes shards, ``sampling.py`` and ``batches.py`` read them,
+``augmentation.py`` augments. Independent of networks and of the audit. Next: ``pipeline/preparation.py``, which calls
+them.
 """

@@ -1,6 +1,6 @@
-"""``python -m trainer.data PATH...``: what would be read from folders, zips, CSV files and Cloud Storage.
+"""``python -m trainer.data PATH...``: show how folders, zips, CSV files and gs:// paths are read.
 
-Reads names, no pixels.
+Reads names, no pixels. Next: ``sources.py`` and ``corpora/__init__.py``.
 """
 
 import collections
@@ -18,31 +18,33 @@ from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print one row for each path; 1 when one cannot be read."""
-    flags = Parser(prog="python -m trainer.data", description=__doc__)
+    """Print a row for each path; returns the exit status, 1 when a path cannot be read."""
+    flags = Parser(prog="python -m trainer.data", description=__doc__.partition(" Next:")[0])
     flags.add_argument("paths", nargs="+", metavar="[LABEL=]PATH", help="folder, zip, CSV file or gs:// path")
-    flags.add_argument("--layout", default="", metavar="NAME", help="of every path, instead of detecting it")
+    flags.add_argument("--layout", default="", metavar="NAME", help="the layout of every path; detected where not set")
     options = flags.parse_args(arguments)
-    table = Table("path", "layout", "images", "labels", "parts", "writers", "no writer")
+    table = Table("path", "layout", "images", "labels", "splits", "writers", "no writer")
     try:
-        brought = [sources.bring(path) for path in options.paths]
-        readings = corpora.read_all([(source.label, source.root, source.name) for source in brought], options.layout)
+        data_sources = [sources.fetch_source(path) for path in options.paths]
+        listings = corpora.read_corpora(
+            [(source.label, source.root, source.name) for source in data_sources], options.layout
+        )
     except (UserError, OSError) as error:
         print(f"python -m trainer.data: {error}", file=sys.stderr)
         return 1
-    for path, reading in zip(options.paths, readings, strict=True):
-        labels = collections.Counter(sample.label for sample in reading.samples)
-        writers = {sample.writer for sample in reading.samples} - {None}
-        alone = sum(sample.writer is None for sample in reading.samples)
-        told = ", ".join(f"{count} {label}" for label, count in labels.most_common())
-        parts = {**reading.parts, **({corpora.PREDICT: reading.predict} if reading.predict else {})}
-        held = ", ".join(f"{count} {part}" for part, count in parts.items())
-        counts = (str(len(writers)), str(alone))
-        table.add_row(Text(path), reading.layout, str(len(reading.samples)), Text(told), held, *counts)
+    for path, listing in zip(options.paths, listings, strict=True):
+        labels = collections.Counter(sample.label for sample in listing.samples)
+        writers = {sample.writer for sample in listing.samples} - {None}
+        without_writer = sum(sample.writer is None for sample in listing.samples)
+        label_counts = ", ".join(f"{count} {label}" for label, count in labels.most_common())
+        splits = {**listing.split_counts, **({corpora.PREDICT: listing.predict_count} if listing.predict_count else {})}
+        split_counts = ", ".join(f"{count} {split}" for split, count in splits.items())
+        counts = (str(len(writers)), str(without_writer))
+        table.add_row(Text(path), listing.layout, str(len(listing.samples)), Text(label_counts), split_counts, *counts)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     return 0
 
 
 if __name__ == "__main__":
-    quiet.print_any_name()
+    quiet.escape_undecodable_output()
     raise SystemExit(main())

@@ -1,8 +1,8 @@
-"""How signatures vary, for encoders that compare hands: by one hand, by its pens and scans, and from person to person.
+"""Random changes to signatures, for encoders that compare writers: within a writer, by pen and scan, across writers.
 
-Each image is moved, bent and inked a little, by itself. Before that, all images of a person in a batch, genuine and
-forged, are bent strongly and alike: somebody else's signature, with forgeries of it. A hundred writers are soon learnt
-by heart; people who never come twice are not. NumPy and OpenCV. Next: ``batches.py`` calls it.
+Each image gets a small warp and a change of strokes. Before that, all images of a writer in a batch, genuine and
+forged, get one strong warp in common: a synthetic writer, with forgeries. A network memorises a hundred writers soon,
+but not writers that never occur twice. NumPy and OpenCV. Next: ``batches.py`` calls it.
 """
 
 import dataclasses
@@ -11,97 +11,107 @@ import math
 import cv2
 import numpy as np
 
-# One hand: the most in either direction.
-ROTATION = math.radians(5)
-ZOOM, STRETCH, SHEAR, SHIFT = 0.10, 0.05, 0.10, 0.03
-PEN = 1.0  # how much of a 3 x 3 dilation or erosion
-# Another person: of so many in a batch, and how strongly.
-NEW_PEOPLE = 0.8
-NEW_ROTATION = math.radians(8.4)
-NEW_ZOOM, NEW_STRETCH, NEW_SHEAR = (-0.035, 0.14), 0.18, 0.25
-NEW_BEND = 2.0  # pixels, standard deviation of a bending's knots
-FLIPPED, CUT = 0.5, 0.2  # mirrored, in each direction; stretched beyond the canvas, so that a part is seen
-KNOTS = (3, 5)  # of a bending
+# Within a writer, in either direction.
+MAX_ROTATION = math.radians(5)
+MAX_ZOOM, MAX_STRETCH, MAX_SHEAR, MAX_SHIFT = 0.10, 0.05, 0.10, 0.03
+MAX_STROKE_CHANGE = 1.0  # share of a 3 x 3 dilation or erosion
+# Synthetic writers: their share of a batch, and how strong the warp is.
+SYNTHETIC_SHARE = 0.8
+SYNTHETIC_ROTATION = math.radians(8.4)
+SYNTHETIC_ZOOM, SYNTHETIC_STRETCH, SYNTHETIC_SHEAR = (-0.035, 0.14), 0.18, 0.25
+SYNTHETIC_DISPLACEMENT = 2.0  # pixels, standard deviation at the knots
+FLIP_SHARE, CROP_SHARE = 0.5, 0.2  # mirrored, in each direction; stretched beyond the canvas, so that ink is cut off
+KNOTS = (3, 5)  # of a displacement: rows and columns
 
 
 @dataclasses.dataclass(frozen=True)
 class Warp:
-    """Where an output pixel comes from: ``matrix [2, 2]`` about the middle, ``move [2]`` and ``bend [2, H, W]``.
+    """A map from output to input pixels.
 
-    A bend belongs to places of the output: one that came first stays there when the image is moved a little.
+    ``matrix`` is ``float [2, 2]`` about the centre, ``translation`` ``float [2]`` in pixels and ``displacement``
+    ``float [2, H, W]`` in pixels of the output, so a second, small warp does not move it.
     """
 
     matrix: np.ndarray
-    move: np.ndarray
-    bend: np.ndarray | None = None
+    translation: np.ndarray
+    displacement: np.ndarray | None = None
 
     def after(self, first: "Warp") -> "Warp":
-        """The warp that does ``first`` and then this one."""
-        bend = first.bend if self.bend is None else self.bend
-        return Warp(first.matrix @ self.matrix, first.matrix @ self.move + first.move, bend)
+        """Return the warp that applies ``first`` and then this one."""
+        displacement = first.displacement if self.displacement is None else self.displacement
+        translation = first.matrix @ self.translation + first.translation
+        return Warp(first.matrix @ self.matrix, translation, displacement)
 
 
-def vary(images: np.ndarray, writers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A batch ``uint8 [N, H, W, 1]`` by ``writers`` (``int [N]``), changed; the same from the same generator."""
+def augment_by_writer(images: np.ndarray, writers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Augment a batch ``uint8 [N, H, W, 1]`` by ``writers``, ``int [N]``; the same from the same generator."""
     canvas = images.shape[1:3]
-    people = {writer: _another_person(canvas, rng) for writer in np.unique(writers).tolist()}
-    changed = np.empty_like(images)
+    writer_warps = {writer: _draw_writer_warp(canvas, rng) for writer in np.unique(writers).tolist()}
+    augmented = np.empty_like(images)
     for row, (image, writer) in enumerate(zip(images[..., 0], writers.tolist(), strict=True)):
-        warp = _one_hand(canvas, rng)
-        person = people[writer]
-        changed[row, :, :, 0] = repen(apply(image, warp.after(person) if person else warp), rng)
-    return changed
+        warp = _draw_image_warp(canvas, rng)
+        if writer_warp := writer_warps[writer]:
+            warp = warp.after(writer_warp)
+        augmented[row, :, :, 0] = augment_strokes(apply_warp(image, warp), rng)
+    return augmented
 
 
-def apply(image: np.ndarray, warp: Warp) -> np.ndarray:
-    """``uint8 [H, W]`` to the same; bilinear, paper (0) outside."""
+def apply_warp(image: np.ndarray, warp: Warp) -> np.ndarray:
+    """Warp an image ``uint8 [H, W]``; bilinear, paper (0) outside."""
     height, width = image.shape
-    middle = np.array([(width - 1) / 2, (height - 1) / 2])
-    move = middle - warp.matrix @ middle + warp.move
-    affine = np.column_stack([warp.matrix, move]).astype(np.float32)
-    if warp.bend is None:
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    translation = centre - warp.matrix @ centre + warp.translation
+    affine = np.column_stack([warp.matrix, translation]).astype(np.float32)
+    if warp.displacement is None:
         return cv2.warpAffine(image, affine, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    sources = [axis[0] * x + axis[1] * y + axis[2] + bend for axis, bend in zip(affine, warp.bend, strict=True)]
-    return cv2.remap(image, sources[0], sources[1], cv2.INTER_LINEAR, borderValue=0)
+    map_x, map_y = (
+        axis[0] * x + axis[1] * y + axis[2] + displacement
+        for axis, displacement in zip(affine, warp.displacement, strict=True)
+    )
+    return cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderValue=0)
 
 
-def repen(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As if written with another pen and scanned by another scanner: thicker or thinner strokes, softer edges."""
-    amount = rng.uniform(-PEN, PEN)
-    other = cv2.dilate(image, np.ones((3, 3), np.uint8)) if amount > 0 else cv2.erode(image, np.ones((2, 2), np.uint8))
-    share = amount if amount > 0 else -0.6 * amount  # half a pixel less is much for a thin stroke
-    image = cv2.addWeighted(image, 1 - share, other, share, 0)
+def augment_strokes(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Make strokes thicker or thinner and edges softer, as by another pen and scanner. ``uint8 [H, W]`` to the same."""
+    amount = rng.uniform(-MAX_STROKE_CHANGE, MAX_STROKE_CHANGE)
+    if amount > 0:
+        changed, share = cv2.dilate(image, np.ones((3, 3), np.uint8)), amount
+    else:
+        # half a pixel is much of a thin stroke: less than the full erosion
+        changed, share = cv2.erode(image, np.ones((2, 2), np.uint8)), -0.6 * amount
+    image = cv2.addWeighted(image, 1 - share, changed, share, 0)
     return cv2.GaussianBlur(image, (3, 3), rng.uniform(0.3, 1.0)) if rng.random() < 0.5 else image
 
 
-def _one_hand(canvas: tuple[int, int], rng: np.random.Generator) -> Warp:
-    angle, zoom, stretch, shear = rng.uniform(-1, 1, 4) * (ROTATION, ZOOM, STRETCH, SHEAR)
-    move = rng.uniform(-SHIFT, SHIFT, 2) * (canvas[1], canvas[0])
-    return Warp(_matrix(angle, zoom, stretch, shear), move)
+def _draw_image_warp(canvas: tuple[int, int], rng: np.random.Generator) -> Warp:
+    """A small warp, as two signatures of one writer differ."""
+    angle, zoom, stretch, shear = rng.uniform(-1, 1, 4) * (MAX_ROTATION, MAX_ZOOM, MAX_STRETCH, MAX_SHEAR)
+    translation = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (canvas[1], canvas[0])
+    return Warp(_make_matrix(angle, zoom, stretch, shear), translation)
 
 
-def _another_person(canvas: tuple[int, int], rng: np.random.Generator) -> Warp | None:
-    """The change that makes somebody else of a writer, or none."""
-    if rng.random() > NEW_PEOPLE:
+def _draw_writer_warp(canvas: tuple[int, int], rng: np.random.Generator) -> Warp | None:
+    """A strong warp that makes a synthetic writer of a real one; ``None`` for writers that stay real."""
+    if rng.random() > SYNTHETIC_SHARE:
         return None
-    angle, stretch, shear = rng.uniform(-1, 1, 3) * (NEW_ROTATION, NEW_STRETCH, NEW_SHEAR)
-    zoom, move = rng.uniform(*NEW_ZOOM), np.zeros(2)
-    if rng.random() < CUT:
+    angle, stretch, shear = rng.uniform(-1, 1, 3) * (SYNTHETIC_ROTATION, SYNTHETIC_STRETCH, SYNTHETIC_SHEAR)
+    zoom, translation = rng.uniform(*SYNTHETIC_ZOOM), np.zeros(2)
+    if rng.random() < CROP_SHARE:
         zoom, stretch = zoom + 0.25, stretch + 0.25
-        move = np.array([rng.uniform(-0.2, 0.2) * canvas[1], 0.0])
-    mirror = np.where(rng.random(2) < FLIPPED, -1.0, 1.0)
-    return Warp(_matrix(angle, zoom, stretch, shear) * mirror, move, _bend(canvas, rng))
+        translation = np.array([rng.uniform(-0.2, 0.2) * canvas[1], 0.0])
+    mirror = np.where(rng.random(2) < FLIP_SHARE, -1.0, 1.0)
+    return Warp(_make_matrix(angle, zoom, stretch, shear) * mirror, translation, _draw_displacement(canvas, rng))
 
 
-def _matrix(angle: float, zoom: float, stretch: float, shear: float) -> np.ndarray:
-    """Output to input: what is zoomed by more than 0 comes out larger."""
+def _make_matrix(angle: float, zoom: float, stretch: float, shear: float) -> np.ndarray:
+    """The matrix ``[2, 2]`` from output to input pixels: a zoom above 0 enlarges the image."""
     scale = np.exp([-zoom - stretch, -zoom + stretch])
-    turned = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return turned * scale + np.array([[0.0, shear], [0.0, 0.0]])
+    rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return rotation * scale + np.array([[0.0, shear], [0.0, 0.0]])
 
 
-def _bend(canvas: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A smooth displacement ``float32 [2, H, W]`` through a few random knots (Simard et al. 2003, sec. 2)."""
-    knots = rng.normal(0, NEW_BEND, (2, *KNOTS)).astype(np.float32)
+def _draw_displacement(canvas: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """A smooth displacement ``float32 [2, H, W]`` through random knots (Simard et al. 2003, sec. 2)."""
+    knots = rng.normal(0, SYNTHETIC_DISPLACEMENT, (2, *KNOTS)).astype(np.float32)
     return np.stack([cv2.resize(axis, canvas[::-1], interpolation=cv2.INTER_CUBIC) for axis in knots])

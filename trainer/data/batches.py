@@ -1,186 +1,211 @@
-"""Shards to batches: streamed, shuffled, augmented, ready before the model asks. tf.data, on canonical images.
+"""Shards to batches: streamed, shuffled, augmented and prefetched. tf.data, on canonical images.
 
-An epoch's order and augmentation follow from (seed, epoch) alone, so a run that resumes at epoch 5 sees what an
-uninterrupted one would. Small parts are kept in memory, large ones stream from their shards: memory does not depend on
-the number of images. Next: ``sampling.py`` says which images meet where a loss compares them.
+An epoch's order and augmentation follow from (seed, epoch) alone, so a run that resumes at epoch 5 continues as if it
+had not been interrupted. Small splits are kept in memory, large ones stream from their shards: memory does not depend
+on the number of images. Next: ``sampling.py`` draws the images of a batch for a loss that compares them.
 """
 
+import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.data import augmentation, sampling
+from trainer.data import augmentation
 from trainer.data.records import Records
+from trainer.data.sampling import SAMPLERS, Sampling, WriterRows, check_writers
 
-SHUFFLE = 64 * 2**20  # bytes of images in the shuffle buffer, or from which batches of people are drawn
-TARGETS = ("label", "writer", "source")  # numbers that lie beside each image
-ROTATION = math.radians(5)  # the most a training image is turned, either way
-ZOOM = 0.10  # the most it is scaled
-STRETCH = 0.05  # the most its two axes are scaled apart
-SHIFT = 0.04  # the most it is moved, as a share of the canvas
+BUFFER_BYTES = 64 * 2**20  # of images in the shuffle buffer, or from which batches of writers are drawn
+FEATURES = {"label": "label", "writer": "writer", "corpus_index": "source"}  # target: feature of the shards
+# Largest changes of ``random_affine``, in either direction.
+MAX_ROTATION = math.radians(5)
+MAX_ZOOM = 0.10
+MAX_STRETCH = 0.05  # of the two axes against each other
+MAX_SHIFT = 0.04  # as a share of the canvas
+
+Canvas = tuple[int, int]  # height and width in pixels
+Targets = dict[str, np.ndarray]  # the keys of ``FEATURES``, each ``int32 [N]``
+Window = tuple[np.ndarray, Targets]  # images ``uint8 [N, H, W, 1]`` and their targets
 
 
-def training(
-    records: Records, canvas: tuple[int, int], batch_size: int, seed: int, epoch: int, augment: bool,
-    way: str = sampling.IMAGES,
-) -> tf.data.Dataset:  # fmt: skip
-    """One epoch of (images ``uint8 [B, H, W, 1]``, targets) in whole batches; ``targets`` see ``_parser``.
+@dataclasses.dataclass(frozen=True)
+class BatchSettings:
+    """How training batches are made; ``sampling`` decides whether a batch holds any images or comparable ones."""
 
-    ``way`` is ``sampling.IMAGES`` or of ``sampling.WAYS``: any images, or such as a loss can compare.
+    canvas: Canvas
+    batch_size: int
+    seed: int
+    augment: bool
+    sampling: Sampling = Sampling.IMAGES
+
+
+def training_batches(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:
+    """Stream one epoch of whole batches: images ``uint8 [B, H, W, 1]``, and targets ``int32 [B]`` by name.
+
+    The targets have the keys of ``FEATURES``. Raises ``TooFewWriters`` when a sampler cannot compare.
     """
-    if way in sampling.WAYS:
-        return _by_worker(_by_hand(records, canvas, batch_size, seed, epoch, augment, way)).prefetch(4)
-    images = _by_lot(records, canvas, batch_size, seed, epoch)
-    if augment:
-        images = images.enumerate().map(
-            _as_written(lambda step, batch: (jitter(batch[0], [_mix(seed, epoch), step]), batch[1])),
+    if settings.sampling in SAMPLERS:
+        return _shard_by_data(_sampled_batches(records, settings, epoch)).prefetch(4)
+    batches = _shuffled_batches(records, settings, epoch)
+    if settings.augment:
+        seed = _combine_seed(settings.seed, epoch)
+        batches = batches.enumerate().map(
+            _without_autograph(lambda step, batch: (random_affine(batch[0], [seed, step]), batch[1])),
             num_parallel_calls=1,
         )
-    return _by_worker(images).prefetch(4)
+    return _shard_by_data(batches).prefetch(4)
 
 
-def _by_worker(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Where several machines train, each takes its part of every batch; by files, batches would be other ones."""
+def _shard_by_data(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Give each of several machines its share of every batch; shares of the files would give other batches."""
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.with_options(options)
 
 
-def _by_lot(records, canvas, batch_size, seed, epoch):
-    """Every image once, in no order."""
-    buffer = _room(canvas)
-    if records.images("train") <= buffer:  # all of it fits: read once, and the buffer mixes all
-        images = _kept(tuple(records.paths("train")))
+def _shuffled_batches(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:
+    """Batches of every training image once, in random order."""
+    buffer_size, paths, seed = _memory_capacity(settings.canvas), records.shard_paths("train"), settings.seed
+    if records.count_images("train") <= buffer_size:  # all of it fits: read once, and the buffer mixes all
+        examples = _cached(tuple(paths))
     else:
-        files = tf.random.experimental.stateless_shuffle(tf.constant(records.paths("train")), seed=[seed, epoch])
-        images = tf.data.TFRecordDataset(files, compression_type="GZIP")
-    images = images.shuffle(buffer, seed=_mix(seed, epoch))
-    return images.batch(batch_size, drop_remainder=True).map(_parser(canvas), num_parallel_calls=1)
+        files = tf.random.experimental.stateless_shuffle(tf.constant(paths), seed=[seed, epoch])
+        examples = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    batches = examples.shuffle(buffer_size, seed=_combine_seed(seed, epoch))
+    batches = batches.batch(settings.batch_size, drop_remainder=True)
+    return batches.map(_make_parser(settings.canvas), num_parallel_calls=1)
 
 
-def _by_hand(records, canvas, batch_size, seed, epoch, augment, way):
-    """As many batches as there are in the part, drawn from a window of people that fits into memory."""
+def _sampled_batches(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:
+    """As many batches as the split holds, sampled from windows of writers that fit into memory."""
+    canvas, size, seed = settings.canvas, settings.batch_size, settings.seed
     if epoch == 0:  # outside of the generator, whose errors TensorFlow wraps
         _, targets = next(_windows(records, canvas, np.random.default_rng([seed, epoch])))
-        sampling.check(_hands(targets))
+        check_writers(_group_rows(targets))
 
     def batches():
         rng = np.random.default_rng([seed, epoch])
         for images, targets in _windows(records, canvas, rng):
-            hands = _hands(targets)
-            steps = max(1, len(images) // batch_size)
-            for rows in sampling.WAYS[way](hands, batch_size, steps, rng):
-                drawn = augmentation.vary(images[rows], targets["writer"][rows], rng) if augment else images[rows]
-                yield drawn, {name: values[rows] for name, values in targets.items()}
+            writer_rows = _group_rows(targets)
+            steps = max(1, len(images) // size)
+            for rows in SAMPLERS[settings.sampling](writer_rows, size, steps, rng):
+                batch, writers = images[rows], targets["writer"][rows]
+                batch = augmentation.augment_by_writer(batch, writers, rng) if settings.augment else batch
+                yield batch, {name: values[rows] for name, values in targets.items()}
 
-    whole = tf.TensorSpec((batch_size,), tf.int32)
-    kinds = (tf.TensorSpec((batch_size, *canvas, 1), tf.uint8), dict.fromkeys(TARGETS, whole))
-    return tf.data.Dataset.from_generator(batches, output_signature=kinds)
+    target = tf.TensorSpec((size,), tf.int32)
+    signature = (tf.TensorSpec((size, *canvas, 1), tf.uint8), dict.fromkeys(FEATURES, target))
+    return tf.data.Dataset.from_generator(batches, output_signature=signature)
 
 
-def _hands(targets: dict[str, np.ndarray]) -> sampling.Hands:
-    return sampling.Hands.of(targets["writer"], targets["label"] == 0, targets["source"])
+def _group_rows(targets: Targets) -> WriterRows:
+    """Row numbers by writer; label 0 is genuine."""
+    return WriterRows.from_targets(targets["writer"], targets["label"] == 0, targets["corpus_index"])
 
 
 # No function here branches on a tensor; rewriting each for that takes longer than tracing it.
-_as_written = tf.autograph.experimental.do_not_convert
-
-Window = tuple[np.ndarray, dict[str, np.ndarray]]  # images and targets
+_without_autograph = tf.autograph.experimental.do_not_convert
 
 
-def _windows(records: Records, canvas: tuple[int, int], rng: np.random.Generator) -> Iterator[Window]:
-    """The training part in pieces that fit into memory, in a new order each epoch; a writer lies in one shard."""
-    paths = records.paths("train")
-    together = max(1, len(paths) * _room(canvas) // max(1, records.images("train")))
-    if together >= len(paths):
-        yield _read(tuple(paths), canvas)
+def _windows(records: Records, canvas: Canvas, rng: np.random.Generator) -> Iterator[Window]:
+    """Yield the training split in windows that fit into memory, in random order; a writer is in one shard."""
+    paths = records.shard_paths("train")
+    shards_at_once = max(1, len(paths) * _memory_capacity(canvas) // max(1, records.count_images("train")))
+    if shards_at_once >= len(paths):
+        yield _read_shards(tuple(paths), canvas)
         return
-    order = [paths[place] for place in rng.permutation(len(paths))]
-    starts = range(0, len(order), together)
-    if len(order) % together and len(starts) > 1:
-        starts = starts[:-1]  # the rest goes with the piece before it: by itself it may hold too few people
+    shuffled_paths = [paths[position] for position in rng.permutation(len(paths))]
+    starts = range(0, len(paths), shards_at_once)
+    if len(paths) % shards_at_once and len(starts) > 1:
+        starts = starts[:-1]  # the rest goes with the window before it: by itself it may hold too few writers
     for start in starts:
-        end = len(order) if start == starts[-1] else start + together
-        yield _read.__wrapped__(tuple(order[start:end]), canvas)
+        end = len(paths) if start == starts[-1] else start + shards_at_once
+        yield _read_shards.__wrapped__(tuple(shuffled_paths[start:end]), canvas)
 
 
 @functools.lru_cache(maxsize=1)
-def _read(paths: tuple[str, ...], canvas: tuple[int, int]) -> Window:
-    """Whole shards, in order."""
-    parts = tf.data.TFRecordDataset(paths, compression_type="GZIP").batch(1024)
-    parts = parts.map(_parser(canvas), num_parallel_calls=1)
-    seen = [(images.numpy(), {name: targets[name].numpy() for name in TARGETS}) for images, targets in parts]
-    targets = {name: np.concatenate([each[name] for _, each in seen]) for name in TARGETS}
-    return np.concatenate([images for images, _ in seen]), targets
+def _read_shards(paths: tuple[str, ...], canvas: Canvas) -> Window:
+    """Read whole shards, in order."""
+    batches = tf.data.TFRecordDataset(paths, compression_type="GZIP").batch(1024)
+    batches = batches.map(_make_parser(canvas), num_parallel_calls=1)
+    pieces = [(images.numpy(), {name: targets[name].numpy() for name in FEATURES}) for images, targets in batches]
+    targets = {name: np.concatenate([values[name] for _, values in pieces]) for name in FEATURES}
+    return np.concatenate([images for images, _ in pieces]), targets
 
 
-def _room(canvas: tuple[int, int]) -> int:
-    """How many images of a size are kept in memory."""
-    return max(256, SHUFFLE // (canvas[0] * canvas[1]))
+def _memory_capacity(canvas: Canvas) -> int:
+    """The number of images of this size that are kept in memory."""
+    return max(256, BUFFER_BYTES // (canvas[0] * canvas[1]))
 
 
-def in_order(records: Records, part: str, canvas: tuple[int, int], batch_size: int) -> tf.data.Dataset:
-    """A part as it is, in order, the last batch maybe smaller; see ``training`` for what it holds."""
-    small = records.images(part) <= _room(canvas)
-    paths = tuple(records.paths(part))
-    images = _kept(paths) if small else tf.data.TFRecordDataset(paths, compression_type="GZIP")
-    return _by_worker(images.batch(batch_size).map(_parser(canvas), num_parallel_calls=1)).prefetch(4)
+def ordered_batches(records: Records, split: str, canvas: Canvas, batch_size: int) -> tf.data.Dataset:
+    """Stream a split in order, in batches as from ``training_batches``; the last one may be smaller."""
+    paths = tuple(records.shard_paths(split))
+    fits = records.count_images(split) <= _memory_capacity(canvas)
+    examples = _cached(paths) if fits else tf.data.TFRecordDataset(paths, compression_type="GZIP")
+    return _shard_by_data(examples.batch(batch_size).map(_make_parser(canvas), num_parallel_calls=1)).prefetch(4)
 
 
-def answers(of, records: Records, part: str, canvas: tuple[int, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """What ``of`` (``uint8 [N, H, W, 1] -> float32 [N, D]``) says to a part, and the part's targets; both ``[N, ...]``.
+def encode_split(
+    encode: Callable[[np.ndarray], np.ndarray], records: Records, split: str, canvas: Canvas
+) -> tuple[np.ndarray, Targets]:
+    """Return the embeddings of a split by ``encode`` (``uint8 [N, H, W, 1] -> float32 [N, D]``), and its targets.
 
-    Images pass by in batches; only vectors are kept.
+    Images are read in batches; only the embeddings are kept.
     """
-    seen = [(np.asarray(of(images.numpy())), targets) for images, targets in in_order(records, part, canvas, 64)]
-    targets = {name: np.concatenate([each[name].numpy() for _, each in seen]) for name in TARGETS}
-    return np.concatenate([vectors for vectors, _ in seen]), targets
+    batches = ordered_batches(records, split, canvas, 64)
+    pieces = [(np.asarray(encode(images.numpy())), targets) for images, targets in batches]
+    targets = {name: np.concatenate([values[name].numpy() for _, values in pieces]) for name in FEATURES}
+    return np.concatenate([embeddings for embeddings, _ in pieces]), targets
 
 
 @functools.lru_cache(maxsize=2)
-def _kept(paths: tuple[str, ...]) -> tf.data.Dataset:
-    """Shards that are read and unpacked once and then kept in memory, for every epoch."""
+def _cached(paths: tuple[str, ...]) -> tf.data.Dataset:
+    """Serialised examples of shards that are read and unpacked once and then kept in memory, for every epoch."""
     return tf.data.TFRecordDataset(paths, compression_type="GZIP").cache()
 
 
-def jitter(images, seed):
-    """Rotate, zoom, rescale and shift each image by a little of its own.
+def random_affine(images: tf.Tensor, seed: list) -> tf.Tensor:
+    """Rotate, zoom, stretch and shift each image at random, by at most ``MAX_ROTATION``, ``MAX_ZOOM`` and so on.
 
-    ``uint8 [N, H, W, 1]`` to the same; bilinear, paper (0) outside. ``seed`` is two integers.
+    ``uint8 [N, H, W, 1]`` to the same; bilinear, paper (0) outside. ``seed`` is two integers or scalar tensors.
     """
     shape = tf.shape(images)
     count, height, width = shape[0], tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32)
-    draw = tf.random.stateless_uniform([5, count], tf.cast(tf.stack(seed), tf.int64), -1, 1)
-    angle, zoom, stretch = draw[0] * ROTATION, draw[1] * ZOOM, draw[2] * STRETCH
+    draws = tf.random.stateless_uniform([5, count], tf.cast(tf.stack(seed), tf.int64), -1, 1)
+    angle, zoom, stretch = draws[0] * MAX_ROTATION, draws[1] * MAX_ZOOM, draws[2] * MAX_STRETCH
     scale_x, scale_y = tf.exp(-zoom - stretch), tf.exp(-zoom + stretch)  # output pixel -> input pixel
     a, b = tf.cos(angle) * scale_x, -tf.sin(angle) * scale_y
     c, d = tf.sin(angle) * scale_x, tf.cos(angle) * scale_y
-    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
-    move_x = middle_x - a * middle_x - b * middle_y + draw[3] * SHIFT * width
-    move_y = middle_y - c * middle_x - d * middle_y + draw[4] * SHIFT * height
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    shift_x = centre_x - a * centre_x - b * centre_y + draws[3] * MAX_SHIFT * width
+    shift_y = centre_y - c * centre_x - d * centre_y + draws[4] * MAX_SHIFT * height
     zero = tf.zeros_like(a)
     return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images, transforms=tf.stack([a, b, move_x, c, d, move_y, zero, zero], axis=1),
-        output_shape=shape[1:3], interpolation="BILINEAR", fill_mode="CONSTANT", fill_value=0.0,
-    )  # fmt: skip
+        images=images,
+        transforms=tf.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1),
+        output_shape=shape[1:3],
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=0.0,
+    )
 
 
-def _parser(canvas):
-    """Serialised examples to images and targets: ``TARGETS``, each ``int32 [N]``."""
-    return _as_written(lambda examples: _parse(examples, canvas))
+def _make_parser(canvas: Canvas) -> Callable:
+    """A function from serialised examples to images and targets."""
+    return _without_autograph(lambda examples: _parse(examples, canvas))
 
 
-def _parse(examples, canvas):
-    kinds = {name: tf.io.FixedLenFeature([], tf.int64) for name in TARGETS}
-    kinds["image"] = tf.io.FixedLenFeature([], tf.string)
-    found = tf.io.parse_example(examples, kinds)
-    images = tf.reshape(tf.io.decode_raw(found["image"], tf.uint8), [-1, *canvas, 1])
-    return images, {name: tf.cast(found[name], tf.int32) for name in TARGETS}
+def _parse(examples: tf.Tensor, canvas: Canvas) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    schema = {feature: tf.io.FixedLenFeature([], tf.int64) for feature in FEATURES.values()}
+    schema["image"] = tf.io.FixedLenFeature([], tf.string)
+    parsed = tf.io.parse_example(examples, schema)
+    images = tf.reshape(tf.io.decode_raw(parsed["image"], tf.uint8), [-1, *canvas, 1])
+    return images, {name: tf.cast(parsed[feature], tf.int32) for name, feature in FEATURES.items()}
 
 
-def _mix(seed: int, epoch: int) -> int:
+def _combine_seed(seed: int, epoch: int) -> int:
     """One number for tf.data's single seed that differs for every epoch."""
     return (seed * 1_000_003 + epoch) % (2**31)

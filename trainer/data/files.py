@@ -1,33 +1,42 @@
-"""Apply a function to every image file of a list, in threads, and name the files that it could not use."""
+"""Apply a function to every image file of a list, in threads, and collect the files that cannot be read.
+
+Next: ``evaluation/measure.py`` and ``enrol.py``, which use it.
+"""
 
 import concurrent.futures
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from trainer.console.progress import Progress
 from trainer.corpora import Sample
 from trainer.imaging.errors import ImageError
 
-Refused = list[tuple[str, str]]
+Refused = list[tuple[str, str]]  # (path, reason)
+Result = TypeVar("Result")
 
 
-def look_at(
-    samples: list[Sample], title: str, look: Callable[[bytes], Any]
-) -> tuple[list[tuple[Sample, Any]], Refused]:
-    """Every sample with what ``look`` makes of its file, in parallel; and what could not be used."""
+def map_samples(
+    samples: list[Sample], title: str, function: Callable[[bytes], Result]
+) -> tuple[list[tuple[Sample, Result]], Refused]:
+    """Apply ``function`` to the bytes of every file, in parallel, with ``title`` on the progress bar.
 
-    def one(sample: Sample):
+    Returns (sample, result) in the order of ``samples``, and (path, reason) of the files for which ``function`` raises
+    ``ImageError`` or ``OSError``.
+    """
+
+    def apply(sample: Sample) -> Result | ImageError | OSError:
         try:
-            return sample, look(sample.path.read_bytes()), None
+            return function(sample.path.read_bytes())
         except (ImageError, OSError) as error:
-            return sample, None, str(error)
+            return error
 
-    seen, refused = [], []
+    results: list[tuple[Sample, Result]] = []
+    refused: Refused = []
     with Progress(title, len(samples)) as progress, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for sample, found, reason in progress.counted(pool.map(one, samples)):
-            if reason is None:
-                seen.append((sample, found))
+        for sample, result in zip(samples, progress.track(pool.map(apply, samples)), strict=True):
+            if isinstance(result, ImageError | OSError):
+                refused.append((str(sample.path), str(result)))
             else:
-                refused.append((str(sample.path), reason))
-    return seen, refused
+                results.append((sample, result))
+    return results, refused

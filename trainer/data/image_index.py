@@ -1,7 +1,7 @@
-"""Every image looked at once, in parallel: its canonical ink, what is doubtful about it, and trivial facts of its file.
+"""The image index: canonical images, warnings and trivial features of all files, computed once and in parallel.
 
-What is found lies in chunks on disk, so memory does not grow with the number of images and an interrupted survey goes
-on. Next: ``audit/`` judges the facts, ``records.py`` takes the canonical images.
+The index is stored in chunks on disk, so memory does not grow with the number of images and an interrupted indexing
+can continue. Next: ``audit/`` checks the properties, ``records.py`` stores the canonical images.
 """
 
 import collections
@@ -11,211 +11,219 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trainer.console.progress import Progress
 from trainer.corpora import Sample
-from trainer.data import image_features, near_copies
-from trainer.imaging import ImageError, Imaging, canonicalise, decode, score
+from trainer.data import image_features, near_duplicates
+from trainer.imaging import ImageError, Imaging, canonicalise, compute_quality, decode
 
-COMPARED = Imaging(96, 192)  # copies are looked for on this canvas, whatever the model's is: thresholds depend on it
-CHUNK = 1024  # images; what is lost at most by a kill
-AHEAD = 256  # images that threads may be ahead of the writer
-FILE = "survey.json"
+# Near duplicates are compared on this canvas, whatever the model's is: thresholds depend on it.
+COMPARISON_IMAGING = Imaging(96, 192)
+IMAGES_PER_CHUNK = 1024  # also the most that is lost when a process is killed
+MAX_AHEAD = 256  # images that threads may be ahead of the writer
+INDEX_FILE = "index.json"
+
+Inspected = tuple[np.ndarray | None, dict[str, Any]]  # canonical image ``uint8 [h, w]``, properties by name
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
-    """About every sample, in the order of the samples; rows of refused images are zero.
+class ImageProperties:
+    """Properties of all images, in the order of the samples; rows of rejected images are zero.
 
-    ``refused`` is the reason or empty, ``digest`` tells exact copies apart, ``kind`` is format and mode, ``quality`` 1
-    without warnings, ``warnings`` their codes, ``raw`` and ``canonical`` are features before and after imaging
-    (``float32 [n, f]``), ``descriptor`` is ``int8 [n, 288]``.
+    ``rejection_reasons`` are empty for usable images, ``file_formats`` are format and mode, ``warnings`` the codes of
+    quality warnings. ``file_digests`` (``uint64 [n]``) are equal for equal files, ``sizes`` (``int32 [n, 2]``) are
+    height and width in pixels, ``quality`` (``float32 [n]``) is 1 without warnings. ``raw_features`` and
+    ``canonical_features`` (``float32 [n, f]``) are those of the file and of the canonical image, ``descriptors``
+    (``int8 [n, 288]``) are those of ``near_duplicates.py``.
     """
 
-    refused: list[str]
-    kind: list[str]
+    rejection_reasons: list[str]
+    file_formats: list[str]
     warnings: list[str]
-    digest: np.ndarray
-    size: np.ndarray
+    file_digests: np.ndarray
+    sizes: np.ndarray
     quality: np.ndarray
-    raw: np.ndarray
-    canonical: np.ndarray
-    descriptor: np.ndarray
+    raw_features: np.ndarray
+    canonical_features: np.ndarray
+    descriptors: np.ndarray
 
 
-ARRAYS = {
-    "digest": ((), np.uint64),
-    "size": ((2,), np.int32),
+ARRAYS = {  # shape of an image's row, and dtype
+    "file_digests": ((), np.uint64),
+    "sizes": ((2,), np.int32),
     "quality": ((), np.float32),
-    "raw": ((len(image_features.RAW_NAMES),), np.float32),
-    "canonical": ((len(image_features.NAMES),), np.float32),
-    "descriptor": ((near_copies.ROWS * near_copies.COLUMNS,), np.int8),
+    "raw_features": ((len(image_features.RAW_FEATURE_NAMES),), np.float32),
+    "canonical_features": ((len(image_features.FEATURE_NAMES),), np.float32),
+    "descriptors": ((near_duplicates.DESCRIPTOR_ROWS * near_duplicates.DESCRIPTOR_COLUMNS,), np.int8),
 }
-TEXTS = ("refused", "kind", "warnings")
+TEXTS = ("rejection_reasons", "file_formats", "warnings")
 
 
 @dataclasses.dataclass(frozen=True)
-class Survey:
-    """A finished survey on disk."""
+class ImageIndex:
+    """A complete index on disk."""
 
     folder: Path
     samples: list[Sample]
     imaging: Imaging
-    facts: Facts
+    properties: ImageProperties
 
-    def compared(self, number: int) -> np.ndarray:
-        """One image on the canvas on which copies are looked for, ``uint8 [h, w]``, read from disk."""
-        height, width = COMPARED.height, COMPARED.width
-        name = _images if self.imaging == COMPARED else _compared
-        with (self.folder / name(number // CHUNK)).open("rb", buffering=0) as file:
-            file.seek(number % CHUNK * height * width)
+    def read_comparison_image(self, number: int) -> np.ndarray:
+        """Read an image on the canvas of ``COMPARISON_IMAGING``, ``uint8 [96, 192]``."""
+        height, width = COMPARISON_IMAGING.height, COMPARISON_IMAGING.width
+        get_name = _images_name if self.imaging == COMPARISON_IMAGING else _comparison_images_name
+        with (self.folder / get_name(number // IMAGES_PER_CHUNK)).open("rb", buffering=0) as file:
+            file.seek(number % IMAGES_PER_CHUNK * height * width)
             return np.frombuffer(file.read(height * width), np.uint8).reshape(height, width)
 
-    def images(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(number, ``uint8 [h, w, 1]``) of every image that was not refused, in order."""
+    def iter_images(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (number, ``uint8 [h, w, 1]``) of every image that was not rejected, in order."""
         shape = (-1, self.imaging.height, self.imaging.width, 1)
-        for start in range(0, len(self.samples), CHUNK):
-            chunk = np.fromfile(self.folder / _images(start // CHUNK), np.uint8).reshape(shape)
-            for place, image in enumerate(chunk):
-                if not self.facts.refused[start + place]:
-                    yield start + place, image
+        for start in range(0, len(self.samples), IMAGES_PER_CHUNK):
+            chunk = np.fromfile(self.folder / _images_name(start // IMAGES_PER_CHUNK), np.uint8).reshape(shape)
+            for offset, image in enumerate(chunk):
+                if not self.properties.rejection_reasons[start + offset]:
+                    yield start + offset, image
 
-    def refused(self) -> list[tuple[int, str]]:
-        """(number, reason) of the images that cannot be used."""
-        return [(number, reason) for number, reason in enumerate(self.facts.refused) if reason]
+    def list_rejected(self) -> list[tuple[int, str]]:
+        """Return (number, reason) of the images that cannot be used."""
+        return [(number, reason) for number, reason in enumerate(self.properties.rejection_reasons) if reason]
 
-    def forget(self) -> None:
-        """Delete it."""
+    def delete(self) -> None:
+        """Delete the index from disk."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def survey(samples: list[Sample], imaging: Imaging, folder: Path) -> Survey:
-    """Look at every sample, or go on where an earlier survey of the same samples was interrupted."""
-    mine = {"samples": identity(samples), "imaging": imaging.fingerprint(), "chunk": CHUNK}
-    if not _is(folder, mine):
+def build_image_index(samples: list[Sample], imaging: Imaging, folder: Path) -> ImageIndex:
+    """Inspect every image, or continue an interrupted index of the same samples and imaging in the folder."""
+    identity = {"samples": compute_files_digest(samples), "imaging": imaging.fingerprint(), "chunk": IMAGES_PER_CHUNK}
+    if not _has_identity(folder, identity):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        (folder / FILE).write_text(json.dumps(mine) + "\n")
-    chunks = range(0, len(samples), CHUNK)
-    missing = [start for start in chunks if not (folder / _facts(start // CHUNK)).is_file()]
+        (folder / INDEX_FILE).write_text(json.dumps(identity) + "\n")
+    chunks = {start: samples[start : start + IMAGES_PER_CHUNK] for start in range(0, len(samples), IMAGES_PER_CHUNK)}
+    missing = {
+        start: chunk
+        for start, chunk in chunks.items()
+        if not (folder / _properties_name(start // IMAGES_PER_CHUNK)).is_file()
+    }
     with Progress("preparing", len(samples)) as progress:
-        done = sum(len(samples[start : start + CHUNK]) for start in chunks) - sum(
-            len(samples[start : start + CHUNK]) for start in missing
-        )
-        progress.show(done)
-        wanted = (sample for start in missing for sample in samples[start : start + CHUNK])
-        seen = progress.counted(_in_order(wanted, imaging))
-        for start in missing:
-            _write(folder, start // CHUNK, [next(seen) for _ in samples[start : start + CHUNK]], imaging)
-    return Survey(folder, samples, imaging, _read(folder, len(samples)))
+        progress.update(len(samples) - sum(map(len, missing.values())))
+        remaining = (sample for chunk in missing.values() for sample in chunk)
+        inspected = progress.track(_inspect_in_order(remaining, imaging))
+        for start, chunk in missing.items():
+            _write(folder, start // IMAGES_PER_CHUNK, [next(inspected) for _ in chunk], imaging)
+    return ImageIndex(folder, samples, imaging, _read(folder, len(samples)))
 
 
-def identity(samples: list[Sample]) -> str:
-    """Changes when a file does, by size or date, and when one comes or goes."""
+def compute_files_digest(samples: list[Sample]) -> str:
+    """Return a digest that changes when a file changes in size or date, or is added or removed."""
     digest = hashlib.sha256()
     for sample in samples:
-        known = sample.path.stat()
-        digest.update(json.dumps([sample.origin, sample.name, known.st_size, known.st_mtime_ns]).encode())
+        status = sample.path.stat()
+        digest.update(json.dumps([sample.corpus_id, sample.name, status.st_size, status.st_mtime_ns]).encode())
     return digest.hexdigest()[:16]
 
 
-def _is(folder: Path, mine: dict) -> bool:
+def _has_identity(folder: Path, identity: dict[str, Any]) -> bool:
     try:
-        return json.loads((folder / FILE).read_text()) == mine
+        return json.loads((folder / INDEX_FILE).read_text()) == identity
     except (OSError, ValueError):
         return False
 
 
-def _images(chunk: int) -> str:
-    return f"{chunk:05d}.images"
+def _images_name(chunk_number: int) -> str:
+    return f"{chunk_number:05d}.images"
 
 
-def _compared(chunk: int) -> str:
-    return f"{chunk:05d}.compared"
+def _comparison_images_name(chunk_number: int) -> str:
+    return f"{chunk_number:05d}.compared"
 
 
-def _facts(chunk: int) -> str:
-    return f"{chunk:05d}.npz"
+def _properties_name(chunk_number: int) -> str:
+    return f"{chunk_number:05d}.npz"
 
 
-def _in_order(samples, imaging: Imaging):
-    """Look in threads (the decoders release the interpreter), a little before the reader."""
-    waiting: collections.deque[concurrent.futures.Future] = collections.deque()
+def _inspect_in_order(samples: Iterable[Sample], imaging: Imaging) -> Iterator[Inspected]:
+    """Inspect in threads (the decoders release the GIL), at most ``MAX_AHEAD`` images ahead of the consumer."""
+    pending: collections.deque[concurrent.futures.Future[Inspected]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for sample in samples:
-            waiting.append(pool.submit(_look, sample, imaging))
-            if len(waiting) >= AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(_inspect_image, sample, imaging))
+            if len(pending) >= MAX_AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
-def _look(sample: Sample, imaging: Imaging) -> tuple[np.ndarray | None, dict]:
-    """One image's canonical form and facts, or no image and the reason."""
+def _inspect_image(sample: Sample, imaging: Imaging) -> Inspected:
+    """Return the canonical image of a file and its properties, or ``None`` and the reason for the rejection."""
     try:
         data = sample.path.read_bytes()
-        seen = canonicalise(data, imaging)
-        # The probe wants the file's own levels: a JPEG that was decoded smaller is decoded once more.
-        page = seen.page if seen.page.shrink == 1 else decode(data)
+        canonical = canonicalise(data, imaging)
+        # The features need the file's full-size levels: a JPEG that was decoded smaller is decoded again.
+        page = canonical.page if canonical.page.downscale == 1 else decode(data)
     except (ImageError, OSError) as error:
-        return None, {"refused": str(error)}
-    image = seen.image[:, :, 0]
-    compared = image if imaging == COMPARED else _to_compare(data)
-    height, width = page.grey.shape
+        return None, {"rejection_reasons": str(error)}
+    image = canonical.image[:, :, 0]
+    comparison_image = image if imaging == COMPARISON_IMAGING else _canonicalise_for_comparison(data)
+    height, width = (length * page.downscale for length in page.grey.shape)
     return image, {
-        "compared": compared,
-        "kind": page.kind,
-        "warnings": " ".join(warning.code for warning in seen.warnings),
-        "digest": int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little"),
-        "size": (height * page.shrink, width * page.shrink),
-        "quality": score(seen.warnings),
-        "raw": (*image_features.features(page.grey), np.log(height * page.shrink), np.log(width * page.shrink)),
-        "canonical": image_features.features(255 - image),
-        "descriptor": near_copies.describe(compared),
+        "comparison_image": comparison_image,
+        "file_formats": page.format_and_mode,
+        "warnings": " ".join(warning.code for warning in canonical.warnings),
+        "file_digests": int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little"),
+        "sizes": (height, width),
+        "quality": compute_quality(canonical.warnings),
+        "raw_features": (*image_features.compute_features(page.grey), np.log(height), np.log(width)),
+        "canonical_features": image_features.compute_features(255 - image),
+        "descriptors": near_duplicates.compute_descriptor(comparison_image),
     }
 
 
-def _to_compare(data: bytes) -> np.ndarray:
-    """The image on the canvas for comparison; what has no ink there is like nothing."""
+def _canonicalise_for_comparison(data: bytes) -> np.ndarray:
+    """The image on the canvas for comparison; one without ink there is empty, and equal to none."""
     try:
-        return canonicalise(data, COMPARED).image[:, :, 0]
+        return canonicalise(data, COMPARISON_IMAGING).image[:, :, 0]
     except ImageError:
-        return np.zeros((COMPARED.height, COMPARED.width), np.uint8)
+        return np.zeros((COMPARISON_IMAGING.height, COMPARISON_IMAGING.width), np.uint8)
 
 
-def _write(folder: Path, chunk: int, looks: list[tuple[np.ndarray | None, dict]], imaging: Imaging) -> None:
-    """A chunk's images, then its facts in one step: the facts say that it is there."""
-    images = np.zeros((len(looks), imaging.height, imaging.width), np.uint8)
-    arrays = {name: np.zeros((len(looks), *shape), kind) for name, (shape, kind) in ARRAYS.items()}
-    for number, (image, facts) in enumerate(looks):
+def _write(folder: Path, chunk_number: int, inspected: list[Inspected], imaging: Imaging) -> None:
+    """Write a chunk's images, then its properties in one step: a chunk with properties is complete."""
+    images = np.zeros((len(inspected), imaging.height, imaging.width), np.uint8)
+    arrays = {name: np.zeros((len(inspected), *shape), dtype) for name, (shape, dtype) in ARRAYS.items()}
+    for number, (image, properties) in enumerate(inspected):
         if image is not None:
             images[number] = image
             for name, values in arrays.items():
-                values[number] = facts[name]
-    images.tofile(folder / _images(chunk))
-    if imaging != COMPARED:
-        nothing = np.zeros((COMPARED.height, COMPARED.width), np.uint8)
-        np.stack([facts.get("compared", nothing) for _, facts in looks]).tofile(folder / _compared(chunk))
-    texts = {name: [facts.get(name, "") for _, facts in looks] for name in TEXTS}
-    partial = folder / f"{_facts(chunk)}.partial"
+                values[number] = properties[name]
+    images.tofile(folder / _images_name(chunk_number))
+    if imaging != COMPARISON_IMAGING:
+        empty = np.zeros((COMPARISON_IMAGING.height, COMPARISON_IMAGING.width), np.uint8)
+        comparison_images = np.stack([properties.get("comparison_image", empty) for _, properties in inspected])
+        comparison_images.tofile(folder / _comparison_images_name(chunk_number))
+    texts = {name: [properties.get(name, "") for _, properties in inspected] for name in TEXTS}
+    partial = folder / f"{_properties_name(chunk_number)}.partial"
     with partial.open("wb") as file:
         np.savez(file, texts=np.array(json.dumps(texts)), **arrays)  # type: ignore[arg-type]
-    os.replace(partial, folder / _facts(chunk))
+    os.replace(partial, folder / _properties_name(chunk_number))
 
 
-def _read(folder: Path, count: int) -> Facts:
-    """All facts, a few hundred bytes an image."""
-    arrays: dict[str, np.ndarray] = {name: np.zeros((count, *shape), kind) for name, (shape, kind) in ARRAYS.items()}
+def _read(folder: Path, count: int) -> ImageProperties:
+    """Read all properties, a few hundred bytes an image."""
+    arrays: dict[str, np.ndarray] = {name: np.zeros((count, *shape), dtype) for name, (shape, dtype) in ARRAYS.items()}
     texts: dict[str, list[str]] = {name: [] for name in TEXTS}
-    known: dict[str, str] = {}  # the same few texts again and again
-    for start in range(0, count, CHUNK):
-        with np.load(folder / _facts(start // CHUNK)) as chunk:
+    interned: dict[str, str] = {}  # the same few texts occur again and again
+    for start in range(0, count, IMAGES_PER_CHUNK):
+        with np.load(folder / _properties_name(start // IMAGES_PER_CHUNK)) as chunk:
             for name, values in arrays.items():
-                values[start : start + CHUNK] = chunk[name]
-            for name, found in json.loads(str(chunk["texts"])).items():
-                texts[name] += [known.setdefault(text, text) for text in found]
-    return Facts(**texts, **arrays)  # type: ignore[arg-type]
+                values[start : start + IMAGES_PER_CHUNK] = chunk[name]
+            for name, chunk_texts in json.loads(str(chunk["texts"])).items():
+                texts[name] += [interned.setdefault(text, text) for text in chunk_texts]
+    return ImageProperties(**texts, **arrays)  # type: ignore[arg-type]

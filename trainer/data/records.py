@@ -1,7 +1,7 @@
-"""Canonical images on disk: TFRecord shards and a manifest that says what they are and what was refused.
+"""Canonical images on disk: TFRecord shards, and a manifest that describes them and lists the refused images.
 
-What a survey has seen, dealt to the parts of a split, once. Knows parts and imaging, not models. Next: ``batches.py``
-streams them.
+Written once from an image index and the splits. Works on splits and imaging, not models. Next: ``batches.py`` streams
+them.
 """
 
 from __future__ import annotations
@@ -20,27 +20,53 @@ from trainer.console.errors import UserError
 from trainer.corpora import Sample
 
 if TYPE_CHECKING:
-    from trainer.data.image_index import Survey
+    from trainer.data.image_index import ImageIndex
     from trainer.imaging import Imaging
 
 
-FILE = "manifest.json"
-Key = tuple[str, str]  # of an image: origin and name
-Wanted = dict[Key, tuple[str, Sample]]  # the part of each image, and its sample with the label to learn
-SHARD_IMAGES = 2048  # a shard of 64 x 128 images is about 2 MB compressed
+MANIFEST_FILE = "manifest.json"
+FORMAT = 2  # of the manifest; format 1, which has no number, is read as well
+RENAMED = {  # key of format 1: key of format 2
+    "source": "data_digest",
+    "sources": "data_sources",
+    "imaging": "imaging_fingerprint",
+    "unseen": "test_images",
+}
+Key = tuple[str, str]  # corpus, and the name of an image or of a split unit
+Selection = dict[Key, tuple[str, Sample]]  # the split of each image, and its sample with the problem's label
+IMAGES_PER_SHARD = 2048  # a shard of 64 x 128 images is about 2 MB compressed
 
 
 class RecordsChanged(UserError):
-    """The records in a job dir were made from other data or by another imaging; the message says to prepare again."""
+    """The records in a job dir belong to other data or another imaging; the message asks to prepare again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordsSpec:
+    """What ``write`` stores with the images of the splits, and how it stores them.
+
+    ``labels`` are in the order of the label numbers. ``data_digest`` changes with the data, ``data_sources`` describe
+    each input with a digest of its files, and ``test_images`` are (corpus, name) of the test split: these three go to
+    the manifest. Images in ``exclusion_reasons``, by corpus and name, are refused for that reason.
+    ``writer_in_one_shard`` keeps all images of a writer in one shard; ``merged_writers`` maps a split unit to that of
+    the same writer under another name.
+    """
+
+    labels: tuple[str, ...]
+    data_digest: str
+    data_sources: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    test_images: list[Key] = dataclasses.field(default_factory=list)
+    exclusion_reasons: Mapping[Key, str] = dataclasses.field(default_factory=dict)
+    writer_in_one_shard: bool = False
+    merged_writers: Mapping[Key, Key] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """What is prepared.
+    """The shards of a run and what its manifest says about them.
 
-    Shards and counts by part, (image, reason) of what was refused or left out, the imaging's fingerprint, ``source``
-    that changes with the data, ``sources`` as they were given with the generation of each, and the (origin, name) of
-    the ``unseen`` images, which stay files.
+    ``shards`` and ``counts`` are by split, ``refused`` are (path, reason) of the images that are not stored; for
+    ``data_digest``, ``data_sources`` and ``test_images`` see ``RecordsSpec``. Test images stay image files.
     """
 
     folder: Path
@@ -48,175 +74,198 @@ class Records:
     shards: dict[str, list[str]]
     counts: dict[str, dict[str, int]]
     refused: list[tuple[str, str]]
-    imaging: str
-    source: str
-    sources: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    unseen: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    imaging_fingerprint: str
+    data_digest: str
+    data_sources: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    test_images: list[Key] = dataclasses.field(default_factory=list)
 
-    def images(self, part: str) -> int:
-        """How many images a part holds."""
-        return sum(self.counts[part].values())
+    def count_images(self, split: str) -> int:
+        """Return the number of images in a split."""
+        return sum(self.counts[split].values())
 
-    def paths(self, part: str) -> list[str]:
-        """The shard files of a part."""
-        return [str(self.folder / name) for name in self.shards[part]]
+    def shard_paths(self, split: str) -> list[str]:
+        """Return the shard files of a split."""
+        return [str(self.folder / name) for name in self.shards[split]]
 
 
-def existing(folder: Path, source: str, imaging: Imaging) -> Records | None:
-    """The records in a folder, if there are any. Raises ``RecordsChanged`` when they are of something else."""
-    if not (folder / FILE).is_file():
+def read_existing(folder: Path, data_digest: str, imaging: Imaging) -> Records | None:
+    """Read the records in a folder, ``None`` without any. Raises ``RecordsChanged`` for other data or imaging."""
+    if not (folder / MANIFEST_FILE).is_file():
         return None
-    found = read(folder)
-    again = "prepare again: delete the job dir's records and checkpoints, or choose another --job-dir"
-    if found.imaging != imaging.fingerprint():
+    records = read(folder)
+    remedy = "prepare again: delete the job dir's records and checkpoints, or choose another --job-dir"
+    if records.imaging_fingerprint != imaging.fingerprint():
         raise RecordsChanged(
-            f"the records were made by imaging {found.imaging}, this run wants {imaging.fingerprint()}; {again}"
+            f"the records were made by imaging {records.imaging_fingerprint}, this run needs {imaging.fingerprint()}; "
+            f"{remedy}"
         )
-    if found.source != source:
+    if records.data_digest != data_digest:
         raise RecordsChanged(
-            f"the images, their labels or their split have changed since the records were made; {again}"
+            f"the images, their labels or their split have changed since the records were made; {remedy}"
         )
-    return found
+    return records
 
 
-def write(
-    look: Survey,
-    parts: dict[str, list[Sample]],
-    labels: tuple[str, ...],
-    folder: Path,
-    source: str,
-    left_out: dict[Key, str] | None = None,
-    by_writer: bool = False,
-    people: Mapping[Key, Key] = {},
-    **more: Any,
-) -> Records:
-    """Write the shards of every part; complete or absent: written aside and moved in one step.
+def write(index: ImageIndex, splits: dict[str, list[Sample]], folder: Path, spec: RecordsSpec) -> Records:
+    """Write the shards of every split and the manifest, and return them as ``Records``.
 
-    Samples are taken from the survey by origin and name; ``left_out`` gives the reason for those that are not wanted.
-    ``by_writer`` keeps what a writer wrote in one shard; ``people`` says which groups are one writer under several
-    names. The same survey and parts give the same shards.
+    Images are taken from the index by corpus and name; the same arguments give the same shards. The folder is complete
+    or absent: it is written under another name and renamed in one step.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    wanted = {(s.origin, s.name): (part, s) for part, chosen in parts.items() for s in chosen}
-    refused = _left_out(look, wanted, left_out or {})
-    called = {sample.group: people.get(sample.group, sample.group) for _, sample in wanted.values()}
-    numbers = {name: number for number, name in enumerate(sorted(set(called.values())))}
-    writers = {group: numbers[name] for group, name in called.items()}
-    names, counts = _write_shards(look, wanted, list(parts), labels, writers, partial, by_writer)
-    records = Records(partial, labels, names, counts, refused, look.imaging.fingerprint(), source, **more)
-    (partial / FILE).write_text(
-        json.dumps({k: v for k, v in dataclasses.asdict(records).items() if k != "folder"}, indent=1) + "\n"
+    selection = {(s.corpus_id, s.name): (split, s) for split, samples in splits.items() for s in samples}
+    refused = _exclude(index, selection, spec.exclusion_reasons)
+    shards, counts = _write_shards(index, selection, list(splits), partial, spec)
+    fingerprint = index.imaging.fingerprint()
+    records = Records(
+        partial,
+        spec.labels,
+        shards,
+        counts,
+        refused,
+        fingerprint,
+        spec.data_digest,
+        spec.data_sources,
+        spec.test_images,
     )
+    values = {name: value for name, value in dataclasses.asdict(records).items() if name != "folder"}
+    (partial / MANIFEST_FILE).write_text(json.dumps({"format": FORMAT, **values}, indent=1) + "\n")
     shutil.rmtree(folder, ignore_errors=True)  # shards without a manifest: a copy that was interrupted
     os.replace(partial, folder)
     return read(folder)
 
 
-def _left_out(look: Survey, wanted: Wanted, reasons: dict[Key, str]) -> list[tuple[str, str]]:
-    """Take what cannot or shall not be used out of what is wanted; (path, reason) of each."""
-    refused, found = dict(look.refused()), []
-    for number, sample in enumerate(look.samples):
-        key = (sample.origin, sample.name)
-        if key in wanted and (reason := refused.get(number) or reasons.get(key)):
-            found.append((str(sample.path), reason))
-            del wanted[key]
-    return found
+def _exclude(index: ImageIndex, selection: Selection, reasons: Mapping[Key, str]) -> list[tuple[str, str]]:
+    """Remove rejected and excluded images from the selection; return (path, reason) of each."""
+    rejected, refused = dict(index.list_rejected()), []
+    for number, sample in enumerate(index.samples):
+        key = (sample.corpus_id, sample.name)
+        if key in selection and (reason := rejected.get(number) or reasons.get(key)):
+            refused.append((str(sample.path), reason))
+            del selection[key]
+    return refused
 
 
 def _write_shards(
-    look: Survey, wanted: Wanted, parts: list[str], labels: tuple[str, ...], writers: dict[Key, int], folder: Path,
-    by_writer: bool,
-):  # fmt: skip
-    """The names of the shards and the counts of the labels, by part."""
-    coming: dict[str, list[int]] = {part: [] for part in parts}
-    for number, _ in enumerate(look.samples):
-        if found := _found(look, wanted, number):
-            coming[found[0]].append(writers[found[1].group])
-    lots = {part: _lots(np.array(coming[part], int), part == "train", by_writer) for part in parts}
-    counts = {part: dict.fromkeys(labels, 0) for part in parts}
-    sources = sorted({sample.origin for _, sample in wanted.values()})
-    shards = {part: _Shards(part, folder, lots[part]) for part in parts}
-    for number, image in look.images():
-        if (found := _found(look, wanted, number)) is None:
+    index: ImageIndex, selection: Selection, splits: list[str], folder: Path, spec: RecordsSpec
+) -> tuple[dict[str, list[str]], dict[str, dict[str, int]]]:
+    """Write the shards; return their names and the number of images of each label, both by split."""
+    writers = _number_writers(selection, spec.merged_writers)
+    writers_of_split: dict[str, list[int]] = {split: [] for split in splits}
+    for number, _ in enumerate(index.samples):
+        if selected := _select(index, selection, number):
+            writers_of_split[selected[0]].append(writers[selected[1].split_unit])
+    shards = {}
+    for split in splits:
+        assignment = _assign_shards(np.array(writers_of_split[split], int), split == "train", spec.writer_in_one_shard)
+        shards[split] = _Shards(split, folder, assignment)
+    counts = {split: dict.fromkeys(spec.labels, 0) for split in splits}
+    corpora = sorted({sample.corpus_id for _, sample in selection.values()})
+    for number, image in index.iter_images():
+        if (selected := _select(index, selection, number)) is None:
             continue
-        part, sample = found
-        counts[part][sample.label] += 1
-        numbers = (labels.index(sample.label), writers[sample.group], sources.index(sample.origin))
-        shards[part].write(_example(image, *numbers))
+        split, sample = selected
+        counts[split][sample.label] += 1
+        numbers = (spec.labels.index(sample.label), writers[sample.split_unit], corpora.index(sample.corpus_id))
+        shards[split].write(_serialise(image, *numbers))
     for shard in shards.values():
         shard.close()
-    return {part: shard.names for part, shard in shards.items()}, counts
+    return {split: shard.names for split, shard in shards.items()}, counts
 
 
-def _found(look: Survey, wanted: Wanted, number: int) -> tuple[str, Sample] | None:
-    known = look.samples[number]
-    return wanted.get((known.origin, known.name))
+def _number_writers(selection: Selection, merged_writers: Mapping[Key, Key]) -> dict[Key, int]:
+    """The number of the writer of each split unit, from 0, in the order of the names."""
+    names = {unit: merged_writers.get(unit, unit) for unit in (sample.split_unit for _, sample in selection.values())}
+    numbers = {name: number for number, name in enumerate(sorted(set(names.values())))}
+    return {unit: numbers[name] for unit, name in names.items()}
 
 
-def _lots(writers: np.ndarray, mixed: bool, by_writer: bool) -> np.ndarray:
-    """The shard of each image of a part: in order, by lot, or by lot with all images of a writer in one."""
+def _select(index: ImageIndex, selection: Selection, number: int) -> tuple[str, Sample] | None:
+    """The split and the relabelled sample of an image, ``None`` when it is in no split."""
+    sample = index.samples[number]
+    return selection.get((sample.corpus_id, sample.name))
+
+
+def _assign_shards(writers: np.ndarray, shuffled: bool, writer_in_one_shard: bool) -> np.ndarray:
+    """Assign each image of a split, by its writer ``int [N]``, to a shard ``int [N]``.
+
+    In order, or if ``shuffled`` at random, or at random with all images of a writer in one shard.
+    """
     rng = np.random.default_rng(0)
-    if mixed and by_writer:
-        place = rng.permutation(writers.max(initial=-1) + 1)[writers]
-        order = np.argsort(place, kind="stable")
-        images = np.bincount(place[order]) if len(place) else np.zeros(0, int)
-        shard = (np.cumsum(images) - images) // SHARD_IMAGES  # where a writer's first image falls
-        return np.unique(shard[place], return_inverse=True)[1]
-    lots = np.arange(len(writers)) // SHARD_IMAGES
-    return rng.permutation(lots) if mixed else lots
+    if shuffled and writer_in_one_shard:
+        rank = rng.permutation(writers.max(initial=-1) + 1)[writers]  # of each image's writer, in random order
+        image_counts = np.bincount(rank) if len(rank) else np.zeros(0, int)
+        shard = (np.cumsum(image_counts) - image_counts) // IMAGES_PER_SHARD  # that of a writer's first image
+        return np.unique(shard[rank], return_inverse=True)[1]
+    shard = np.arange(len(writers)) // IMAGES_PER_SHARD
+    return rng.permutation(shard) if shuffled else shard
 
 
 def read(folder: Path) -> Records:
-    """What a folder of records holds."""
-    values = json.loads((folder / FILE).read_text())
-    for name in ("refused", "unseen"):
+    """Read the records in a folder. Raises ``RecordsChanged`` for those of a later version."""
+    values = json.loads((folder / MANIFEST_FILE).read_text())
+    version = values.pop("format", 1)
+    if version == 1:
+        values = {RENAMED.get(name, name): value for name, value in values.items()}
+    elif version != FORMAT:
+        raise RecordsChanged(
+            f"the records in {str(folder)!r} have format {version!r}, this version reads 1 and {FORMAT}; prepare "
+            "again: delete the job dir's records and checkpoints, or choose another --job-dir"
+        )
+    for name in ("refused", "test_images"):
         values[name] = [tuple(pair) for pair in values.get(name, ())]
     return Records(folder=folder, **{**values, "labels": tuple(values["labels"])})
 
 
 class _Shards:
-    """The files of one part.
+    """Writes the files of one split.
 
-    Training images go to a shard by lot and lie there in no order: a shuffle buffer that is smaller than the data mixes
-    only what lies near, and an epoch that ends with one label teaches that label. The other parts keep their order.
+    Training images are assigned to shards at random and shuffled inside each: a shuffle buffer that is smaller than
+    the data mixes only neighbours, and an epoch that ends with one label biases the model to it. The other splits keep
+    their order.
     """
 
-    def __init__(self, part: str, folder: Path, lots: np.ndarray):
+    def __init__(self, split: str, folder: Path, assignment: np.ndarray):
         import tensorflow as tf
 
-        self._folder, self._mixed = folder, part == "train"
-        self.names = [f"{part}-{number:05d}.tfrecord.gz" for number in range(max(lots, default=-1) + 1)]
+        self._folder, self._shuffled = folder, split == "train"
+        self.names = [f"{split}-{number:05d}.tfrecord.gz" for number in range(max(assignment, default=-1) + 1)]
         self._writers = [tf.io.TFRecordWriter(str(folder / f"{name}.ordered")) for name in self.names]
-        self._lots = iter(lots)
+        self._assignment = iter(assignment)
 
     def write(self, example: bytes) -> None:
-        self._writers[next(self._lots)].write(example)
+        """Append the next image of the split to its shard."""
+        self._writers[next(self._assignment)].write(example)
 
     def close(self) -> None:
-        """Pack the files, one at a time, so that memory holds no more than one of them."""
+        """Shuffle and compress the files, one at a time, so that memory holds no more than one of them."""
         import tensorflow as tf
 
         for number, (name, writer) in enumerate(zip(self.names, self._writers, strict=True)):
             writer.close()
             ordered = self._folder / f"{name}.ordered"
             examples = [example.numpy() for example in tf.data.TFRecordDataset(str(ordered))]
-            order = np.random.default_rng(number).permutation(len(examples)) if self._mixed else range(len(examples))
-            packed = tf.io.TFRecordOptions("GZIP", compression_level=1)
-            with tf.io.TFRecordWriter(str(self._folder / name), packed) as shard:
-                for place in order:
-                    shard.write(examples[place])
+            order = np.random.default_rng(number).permutation(len(examples)) if self._shuffled else range(len(examples))
+            options = tf.io.TFRecordOptions("GZIP", compression_level=1)
+            with tf.io.TFRecordWriter(str(self._folder / name), options) as shard:
+                for position in order:
+                    shard.write(examples[position])
             ordered.unlink()
 
 
-def _example(image, label: int, writer: int, source: int) -> bytes:
+def _serialise(image: np.ndarray, label: int, writer: int, corpus_index: int) -> bytes:
+    """Serialise an image ``uint8 [h, w, 1]`` as ``tf.train.Example``.
+
+    The feature ``source`` is the corpus: shards of all versions have this name.
+    """
     import tensorflow as tf
 
     features = {
         "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()])),
         "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
         "writer": tf.train.Feature(int64_list=tf.train.Int64List(value=[writer])),
-        "source": tf.train.Feature(int64_list=tf.train.Int64List(value=[source])),
+        "source": tf.train.Feature(int64_list=tf.train.Int64List(value=[corpus_index])),
     }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()

@@ -1,10 +1,11 @@
-"""Which images make a batch: any, P writers x (K genuine + F forged), or explicit pairs. Numbers of rows, drawn by lot.
+"""How rows are drawn into a batch: any images, P writers x (K genuine + F forged), or pairs.
 
-Losses between images learn from what meets in a batch. Knows no pixels and no files; the same generator gives the same
-batches. Next: ``batches.py`` brings the images.
+A loss that compares images learns only from what is in one batch. Works on row numbers, not pixels or files; the same
+generator gives the same batches. Next: ``batches.py`` reads the images.
 """
 
 import dataclasses
+import enum
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,143 +13,169 @@ import numpy as np
 from trainer.console.errors import UserError
 from trainer.settings.flags import BadSetting
 
-IMAGES = "images"  # any that come, each once an epoch: for losses that look at images one by one
-WRITERS, PAIRS = "writers", "pairs"  # for losses that compare
-GENUINE, FORGED = 4, 4  # of each writer in a batch by writers
-WITH_FORGERIES = 0.75  # of the people in a batch by writers: they teach more than those whom nobody forged
-ONE_SOURCE = 0.8  # of the batches: else a pen or a scanner tells most people apart, and is learnt instead of hands
-Batches = Iterator[np.ndarray]
+GENUINE_PER_WRITER, FORGED_PER_WRITER = 4, 4  # K and F
+FORGED_WRITERS_SHARE = 0.75  # of the writers in a batch: writers with forgeries teach more than those without
+SINGLE_CORPUS_SHARE = 0.8  # of the batches: across corpora, pen and scanner separate most writers and would be learnt
+Batches = Iterator[np.ndarray]  # row numbers ``int [size]`` of each batch
+
+
+class Sampling(str, enum.Enum):
+    """How the images of a batch are drawn."""
+
+    IMAGES = "images"  # any, each once an epoch: for losses of single images
+    WRITERS = "writers"  # several genuine and forged images of each writer: for losses that compare
+    PAIRS = "pairs"  # pairs of images: for losses that compare
+
+    __str__ = str.__str__  # in text the value, on every version of Python
 
 
 class TooFewWriters(UserError):
-    """Not enough people, or too few signatures of each, to compare hands; the message says what would do."""
+    """Too few writers with two genuine signatures; the message says how many are needed."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Hands:
-    """Row numbers by writer: ``genuine[i]`` (two or more) and ``forged[i]`` (maybe none) are those of one person.
+class WriterRows:
+    """Row numbers by writer: ``genuine[i]`` (two or more) and ``forged[i]`` (may be empty) are those of one writer.
 
-    ``source[i]`` is the number of the corpus that the person is of.
+    ``corpus_index[i]`` is the number of the writer's corpus.
     """
 
     genuine: list[np.ndarray]
     forged: list[np.ndarray]
-    source: np.ndarray
+    corpus_index: np.ndarray
 
     @classmethod
-    def of(cls, writer: np.ndarray, genuine: np.ndarray, source: np.ndarray) -> "Hands":
-        """From arrays ``[N]``; writers with one genuine signature have nothing to be compared with."""
+    def from_targets(cls, writer: np.ndarray, genuine: np.ndarray, corpus_index: np.ndarray) -> "WriterRows":
+        """Group rows by writer, from ``int [N]``, ``bool [N]`` and ``int [N]``.
+
+        Writers with one genuine signature cannot be compared and are left out.
+        """
         order = np.argsort(writer, kind="stable")
-        rows = np.split(order, np.flatnonzero(np.diff(writer[order])) + 1)
-        rows = [each for each in rows if np.count_nonzero(genuine[each]) >= 2]
-        first = np.array([each[0] for each in rows], int)
-        return cls([each[genuine[each]] for each in rows], [each[~genuine[each]] for each in rows], source[first])
+        groups = np.split(order, np.flatnonzero(np.diff(writer[order])) + 1)
+        groups = [rows for rows in groups if np.count_nonzero(genuine[rows]) >= 2]
+        first_rows = np.array([rows[0] for rows in groups], int)
+        genuine_rows, forged_rows = ([rows[mask[rows]] for rows in groups] for mask in (genuine, ~genuine))
+        return cls(genuine_rows, forged_rows, corpus_index[first_rows])
 
     def __len__(self) -> int:
         return len(self.genuine)
 
 
-def writers(hands: Hands, size: int, steps: int, rng: np.random.Generator) -> Batches:
-    """``steps`` batches of ``size`` rows: P = size / (K + F) people with K genuine and F forged signatures each.
+def sample_writers(rows: WriterRows, size: int, steps: int, rng: np.random.Generator) -> Batches:
+    """Yield ``steps`` batches of ``size`` rows: P = size / (K + F) writers with K genuine and F forged images each.
 
-    Four of five batches are of people of one source, drawn by how many people it has, as far as it has enough. People
-    come in turn, in a new order each round; three of four have forgeries, where there are both kinds; who has none (in
-    the data) brings K + F genuine ones.
+    ``SINGLE_CORPUS_SHARE`` of the batches are of writers of one corpus, drawn by its number of writers, as far as it
+    has enough. Writers take turns, in a new order each round; ``FORGED_WRITERS_SHARE`` of them have forgeries, where
+    the data has both kinds. Writers without forgeries contribute K + F genuine images.
     """
-    people = size // (GENUINE + FORGED)
-    everybody = _mixed(hands, np.arange(len(hands)), people, rng)
-    sources = [np.flatnonzero(hands.source == source) for source in np.unique(hands.source)]
-    by_source = [_mixed(hands, own, min(people, len(own)), rng) for own in sources]
-    share = np.array([len(own) for own in sources]) / len(hands)
+    count = size // (GENUINE_PER_WRITER + FORGED_PER_WRITER)
+    from_all = _mix(rows, np.arange(len(rows)), count, rng)
+    corpora = [np.flatnonzero(rows.corpus_index == corpus) for corpus in np.unique(rows.corpus_index)]
+    from_corpus = [_mix(rows, members, min(count, len(members)), rng) for members in corpora]
+    shares = np.array([len(members) for members in corpora]) / len(rows)
     for _ in range(steps):
-        chosen = next(by_source[rng.choice(len(sources), p=share)]) if rng.random() < ONE_SOURCE else next(everybody)
-        while len(chosen) < people:  # a small source: others fill up, or the same again where there are no others
-            more = next(everybody)
-            others = np.setdiff1d(more, chosen)
-            chosen = np.concatenate([chosen, rng.permutation(others if len(others) else more)[: people - len(chosen)]])
-        yield np.array([row for person in chosen for row in _of_one(hands, person, rng)])
+        if rng.random() < SINGLE_CORPUS_SHARE:
+            writers = next(from_corpus[rng.choice(len(corpora), p=shares)])
+        else:
+            writers = next(from_all)
+        while len(writers) < count:  # a small corpus: fill up from all corpora, or repeat writers if there are no more
+            candidates = next(from_all)
+            new = np.setdiff1d(candidates, writers)
+            fill = rng.permutation(new if len(new) else candidates)
+            writers = np.concatenate([writers, fill[: count - len(writers)]])
+        yield np.array([row for writer in writers for row in _draw_rows(rows, writer, rng)])
 
 
-def _mixed(hands: Hands, own: np.ndarray, people: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """``people`` of ``own`` at a time, in turn; three of four with forgeries, as far as there are enough of a kind."""
-    forged = np.array([len(hands.forged[person]) > 0 for person in own])
-    there, others = int(forged.sum()), int((~forged).sum())
-    with_forgeries = max(min(there, round(WITH_FORGERIES * people)), people - others) if there else 0
-    turns = [_turns(own[forged], with_forgeries, rng), _turns(own[~forged], people - with_forgeries, rng)]
+def _mix(rows: WriterRows, writers: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield ``count`` of ``writers`` at a time, with ``FORGED_WRITERS_SHARE`` as far as there are enough."""
+    has_forgeries = np.array([len(rows.forged[writer]) > 0 for writer in writers])
+    with_forgeries, without = int(has_forgeries.sum()), int((~has_forgeries).sum())
+    target = round(FORGED_WRITERS_SHARE * count)
+    forged_count = max(min(with_forgeries, target), count - without) if with_forgeries else 0
+    queues = [
+        _round_robin(writers[has_forgeries], forged_count, rng),
+        _round_robin(writers[~has_forgeries], count - forged_count, rng),
+    ]
     while True:
-        yield np.concatenate([next(turn) for turn in turns])
+        yield np.concatenate([next(queue) for queue in queues])
 
 
-def pairs(hands: Hands, size: int, steps: int, rng: np.random.Generator) -> Batches:
-    """``steps`` batches of ``size / 2`` pairs, rows 2i and 2i + 1, whose order in the pair is drawn.
+def sample_pairs(rows: WriterRows, size: int, steps: int, rng: np.random.Generator) -> Batches:
+    """Yield ``steps`` batches of ``size / 2`` pairs, rows 2i and 2i + 1, in random order within the pair.
 
-    Half are genuine signatures of one writer. The others are, in turn, a genuine one with its forgery and with another
-    writer's genuine one: were there a forgery in every negative pair, the forger's hand alone would give it away.
+    Half are genuine signatures of one writer. The negative pairs alternate between a genuine signature with its forgery
+    and with another writer's genuine one: if every negative pair held a forgery, the forger's writing alone would give
+    the label away.
     """
-    turns = _turns(np.arange(len(hands)), size // 2, rng)
-    forged = 0
+    rounds = _round_robin(np.arange(len(rows)), size // 2, rng)
+    negatives = 0
     for _ in range(steps):
-        rows = []
-        for place, person in enumerate(next(turns)):
-            first, second = rng.choice(hands.genuine[person], 2, replace=False)
-            if place % 2:
-                forged += 1
-                if forged % 2 and len(hands.forged[person]):
-                    second = rng.choice(hands.forged[person])
+        batch = []
+        for position, writer in enumerate(next(rounds)):
+            first, second = rng.choice(rows.genuine[writer], 2, replace=False)
+            if position % 2:
+                negatives += 1
+                if negatives % 2 and len(rows.forged[writer]):
+                    second = rng.choice(rows.forged[writer])
                 else:
-                    other = (person + rng.integers(1, len(hands))) % len(hands)
-                    second = rng.choice(hands.genuine[other])
-            rows += [first, second] if rng.random() < 0.5 else [second, first]
-        yield np.array(rows)
+                    other_writer = (writer + rng.integers(1, len(rows))) % len(rows)
+                    second = rng.choice(rows.genuine[other_writer])
+            batch += [first, second] if rng.random() < 0.5 else [second, first]
+        yield np.array(batch)
 
 
-def check(hands: Hands) -> None:
-    """Raises ``TooFewWriters`` when there is nobody to compare; where people are few, they come several times."""
-    if len(hands) < 2:
+def check_writers(rows: WriterRows) -> None:
+    """Raises ``TooFewWriters`` below two writers; if writers are few, each is drawn several times."""
+    if len(rows) < 2:
         raise TooFewWriters(
-            f"{len(hands)} people have two or more genuine signatures to learn from; to compare hands takes two"
+            f"{len(rows)} writers have two or more genuine signatures in the training data; comparing writers takes two"
         )
 
 
-def check_size(way: str, size: int, replicas: int = 1) -> None:
-    """Raises ``BadSetting`` for a batch that cannot be filled in this way.
+def check_batch_size(sampling: Sampling, size: int, replicas: int = 1) -> None:
+    """Raises ``BadSetting`` for a batch that this sampling cannot fill.
 
-    ``replicas`` are the devices that share a batch. Losses that compare images see the rows of one device, so each
+    ``replicas`` are the devices that share a batch. A loss that compares images gets the rows of one device, so each
     device needs whole writers, two at least, or whole pairs.
     """
-    unit, fewest = {WRITERS: (GENUINE + FORGED, 2), PAIRS: (2, 1)}.get(way, (1, 0))
-    share = unit * replicas
-    if way in WAYS and (size % share or size < fewest * share):
-        enough = max(fewest, -(-size // share)) * share
+    writer_rows = GENUINE_PER_WRITER + FORGED_PER_WRITER
+    unit, min_units = {Sampling.WRITERS: (writer_rows, 2), Sampling.PAIRS: (2, 1)}.get(sampling, (1, 0))
+    step = unit * replicas
+    if sampling in SAMPLERS and (size % step or size < min_units * step):
+        next_larger = max(min_units, -(-size // step)) * step
         devices = f" for each of {replicas} devices" if replicas > 1 else ""
         raise BadSetting(
-            f"--batch-size {size}: by {way}, a batch is a multiple of {unit} images{devices}, {fewest * share} or more "
-            f"in all; the next larger one is {enough}"
+            f"--batch-size {size}: by {sampling.value}, a batch is a multiple of {unit} images{devices}, "
+            f"{min_units * step} or more in all; the next larger one is {next_larger}"
         )
 
 
-WAYS: dict[str, Callable[[Hands, int, int, np.random.Generator], Batches]] = {WRITERS: writers, PAIRS: pairs}
+SAMPLERS: dict[Sampling, Callable[[WriterRows, int, int, np.random.Generator], Batches]] = {
+    Sampling.WRITERS: sample_writers,
+    Sampling.PAIRS: sample_pairs,
+}
 
 
-def _turns(people: np.ndarray, each: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """``each`` people at a time, everybody equally often; nobody twice at a time unless there are too few."""
-    waiting = people[:0]
+def _round_robin(writers: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield ``count`` writers at a time, each equally often; none twice at a time unless there are too few."""
+    queue = writers[:0]
     while True:
-        while len(waiting) < each:
-            again = rng.permutation(people)
-            late = np.isin(again, waiting)  # those who wait already go to the end
-            waiting = np.concatenate([waiting, again[~late], again[late]])
-        yield waiting[:each]
-        waiting = waiting[each:]
+        while len(queue) < count:
+            shuffled = rng.permutation(writers)
+            is_queued = np.isin(shuffled, queue)  # these go to the end
+            queue = np.concatenate([queue, shuffled[~is_queued], shuffled[is_queued]])
+        yield queue[:count]
+        queue = queue[count:]
 
 
-def _of_one(hands: Hands, person: int, rng: np.random.Generator) -> list[int]:
-    genuine, forged = hands.genuine[person], hands.forged[person]
-    rows = _some(forged, FORGED, rng) if len(forged) else []
-    return _some(genuine, GENUINE + FORGED - len(rows), rng) + rows
+def _draw_rows(rows: WriterRows, writer: int, rng: np.random.Generator) -> list[int]:
+    """Draw K genuine and F forged rows of a writer."""
+    genuine, forged = rows.genuine[writer], rows.forged[writer]
+    drawn = _draw(forged, FORGED_PER_WRITER, rng) if len(forged) else []
+    return _draw(genuine, GENUINE_PER_WRITER + FORGED_PER_WRITER - len(drawn), rng) + drawn
 
 
-def _some(rows: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
-    """So many of these, each once before any comes twice."""
+def _draw(rows: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
+    """Draw ``count`` rows; none is drawn again before all have been."""
     rounds = -(-count // len(rows))
     return np.concatenate([rng.permutation(rows) for _ in range(rounds)])[:count].tolist()

@@ -1,7 +1,7 @@
-"""What people name as data, made a local folder: folders, CSV indexes, zips, and any of these on Cloud Storage.
+"""Make data sources local: folders, CSV files, zips, and any of these on Cloud Storage.
 
-Copies and unpacked zips are kept in the cache, so a second run neither downloads nor unpacks. Knows paths, not layouts.
-Next: ``corpora/__init__.py`` reads what is brought here.
+Downloads and unpacked zips are kept in the cache for later runs. Works on paths, not layouts. Next:
+``corpora/__init__.py``, which reads the local folders.
 """
 
 import dataclasses
@@ -15,91 +15,92 @@ from pathlib import Path, PurePosixPath
 
 from trainer import storage
 from trainer.console.errors import UserError
-from trainer.console.progress import Progress, fetching
+from trainer.console.progress import Progress, transfer_progress
 from trainer.imaging.formats import FILE_SUFFIXES
 
-INDEX = ".csv"
-ARCHIVE = ".zip"
-ROOMY = 2**30  # bytes that any zip may unpack to; above it a zip has to be a bomb to be refused
-MOST_PACKED = 100  # unpacked over packed: images are packed already, scans of blank pages about tenfold
+CSV_SUFFIX = ".csv"
+ZIP_SUFFIX = ".zip"
+ALWAYS_UNPACKED_BYTES = 2**30  # up to this size, the compression ratio of a zip is not limited
+MAX_COMPRESSION_RATIO = 100  # unpacked over packed bytes; about 1 for images, about 10 for scans of blank pages
 
 
 class UnsafeArchive(UserError):
-    """A zip that leaves its folder, unpacks to far more than it is, or is damaged; nothing of it is used."""
+    """A zip with paths outside its folder, links, encryption, too high a compression ratio, or damage."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """Data ready to be read: ``root`` is a local folder or CSV file, ``name`` what its people call it."""
+class DataSource:
+    """A local copy of one input: ``root`` is a folder or a CSV file, ``name`` is for messages and corpus ids."""
 
-    given: str
+    argument: str
     label: str | None
     root: Path
     name: str
 
 
-def bring(given: str) -> Source:
-    """``[LABEL=]PATH`` to something local. Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``."""
-    label, path = split_label(given)
+def fetch_source(argument: str) -> DataSource:
+    """Download and unpack ``[LABEL=]PATH``. Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``."""
+    label, path = parse_argument(argument)
     name = PurePosixPath(path.rstrip("/")).name
     suffix = PurePosixPath(name).suffix.lower()
-    if suffix == INDEX and storage.is_remote(path):
-        folder = storage.fetch(path.rstrip("/").rpartition("/")[0], wanted=_is_data, progress=fetching)
-        return Source(given, label, folder / name, PurePosixPath(name).stem)
-    here = storage.fetch(path, wanted=_is_data, progress=fetching)
-    if suffix == ARCHIVE and here.is_file():
-        here = unpack(here)
-    elif not here.exists():
+    if suffix == CSV_SUFFIX and storage.is_remote(path):
+        folder = storage.fetch(path.rstrip("/").rpartition("/")[0], is_selected=_is_data, progress=transfer_progress)
+        return DataSource(argument, label, folder / name, PurePosixPath(name).stem)
+    local = storage.fetch(path, is_selected=_is_data, progress=transfer_progress)
+    if suffix == ZIP_SUFFIX and local.is_file():
+        local = unpack_zip(local)
+    elif not local.exists():
         raise FileNotFoundError(f"no folder, zip or CSV file {path!r}")
-    return Source(given, label, here, PurePosixPath(name).stem if suffix in (INDEX, ARCHIVE) else here.resolve().name)
+    source_name = PurePosixPath(name).stem if suffix in (CSV_SUFFIX, ZIP_SUFFIX) else local.resolve().name
+    return DataSource(argument, label, local, source_name)
 
 
-def split_label(given: str) -> tuple[str | None, str]:
-    """``LABEL=PATH`` or ``PATH``; a path that exists wins over its reading as a label."""
-    label, equals, path = given.partition("=")
-    if not (path if equals else given):
-        raise UserError(f"{given!r} names no folder; it has to be PATH or LABEL=PATH")
-    if not equals or not label or "/" in label or Path(given).exists():
-        return None, given
+def parse_argument(argument: str) -> tuple[str | None, str]:
+    """Split ``LABEL=PATH`` or ``PATH`` into label and path. A path that exists is not split. Raises ``UserError``."""
+    label, equals, path = argument.partition("=")
+    if not (path if equals else argument):
+        raise UserError(f"{argument!r} names no folder; it has to be PATH or LABEL=PATH")
+    if not equals or not label or "/" in label or Path(argument).exists():
+        return None, argument
     return label, path
 
 
 def _is_data(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in (*FILE_SUFFIXES, INDEX)
+    return PurePosixPath(name).suffix.lower() in (*FILE_SUFFIXES, CSV_SUFFIX)
 
 
-def unpack(archive: Path) -> Path:
-    """The images and indexes of a zip as a folder in the cache, complete or absent. Raises ``UnsafeArchive``."""
-    known = archive.stat()
-    identity = f"{archive.resolve()}\0{known.st_size}\0{known.st_mtime_ns}"
-    folder = storage.cache() / "zip" / f"{archive.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+def unpack_zip(archive: Path) -> Path:
+    """Unpack the images and CSV files of a zip into the cache, complete or absent. Raises ``UnsafeArchive``."""
+    status = archive.stat()
+    identity = f"{archive.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+    folder = storage.get_cache_dir() / "zip" / f"{archive.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     if folder.is_dir():
         return folder
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = list(_checked(opened, archive))
+            members = list(_check_members(opened, archive))
             with Progress("unpacking", len(members), unit="files") as progress:
-                for member in progress.counted(members):
-                    _unpack_one(opened, member, partial, known.st_mtime_ns)
+                for member in progress.track(members):
+                    _unpack_member(opened, member, partial, status.st_mtime_ns)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         if isinstance(error, UserError | OSError) or not isinstance(error, Exception):
             raise
-        # Damage shows as whatever the unpackers make of it.
+        # zlib, lzma, bz2 and zipfile raise many types of exceptions for damaged data.
         raise UnsafeArchive(f"{str(archive)!r} is no zip, or a damaged one: {error}") from None
     partial.mkdir(parents=True, exist_ok=True)
     try:
         partial.rename(folder)
-    except OSError:  # another process was faster
+    except OSError:  # another process has unpacked it meanwhile
         shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
-def _checked(opened: zipfile.ZipFile, archive: Path) -> Iterator[zipfile.ZipInfo]:
-    """The members worth unpacking, after all have been looked at. Raises ``UnsafeArchive``."""
-    wanted: dict[str, zipfile.ZipInfo] = {}
+def _check_members(opened: zipfile.ZipFile, archive: Path) -> Iterator[zipfile.ZipInfo]:
+    """Check all members, and return those to unpack. Raises ``UnsafeArchive``."""
+    selected: dict[str, zipfile.ZipInfo] = {}
     for member in opened.infolist():
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
@@ -112,22 +113,22 @@ def _checked(opened: zipfile.ZipFile, archive: Path) -> Iterator[zipfile.ZipInfo
             continue
         if member.flag_bits & 1:
             raise UnsafeArchive(f"{str(archive)!r} is encrypted; unpack it yourself and give the folder")
-        if str(path) in wanted:
+        if str(path) in selected:
             raise UnsafeArchive(f"{str(archive)!r} holds {member.filename!r} twice")
-        wanted[str(path)] = member
-    unpacked = sum(member.file_size for member in wanted.values())
-    if unpacked > max(ROOMY, MOST_PACKED * archive.stat().st_size):
+        selected[str(path)] = member
+    unpacked = sum(member.file_size for member in selected.values())
+    if unpacked > max(ALWAYS_UNPACKED_BYTES, MAX_COMPRESSION_RATIO * archive.stat().st_size):
         raise UnsafeArchive(
-            f"{str(archive)!r} would unpack to {unpacked:,} bytes, more than {MOST_PACKED} times its size; "
+            f"{str(archive)!r} would unpack to {unpacked:,} bytes, more than {MAX_COMPRESSION_RATIO} times its size; "
             "unpack it yourself if that is right"
         )
-    return iter(wanted.values())
+    return iter(selected.values())
 
 
-def _unpack_one(opened: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path, modified: int) -> None:
-    """One member; ``zipfile`` reads no more than the size that was checked, and compares its checksum."""
+def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path, modified: int) -> None:
+    """Unpack one member; ``zipfile`` reads at most the size that was checked, and verifies the checksum."""
     target = folder / member.filename.replace("\\", "/")
     target.parent.mkdir(parents=True, exist_ok=True)
     with opened.open(member) as packed, target.open("xb") as plain:
         shutil.copyfileobj(packed, plain, 2**20)
-    os.utime(target, ns=(modified, modified))  # the archive's, so that every machine sees the same
+    os.utime(target, ns=(modified, modified))  # that of the archive, so that the data digest is equal on every machine

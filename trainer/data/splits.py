@@ -1,13 +1,14 @@
-"""Train, validation and test: writers never cross, but where folders of the user say otherwise.
+"""Train, validation and test: no writer is in two splits, unless the user's folders declare it.
 
-The unit is the group (a writer or document where known, else one image), drawn for each origin and label by itself so
-that every part holds every kind. Deterministic: the same samples and seed give the same parts wherever the files lie.
+The split unit is a writer or document if known, else one image. Units are drawn for each corpus and set of labels
+separately, so that every split holds images of each. Deterministic: the same samples and seed give the same splits
+wherever the files are. Next: ``records.py`` writes the splits.
 """
 
 import collections
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -15,114 +16,130 @@ from trainer.console.errors import UserError
 from trainer.corpora import Sample
 from trainer.data.components import components
 
-PARTS = ("train", "validation", "test")
-Group = tuple[str, str]  # origin, and the writer or the image
+SPLITS = ("train", "validation", "test")
+SplitUnit = tuple[str, str]  # corpus, and the writer or the image
 
 
 class TooFewSamples(UserError):
-    """A part would be left without a label; the message says which, and what would be enough."""
+    """A split would be left without a label; the message names it and the number of its writers."""
 
 
-def split(
+def split_samples(
     samples: list[Sample],
-    validation: float,
-    test: float,
+    validation_fraction: float,
+    test_fraction: float,
     seed: int,
     by_writer: bool = True,
-    twins: Iterable[tuple[int, int]] = (),
+    duplicate_pairs: Iterable[tuple[int, int]] = (),
 ) -> dict[str, list[Sample]]:
-    """Three disjoint parts.
+    """Divide samples into three disjoint splits. Raises ``TooFewSamples``.
 
-    ``test`` is the share of all images, ``validation`` the share of what remains after it (0.3 = the original's 70/30).
-    ``by_writer=False`` splits images one by one, for closed sets in which every person has to be in every part.
-    ``twins`` are pairs of sample numbers that are (nearly) one image: whatever they belong to stays together.
-    Samples whose ``part`` is known are in that part, and none is drawn for a part that has such samples.
+    ``test_fraction`` is the share of all images, ``validation_fraction`` the share of the rest. ``by_writer=False``
+    splits image by image, for closed sets in which every writer has to be in every split. ``duplicate_pairs`` are pairs
+    of sample numbers whose images are equal or nearly so: their split units stay together. Samples with a declared
+    ``split`` are in that split, and nothing is drawn for a split that has such samples.
     """
-    declared = {part: [sample for sample in samples if sample.part == part] for part in ("validation", "test")}
-    validation = 0.0 if declared["validation"] else validation
-    test = 0.0 if declared["test"] else test
-    drawn = _drawn(samples, validation, test, seed, by_writer, twins)
-    parts = {part: [*drawn[part], *declared.get(part, ())] for part in PARTS}
-    _check(parts, needed=[part for part in PARTS if part != "test" or test > 0 or declared["test"]])
-    return {part: sorted(chosen, key=lambda s: (s.origin, s.name)) for part, chosen in parts.items()}
+    declared = {split: [sample for sample in samples if sample.split == split] for split in ("validation", "test")}
+    validation_fraction = 0.0 if declared["validation"] else validation_fraction
+    test_fraction = 0.0 if declared["test"] else test_fraction
+    fractions = {
+        "test": test_fraction,
+        "validation": (1 - test_fraction) * validation_fraction,
+        "train": (1 - test_fraction) * (1 - validation_fraction),
+    }
+    drawn = _draw(samples, fractions, seed, by_writer, duplicate_pairs)
+    splits = {split: [*drawn[split], *declared.get(split, ())] for split in SPLITS}
+    _check(splits, required=[split for split in SPLITS if split != "test" or test_fraction > 0 or declared["test"]])
+    return {split: sorted(members, key=lambda s: (s.corpus_id, s.name)) for split, members in splits.items()}
 
 
-def _drawn(
-    samples: list[Sample], validation: float, test: float, seed: int, by_writer: bool, twins: Iterable[tuple[int, int]]
-) -> dict[str, list[Sample]]:  # fmt: skip
-    """The parts of all samples but those of the validation or the test part."""
-    strata: dict[str, dict[tuple[str, str], list[Sample]]] = collections.defaultdict(
-        lambda: collections.defaultdict(list)
-    )
-    own = [sample.group if by_writer else (sample.origin, sample.name) for sample in samples]
-    for sample, group in zip(samples, _joined(own, twins), strict=True):
-        if sample.part not in ("validation", "test"):
-            strata[group[0]][group].append(sample)
-    parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
-    for name, groups in _by_labels(strata):
-        rng = np.random.default_rng([seed, zlib.crc32(os.fsencode(name))])
-        order = rng.permutation(len(groups))
-        shares = {"test": test, "validation": (1 - test) * validation, "train": (1 - test) * (1 - validation)}
-        for part, chosen in _deal([groups[i] for i in order], shares).items():
-            parts[part] += chosen
-    return parts
+def _draw(
+    samples: list[Sample],
+    fractions: dict[str, float],
+    seed: int,
+    by_writer: bool,
+    duplicate_pairs: Iterable[tuple[int, int]],
+) -> dict[str, list[Sample]]:
+    """Split all samples but those that are declared to be of validation or test."""
+    corpora: dict[str, dict[SplitUnit, list[Sample]]] = collections.defaultdict(lambda: collections.defaultdict(list))
+    units = [sample.split_unit if by_writer else (sample.corpus_id, sample.name) for sample in samples]
+    for sample, unit in zip(samples, _merge(units, duplicate_pairs), strict=True):
+        if sample.split not in ("validation", "test"):
+            corpora[unit[0]][unit].append(sample)
+    splits: dict[str, list[Sample]] = {split: [] for split in SPLITS}
+    for stratum, stratum_units in _stratify(corpora):
+        rng = np.random.default_rng([seed, zlib.crc32(os.fsencode(stratum))])
+        order = rng.permutation(len(stratum_units))
+        for split, members in _assign([stratum_units[i] for i in order], fractions).items():
+            splits[split] += members
+    return splits
 
 
-def people(samples: list[Sample], twins: Iterable[tuple[int, int]], genuine: str) -> dict[Group, Group]:
-    """Who is one person under several names: those of whom a genuine signature is in the data twice.
+def merge_writers(
+    samples: list[Sample], duplicate_pairs: Iterable[tuple[int, int]], genuine: str
+) -> dict[SplitUnit, SplitUnit]:
+    """Merge writers who share a genuine signature: one person under several names.
 
-    A forgery that was filed twice says nothing of the kind: it joins the people in a split, but they stay two.
+    ``genuine`` is the label of genuine signatures. A forgery in the folders of two writers does not merge them,
+    although a split keeps them together.
     """
-    groups = [sample.group for sample in samples]
-    own = [(i, j) for i, j in twins if samples[i].label == samples[j].label == genuine]
-    return dict(zip(groups, _joined(groups, own), strict=True))
+    units = [sample.split_unit for sample in samples]
+    shared = [(i, j) for i, j in duplicate_pairs if samples[i].label == samples[j].label == genuine]
+    return dict(zip(units, _merge(units, shared), strict=True))
 
 
-def _joined(groups: list[tuple[str, str]], twins: Iterable[tuple[int, int]]) -> list[tuple[str, str]]:
-    """Groups that share a twin become one, called by the first of their names."""
-    names = sorted(set(groups))
-    number = {name: place for place, name in enumerate(names)}
-    family = components(len(names), ((number[groups[one]], number[groups[other]]) for one, other in twins))
-    return [names[family[number[group]]] for group in groups]
+def _merge(units: list[SplitUnit], duplicate_pairs: Iterable[tuple[int, int]]) -> list[SplitUnit]:
+    """Replace units that share an image by the first of their names."""
+    names = sorted(set(units))
+    number_of_name = {name: number for number, name in enumerate(names)}
+    numbers = [number_of_name[unit] for unit in units]
+    component = components(len(names), ((numbers[i], numbers[j]) for i, j in duplicate_pairs))
+    return [names[component[number]] for number in numbers]
 
 
-def _by_labels(strata) -> list[tuple[str, list[list[Sample]]]]:
-    """Groups of one origin that hold the same labels, by name: what must be spread evenly, in a stable order."""
-    kinds = []
-    for origin in sorted(strata):
+def _stratify(
+    corpora: Mapping[str, Mapping[SplitUnit, list[Sample]]],
+) -> list[tuple[str, list[list[Sample]]]]:
+    """Group the units of each corpus by their labels, in a stable order: each group is spread over the splits."""
+    strata = []
+    for corpus_id in sorted(corpora):
         by_labels = collections.defaultdict(list)
-        for _, members in sorted(strata[origin].items()):
-            by_labels[tuple(sorted({m.label for m in members}))].append(members)
-        kinds += [(f"{origin}:{','.join(labels)}", by_labels[labels]) for labels in sorted(by_labels)]
-    return kinds
+        for _, members in sorted(corpora[corpus_id].items()):
+            by_labels[tuple(sorted({sample.label for sample in members}))].append(members)
+        strata += [(f"{corpus_id}:{','.join(labels)}", by_labels[labels]) for labels in sorted(by_labels)]
+    return strata
 
 
-def _deal(groups: list[list[Sample]], shares: dict[str, float]) -> dict[str, list[Sample]]:
-    """Give each group to the part that is furthest behind its share of images; the last ones to parts still empty."""
-    total = sum(map(len, groups))
-    parts: dict[str, list[Sample]] = {part: [] for part, share in shares.items() if share > 0}
-    for number, members in enumerate(groups):
-        empty = [part for part, chosen in parts.items() if not chosen]
-        candidates = empty if len(groups) - number <= len(empty) else parts
-        behind = {part: shares[part] - len(parts[part]) / total for part in candidates}
-        parts[max(behind, key=lambda part: behind[part])] += members
-    return parts
+def _assign(units: list[list[Sample]], fractions: dict[str, float]) -> dict[str, list[Sample]]:
+    """Assign each unit to the split that is furthest below its fraction of images; the last ones to empty splits."""
+    total = sum(map(len, units))
+    splits: dict[str, list[Sample]] = {split: [] for split, fraction in fractions.items() if fraction > 0}
+    for number, members in enumerate(units):
+        empty = [split for split, assigned in splits.items() if not assigned]
+        candidates = empty if len(units) - number <= len(empty) else splits
+        missing = {split: fractions[split] - len(splits[split]) / total for split in candidates}
+        splits[max(missing, key=lambda split: missing[split])] += members
+    return splits
 
 
-def _check(parts, needed):
-    labels = sorted({sample.label for chosen in parts.values() for sample in chosen})
-    for part in needed:
-        missing = [label for label in labels if not any(sample.label == label for sample in parts[part])]
-        if missing and any(sample.part == part for sample in parts[part]):
+def _check(splits: dict[str, list[Sample]], required: list[str]) -> None:
+    """Raises ``TooFewSamples`` when a required split lacks a label."""
+    labels = sorted({sample.label for samples in splits.values() for sample in samples})
+    for split in required:
+        missing = [label for label in labels if not any(sample.label == label for sample in splits[split])]
+        if missing and any(sample.split == split for sample in splits[split]):
             raise TooFewSamples(
-                f"the folders of the {part} part hold no {' and no '.join(map(repr, missing))} image; add some, or "
-                "take the folders away, so that the part is drawn"
+                f"the folders of the {split} split hold no {' and no '.join(map(repr, missing))} image; add some, or "
+                "remove the folders, so that the split is drawn"
             )
         if missing:
-            held = {label: {s.group for part in parts.values() for s in part if s.label == label} for label in missing}
+            units = {
+                label: {s.split_unit for samples in splits.values() for s in samples if s.label == label}
+                for label in missing
+            }
             raise TooFewSamples(
-                f"no {' and no '.join(map(repr, missing))} image is left for the {part} part, because what one writer "
-                f"or document holds stays together: "
-                + ", ".join(f"{label!r} has {len(groups)} of them" for label, groups in held.items())
-                + "; bring images of more people"
+                f"no {' and no '.join(map(repr, missing))} image is left for the {split} split, because all images of "
+                f"a writer or document stay together: "
+                + ", ".join(f"{label!r} has {len(names)} of them" for label, names in units.items())
+                + "; add images of more writers"
             )

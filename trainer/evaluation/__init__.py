@@ -1,6 +1,6 @@
-"""How good an exported model is: what is compared with what, the numbers, and the report.
+"""Evaluate an exported model: which signatures are compared, the metrics, and the report.
 
-``measure.py`` runs the artefact, ``metrics.py`` has the numbers, ``protocol.py`` the comparisons of verification and
-``calibration.py`` its decision; ``classification.py`` and ``verification.py`` make tables and plots,
-``report.py`` the files.
+``measure.py`` runs the artefact. ``metrics.py`` computes error rates and the metrics of classifiers,
+``verification_metrics.py`` those of the comparisons that ``protocol.py`` makes; ``calibration.py`` fits the decision of
+a verifier. ``classification.py`` and ``verification.py`` make tables and plots, which ``report.py`` writes to files.
 """

@@ -1,7 +1,7 @@
-"""Validation writers to a ``Verify``: fusion, the usual cohesion, log-odds, thresholds and the inconclusive band.
+"""Fit a ``Verifier`` to validation writers: fusion, prior cohesion, log-odds, thresholds, inconclusive margin.
 
-Everything is learnt on writers that the encoder has not seen. Knows vectors and who wrote what, no images. Next:
-``artifact/verify.py``, which answers with what is found here.
+Everything is fitted to writers that the encoder was not trained on. Works on vectors and their writers, not images.
+Next: ``artifact/verification.py`` answers with the numbers that are fitted here.
 """
 
 import dataclasses
@@ -10,164 +10,184 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from trainer.artifact.verification import FUSIONS, Verify
-from trainer.evaluation.metrics import Ranking, errors
+from trainer.artifact.verification import FUSION_WEIGHTS, Verifier
+from trainer.evaluation.metrics import RankedScores
 from trainer.evaluation.protocol import (
-    GENUINE,
-    RANDOM,
-    SKILLED,
+    FORGERY_KINDS,
     Comparisons,
-    NothingToCompare,
-    Truth,
+    GroundTruth,
+    NoComparisons,
+    Targets,
     compare,
-    of_targets,
+    make_ground_truth,
 )
 
-COUNTS = (1, 2, 3, 5, 7, 10, 15)  # of references; ln of the last is where more no longer help
-RATES = (0.01, 0.001)  # of false acceptance, for which thresholds are stored
-TAIL = 0.05  # share of the forgeries from which rates that cannot be counted are extrapolated
-COUNTABLE = 5  # forgeries above a threshold, for its rate to be counted
-DOUBTFUL = 0.10  # share of validation comparisons that are inconclusive
-LEAST = 0.01  # slope of the log-odds: more like the references is never less genuine
+COUNTS = (1, 2, 3, 5, 7, 10, 15)  # of references; more than the last are answered like the last
+RATES = (0.01, 0.001)  # false acceptance rates for which thresholds are stored
+TAIL = 0.05  # share of the forgeries to which an exponential tail is fitted
+COUNTABLE = 5  # forgeries above a threshold that suffice to estimate its rate by counting
+INCONCLUSIVE_SHARE = 0.10  # of the validation comparisons
+MIN_SLOPE = 0.01  # of the log-odds: a signature more similar to the references is never less genuine
 
 
-def verify(labels: tuple[str, ...], vectors: np.ndarray, targets) -> Verify:
-    """The decision for an encoder, from its unit vectors ``float32 [N, D]`` of validation writers and their targets.
+def fit_verifier(labels: tuple[str, ...], vectors: np.ndarray, targets: Targets) -> Verifier:
+    """Fit the decision of an encoder to unit vectors ``float32 [N, D]`` and targets ``int [N]`` of validation writers.
 
-    Raises ``NothingToCompare``.
+    The fusion with the lowest equal error rate is chosen. Raises ``NoComparisons``.
     """
-    truth = of_targets(targets)
-    tried = [_fitted(_uncalibrated(fusion, vectors, truth), vectors, truth) for fusion in FUSIONS]
-    return min(tried, key=lambda one: one[0])[1]
+    truth = make_ground_truth(targets)
+    fitted = [_fit(_make_uncalibrated(fusion, vectors, truth), vectors, truth) for fusion in FUSION_WEIGHTS]
+    return min(fitted, key=lambda eer_and_verifier: eer_and_verifier[0])[1]
 
 
-def watch(vectors: np.ndarray, targets) -> dict[str, float]:
-    """Equal error rates on the validation part with up to 5 references, for each epoch; in percent.
+def compute_validation_metrics(vectors: np.ndarray, targets: Targets) -> dict[str, float]:
+    """Return the equal error rates on the validation split with up to 5 references, in percent, for each epoch.
 
-    ``val_eer`` is that of skilled forgeries where there are any, else that of random ones.
+    ``val_eer`` is that of skilled forgeries if there are any, else that of random ones. Raises ``NoComparisons``.
     """
-    truth = of_targets(targets)
-    most = np.bincount(truth.writer[truth.genuine]).max(initial=0)
-    if most < 2 or len(np.unique(truth.writer[truth.genuine])) < 2:
-        raise NothingToCompare(
-            "the validation part needs two people or more with two genuine signatures or more; bring more people, or "
-            "give a larger --validation-fraction"
+    truth = make_ground_truth(targets)
+    max_genuine = np.bincount(truth.writer[truth.genuine]).max(initial=0)
+    if max_genuine < 2 or len(np.unique(truth.writer[truth.genuine])) < 2:
+        raise NoComparisons(
+            "the validation part needs two writers or more with two genuine signatures or more; add writers, or give a "
+            "larger --validation-fraction"
         )
-    found = compare(vectors, truth, min(5, int(most) - 1), _uncalibrated("both", vectors, truth).evidence, draws=3)
-    equal = {f"val_{name}": rate for name, rate in _equal(found).items()}
-    return {"val_eer": next(iter(equal.values())), **equal}
+    uncalibrated = _make_uncalibrated("both", vectors, truth)
+    comparisons = compare(vectors, truth, min(5, int(max_genuine) - 1), uncalibrated.log_odds, draws=3)
+    eers = {f"val_{name}": eer for name, eer in _compute_eers(comparisons).items()}
+    return {"val_eer": next(iter(eers.values())), **eers}
 
 
-def rates(decision: Verify, vectors: np.ndarray, targets) -> dict[str, float]:
-    """Equal error rates with up to 10 references, in percent: ``eer_skilled``, ``eer_random``, as far as measurable."""
-    return _equal(compare(vectors, of_targets(targets), min(10, decision.most), decision.evidence))
+def compute_eers(verifier: Verifier, vectors: np.ndarray, targets: Targets) -> dict[str, float]:
+    """Return the equal error rates with up to 10 references, in percent, of the kinds of forgery that are present.
+
+    The keys are ``eer_skilled`` and ``eer_random``.
+    """
+    reference_count = min(10, verifier.max_references)
+    return _compute_eers(compare(vectors, make_ground_truth(targets), reference_count, verifier.log_odds))
 
 
-def _equal(found: Comparisons) -> dict[str, float]:
-    return {
-        name: errors(part.score, part.kind == GENUINE).equal()
-        for name, kind in (("eer_skilled", SKILLED), ("eer_random", RANDOM))
-        if (part := found.against(kind)).has(kind)
-    }
+def _compute_eers(comparisons: Comparisons) -> dict[str, float]:
+    eers = {f"eer_{name}": comparisons.compute_eer(kind) for name, kind in FORGERY_KINDS.items()}
+    return {name: eer for name, eer in eers.items() if eer is not None}
 
 
-def _uncalibrated(fusion: str, vectors: np.ndarray, truth: Truth) -> Verify:
-    """A decision whose evidence is the normalised similarity itself."""
-    plain: dict[str, Any] = {"a0": 1.0, "a1": 0.0, "b0": 0.0, "b1": 0.0, "band": 0.0}
-    plain["thresholds"] = {"eer": {"1": 0.0}}
-    against = "random" if truth.genuine.all() else "skilled"
-    start = Verify(vectors.shape[1], fusion, cohesion=0.0, most=COUNTS[-1], against=against, **plain)
-    return dataclasses.replace(start, cohesion=_usual_cohesion(start, vectors, truth))
+def _make_uncalibrated(fusion: str, vectors: np.ndarray, truth: GroundTruth) -> Verifier:
+    """Make a verifier whose log-odds are the normalised similarity itself."""
+    identity: dict[str, Any] = {"a0": 1.0, "a1": 0.0, "b0": 0.0, "b1": 0.0, "inconclusive_margin": 0.0}
+    verifier = Verifier(
+        vectors.shape[1],
+        fusion,
+        prior_cohesion=0.0,
+        max_references=COUNTS[-1],
+        thresholds={"eer": {"1": 0.0}},
+        calibrated_on="random" if truth.genuine.all() else "skilled",
+        **identity,
+    )
+    return dataclasses.replace(verifier, prior_cohesion=_measure_cohesion(verifier, vectors, truth))
 
 
-def _fitted(decision: Verify, vectors: np.ndarray, truth: Truth) -> tuple[float, Verify]:
-    """An uncalibrated decision with all its numbers, and its equal error rate over all numbers of references."""
-    forged = SKILLED if decision.against == "skilled" else RANDOM
-    found = {count: compare(vectors, truth, count, decision.evidence) for count in COUNTS}
-    found = {count: part.against(forged) for count, part in found.items() if part.has(forged)}
-    if not found:
-        raise NothingToCompare(
-            "the validation part has no writer with two genuine signatures and something to compare them with; bring "
-            "more people, or give a larger --validation-fraction"
-        )
-    more = np.concatenate([np.full(len(part.score), np.log(count)) for count, part in found.items()])
-    excess, genuine = (np.concatenate(column) for column in zip(*map(_columns, found.values()), strict=True))
-    weight = np.concatenate([_even(part) for part in found.values()])
-    fit = LogisticRegression(C=100.0, max_iter=1000)
-    fit.fit(np.stack([excess, more * excess, more], axis=1), genuine, sample_weight=weight * len(weight))
-    (a0, a1, b1), b0 = fit.coef_[0].tolist(), float(fit.intercept_[0])
-    a0 = max(a0, LEAST)
-    most = max(found)  # what more references would add, nobody has seen
-    a1 = max(a1, (LEAST - a0) / np.log(most)) if most > 1 else 0.0
-    evidence = b0 + b1 * more + (a0 + a1 * more) * excess
-    parts = {count: more == np.log(count) for count in found}
-    each = {count: _thresholds(evidence[part], genuine[part], weight[part]) for count, part in parts.items()}
-    by_name = {name: {str(count): of[name] for count, of in each.items()} for name in next(iter(each.values()))}
-    away = np.concatenate([np.abs(evidence[part] - each[count]["eer"]) for count, part in parts.items()])
-    band = _quantile(away, weight, DOUBTFUL)
-    return Ranking(evidence, genuine).errors(weight).equal(), dataclasses.replace(
-        decision, a0=a0, a1=float(a1), b0=b0, b1=b1, most=most, thresholds=by_name, band=band
+def _measure_cohesion(verifier: Verifier, vectors: np.ndarray, truth: GroundTruth) -> float:
+    """Return the mean, over writers, of the fused similarity of a writer's genuine signatures to each other."""
+    cohesions = []
+    for writer in np.unique(truth.writer):
+        genuine = vectors[(truth.writer == writer) & truth.genuine]
+        if (count := len(genuine)) > 1:  # undo the shrinkage to the prior value
+            cohesion = verifier.reference_cohesion(genuine) - verifier.prior_cohesion / count
+            cohesions.append(cohesion / (1 - 1 / count))
+    return float(np.mean(cohesions)) if cohesions else 0.0
+
+
+def _fit(verifier: Verifier, vectors: np.ndarray, truth: GroundTruth) -> tuple[float, Verifier]:
+    """Calibrate a verifier; return its equal error rate over all numbers of references, and the result."""
+    by_count = _compare_by_count(verifier, vectors, truth)
+    log_count = np.concatenate([np.full(len(each.score), np.log(count)) for count, each in by_count.items()])
+    excess = np.concatenate([each.score for each in by_count.values()])
+    genuine = np.concatenate([each.genuine for each in by_count.values()])
+    weights = np.concatenate([_balance_weights(each) for each in by_count.values()])
+    regression = LogisticRegression(C=100.0, max_iter=1000)
+    features = np.stack([excess, log_count * excess, log_count], axis=1)
+    regression.fit(features, genuine, sample_weight=weights * len(weights))
+    (a0, a1, b1), b0 = regression.coef_[0].tolist(), float(regression.intercept_[0])
+    a0 = max(a0, MIN_SLOPE)
+    max_references = max(by_count)  # what more references than these add is unknown
+    a1 = max(a1, (MIN_SLOPE - a0) / np.log(max_references)) if max_references > 1 else 0.0
+    log_odds = b0 + b1 * log_count + (a0 + a1 * log_count) * excess
+    rows = {count: log_count == np.log(count) for count in by_count}
+    thresholds = {count: _fit_thresholds(log_odds[mask], genuine[mask], weights[mask]) for count, mask in rows.items()}
+    distances = [np.abs(log_odds[mask] - thresholds[count]["eer"]) for count, mask in rows.items()]
+    names = next(iter(thresholds.values()))
+    return RankedScores(log_odds, genuine).compute_error_rates(weights).compute_eer(), dataclasses.replace(
+        verifier,
+        a0=a0,
+        a1=float(a1),
+        b0=b0,
+        b1=b1,
+        max_references=max_references,
+        thresholds={name: {str(count): values[name] for count, values in thresholds.items()} for name in names},
+        inconclusive_margin=_compute_quantile(np.concatenate(distances), weights, INCONCLUSIVE_SHARE),
     )
 
 
-def _columns(part: Comparisons) -> tuple[np.ndarray, np.ndarray]:
-    return part.score, part.kind == GENUINE
+def _compare_by_count(verifier: Verifier, vectors: np.ndarray, truth: GroundTruth) -> dict[int, Comparisons]:
+    """Make the comparisons for each number of references that the data allows. Raises ``NoComparisons``."""
+    kind = FORGERY_KINDS[verifier.calibrated_on]
+    by_count = {count: compare(vectors, truth, count, verifier.log_odds) for count in COUNTS}
+    by_count = {count: each.with_forgeries(kind) for count, each in by_count.items() if each.has(kind)}
+    if not by_count:
+        raise NoComparisons(
+            "the validation part has no writer with two genuine signatures and forgeries or other writers to compare "
+            "them with; add writers, or give a larger --validation-fraction"
+        )
+    return by_count
 
 
-def _usual_cohesion(decision: Verify, vectors: np.ndarray, truth: Truth) -> float:
-    """How alike a writer's genuine signatures usually are, fused as the questioned ones will be."""
-    own = []
-    for writer in np.unique(truth.writer):
-        genuine = vectors[(truth.writer == writer) & truth.genuine]
-        if len(genuine) > 1:
-            count = len(genuine)
-            own.append((decision.own(genuine) - decision.cohesion / count) / (1 - 1 / count))
-    return float(np.mean(own)) if own else 0.0
+def _balance_weights(comparisons: Comparisons) -> np.ndarray:
+    """Return weights ``float [M]`` that sum to 0.5 over genuine and over forged ones, equally divided among writers."""
+    weights = np.zeros(len(comparisons.score))
+    for mask in (comparisons.genuine, ~comparisons.genuine):
+        _, writer_index, counts = np.unique(comparisons.writer[mask], return_inverse=True, return_counts=True)
+        weights[mask] = 0.5 / (counts[writer_index] * len(counts))
+    return weights
 
 
-def _even(part: Comparisons) -> np.ndarray:
-    """Weights that make every writer count alike among genuine and among forged ones, and both kinds alike."""
-    weight = np.zeros(len(part.score))
-    for kind in (part.kind == GENUINE, part.kind != GENUINE):
-        _, place, times = np.unique(part.writer[kind], return_inverse=True, return_counts=True)
-        weight[kind] = 0.5 / (times[place] * len(times))
-    return weight
+def _fit_thresholds(log_odds: np.ndarray, genuine: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    """Fit the thresholds for one number of references: ``eer``, and those for the false acceptance ``RATES``.
 
-
-def _thresholds(evidence: np.ndarray, genuine: np.ndarray, weight: np.ndarray) -> dict[str, float]:
-    """For one number of references: where both errors are equal, and what forgeries pass at ``RATES``.
-
-    Between two scores, not on one. A rate is never laxer than the equal error rate, also where that is below it.
+    ``eer`` is half-way between two scores. No other threshold is below it, even where the equal error rate is lower.
     """
-    rates = Ranking(evidence, genuine).errors(weight)
-    place = 1 + int(np.argmin(np.abs(rates.far - rates.frr)[1:]))
-    equal = float(np.mean(rates.threshold[place : place + 2]))
-    found = _at_rates(evidence[~genuine])
-    return {"eer": equal, **{name: max(equal, value) for name, value in found.items()}}
+    rates = RankedScores(log_odds, genuine).compute_error_rates(weights)
+    index = 1 + int(np.argmin(np.abs(rates.far - rates.frr)[1:]))
+    equal = float(np.mean(rates.thresholds[index : index + 2]))
+    return {"eer": equal, **{name: max(equal, value) for name, value in _fit_tail(log_odds[~genuine]).items()}}
 
 
-def _at_rates(evidence: np.ndarray) -> dict[str, float]:
-    """Thresholds above which the share ``RATES`` of the forgeries lies, each counting once, as reports count them.
+def _fit_tail(log_odds: np.ndarray) -> dict[str, float]:
+    """Return the thresholds that a share ``RATES`` of the forgeries exceeds; forgeries count alike, as in reports.
 
-    Counted where there are enough to count. Where there are not, an exponential tail goes on from the 95th percentile
-    with the mean excess of those above: an extrapolation, and never below what was counted.
+    A threshold is a quantile where enough forgeries exceed it. Where too few do, it is extrapolated by an exponential
+    tail from the 95th percentile, with the mean excess of the forgeries above; it is never below the quantile.
     """
-    each = np.ones(len(evidence))
-    start = _quantile(evidence, each, 1 - TAIL)
-    beyond = evidence[evidence > start]
-    mean = float(np.mean(beyond - start)) if beyond.size else 0.0
-    found, lowest = {}, -np.inf
+    weights = np.ones(len(log_odds))
+    tail_start = _compute_quantile(log_odds, weights, 1 - TAIL)
+    tail = log_odds[log_odds > tail_start]
+    mean_excess = float(np.mean(tail - tail_start)) if tail.size else 0.0
+    thresholds: dict[str, float] = {}
+    threshold = -np.inf
     for rate in RATES:
-        counted = _quantile(evidence, each, 1 - rate)
-        enough = len(evidence) >= COUNTABLE / rate
-        lowest = max(lowest, counted if enough else max(counted, start + mean * float(np.log(TAIL / rate))))
-        found[f"{rate:g}"] = lowest
-    return found
+        quantile = _compute_quantile(log_odds, weights, 1 - rate)
+        extrapolated = max(quantile, tail_start + mean_excess * float(np.log(TAIL / rate)))
+        threshold = max(threshold, quantile if len(log_odds) >= COUNTABLE / rate else extrapolated)
+        thresholds[f"{rate:g}"] = threshold
+    return thresholds
 
 
-def _quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
-    """Half-way from the smallest value that at least this share of the weight does not exceed to the next one."""
+def _compute_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
+    """Return the middle between the smallest value that covers at least ``share`` of the weight, and the next value.
+
+    ``np.quantile`` accepts weights only in a method that returns the first of the two.
+    """
     order = np.argsort(values)
-    reached = np.cumsum(weight[order]) / weight.sum()
-    place = min(len(order) - 1, int(np.searchsorted(reached, share - 1e-12)))
-    return float(np.mean(values[order][place : place + 2]))
+    covered = np.cumsum(weights[order]) / weights.sum()
+    index = min(len(order) - 1, int(np.searchsorted(covered, share - 1e-12)))
+    return float(np.mean(values[order][index : index + 2]))

@@ -1,11 +1,13 @@
-"""How answers of one kind are measured, told and drawn; a problem names its judge.
+"""Measure, tabulate and plot the answers of a classifier; ``ReportBuilder`` is the form of this for any decision.
 
-A ``Judge`` is functions over vectors and samples: ``report.py`` writes what it says without knowing what it is about.
+Next: ``verification.py`` for the other kind of decision, ``report.py`` for the files.
 """
+
+from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import roc_curve
@@ -13,50 +15,55 @@ from sklearn.metrics import roc_curve
 from trainer.corpora import Sample
 from trainer.evaluation import metrics
 
-Draw = Callable[[Any], None]  # on matplotlib axes
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PlotFunction = Callable[["Axes"], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Judge:
-    """``measure(vectors, samples, decision)`` gives numbers as JSON, kept under ``key``; ``table(numbers)`` tells them
-    as Markdown; ``plots(vectors, samples, decision, numbers)`` are the pictures by file name; ``errors(numbers)`` are
-    the error rates in percent that tell whether another model is worse.
+class ReportBuilder:
+    """Functions that measure, tabulate and plot vectors ``float32 [N, D]`` of N samples.
+
+    ``measure(vectors, samples, decision)`` returns metrics as JSON, which reports keep under ``key``;
+    ``format_table(metrics)`` returns them as Markdown; ``make_plots(vectors, samples, decision, metrics)`` returns
+    plots by file name; ``error_rates(metrics)`` selects the error rates in percent by which two models are compared.
     """
 
     key: str
     measure: Callable[[np.ndarray, list[Sample], Any], dict[str, Any]]
-    table: Callable[[dict[str, Any]], str]
-    plots: Callable[[np.ndarray, list[Sample], Any, dict[str, Any]], dict[str, Draw]]
-    errors: Callable[[dict[str, Any]], dict[str, float]]
-    private: tuple[str, ...] = ()  # keys of the numbers that name people: in reports, not in artefacts
+    format_table: Callable[[dict[str, Any]], str]
+    make_plots: Callable[[np.ndarray, list[Sample], Any, dict[str, Any]], dict[str, PlotFunction]]
+    error_rates: Callable[[dict[str, Any]], dict[str, float]]
+    private_keys: tuple[str, ...] = ()  # keys of metrics that name writers: in reports, not in artefacts
 
 
-def _classification_table(numbers: dict[str, Any]) -> str:
-    area = "not defined" if numbers["roc_auc"] is None else f"{numbers['roc_auc']:.4f}"
+def _format_table(metrics: dict[str, Any]) -> str:
+    area = "not defined" if metrics["roc_auc"] is None else f"{metrics['roc_auc']:.4f}"
     rows = [
-        f"Accuracy {numbers['accuracy']:.2f} %, ROC-AUC {area}, on {numbers['images']} images.",
+        f"Accuracy {metrics['accuracy']:.2f} %, ROC-AUC {area}, on {metrics['images']} images.",
         "",
         "| label | precision % | recall % | F1 % | images |",
         "|---|---:|---:|---:|---:|",
     ]
-    for label, of in numbers["labels"].items():
-        rows.append(f"| {label} | {of['precision']:.2f} | {of['recall']:.2f} | {of['f1']:.2f} | {of['images']} |")
-    labels = list(numbers["labels"])
+    for label, row in metrics["labels"].items():
+        rows.append(f"| {label} | {row['precision']:.2f} | {row['recall']:.2f} | {row['f1']:.2f} | {row['images']} |")
+    labels = list(metrics["labels"])
     rows += ["", "| true \\ answered | " + " | ".join(labels) + " |", "|---|" + "---:|" * len(labels)]
-    for label, counts in zip(labels, numbers["confusion"], strict=True):
+    for label, counts in zip(labels, metrics["confusion"], strict=True):
         rows.append(f"| {label} | " + " | ".join(map(str, counts)) + " |")
     return "\n".join(rows)
 
 
-def _classification_plots(vectors: np.ndarray, samples: list[Sample], _, numbers: dict[str, Any]) -> dict[str, Draw]:
-    labels, truth = list(numbers["labels"]), [sample.label for sample in samples]
+def _make_plots(vectors: np.ndarray, samples: list[Sample], _, metrics: dict[str, Any]) -> dict[str, PlotFunction]:
+    labels, true = list(metrics["labels"]), np.array([sample.label for sample in samples])
     return {
-        "confusion.png": lambda axes: _confusion(axes, labels, numbers["confusion"]),
-        "roc.png": lambda axes: _roc(axes, labels, vectors, np.array(truth)),
+        "confusion.png": lambda axes: _plot_confusion(axes, labels, metrics["confusion"]),
+        "roc.png": lambda axes: _plot_roc(axes, labels, vectors, true),
     }
 
 
-def _confusion(axes, labels, confusion):
+def _plot_confusion(axes: Axes, labels: list[str], confusion: list[list[int]]) -> None:
     counts = np.array(confusion)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -68,22 +75,22 @@ def _confusion(axes, labels, confusion):
     axes.set_yticks(range(len(labels)), labels, rotation=90, va="center")
 
 
-def _roc(axes, labels, vectors, truth):
-    shown = labels[:1] if len(labels) == 2 else labels
-    for index, label in enumerate(shown):
-        if 0 < np.count_nonzero(truth == label) < len(truth):
-            false, true, _ = roc_curve(truth == label, vectors[:, index])
-            axes.plot(100 * false, 100 * true, label=label)
+def _plot_roc(axes: Axes, labels: list[str], vectors: np.ndarray, true: np.ndarray) -> None:
+    plotted = labels[:1] if len(labels) == 2 else labels  # the curve of the second of two labels is the same, mirrored
+    for index, label in enumerate(plotted):
+        if 0 < np.count_nonzero(true == label) < len(true):
+            false_positives, true_positives, _ = roc_curve(true == label, vectors[:, index])
+            axes.plot(100 * false_positives, 100 * true_positives, label=label)
     axes.plot([0, 100], [0, 100], ":", color="grey", linewidth=1)
     axes.set(title="ROC", xlabel="false positives %", ylabel="true positives %", xlim=(-1, 100), ylim=(0, 101))
-    if axes.get_legend_handles_labels()[0]:  # none when the test part holds one label only
+    if axes.get_legend_handles_labels()[0]:  # none when the test split has one label only
         axes.legend(loc="lower right")
 
 
-def _classification_errors(numbers: dict[str, Any]) -> dict[str, float]:
-    return {"error": 100 - numbers["accuracy"]}
+def _get_error_rates(metrics: dict[str, Any]) -> dict[str, float]:
+    return {"error": 100 - metrics["accuracy"]}
 
 
-CLASSIFICATION = Judge(
-    "classification", metrics.classification, _classification_table, _classification_plots, _classification_errors
+CLASSIFICATION_REPORT = ReportBuilder(
+    "classification", metrics.measure_classification, _format_table, _make_plots, _get_error_rates
 )

@@ -1,6 +1,6 @@
-"""Measure an artefact on labelled image files, through the code that serves. No Keras model is run.
+"""Measure an artefact on labelled image files, with the code that serves. No Keras model is run.
 
-Next: ``report.py`` writes down what was measured.
+Next: ``report.py`` writes the report.
 """
 
 from __future__ import annotations
@@ -11,37 +11,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.console.errors import UserError
-from trainer.data.files import Refused, look_at
+from trainer.data.files import Refused, map_samples
 from trainer.settings import plugins
 
 if TYPE_CHECKING:
-    from trainer.artifact.artifact import Model
+    from trainer.artifact.artifact import Artifact
+    from trainer.artifact.decision import Decision
     from trainer.corpora import Sample
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What an artefact answers to labelled images.
+    """The vectors that an artefact computes for labelled images, and the metrics of them.
 
-    ``vectors`` is ``float32 [N, D]`` for the N ``samples`` that could be read, zeros where the model calls an image no
-    signature, and ``decision`` what is made of them; ``refused`` are (path, reason).
+    ``vectors`` is ``float32 [N, D]`` for the N ``samples`` whose files could be read; the row of an image that the
+    signature check rejects is all zeros. ``refused`` has (path, reason) of the other files.
     """
 
     samples: list[Sample]
     vectors: np.ndarray
-    decision: Any
+    decision: Decision
     refused: Refused
     metrics: dict[str, Any]
 
 
-def evaluate(model: Model, samples: list[Sample]) -> Evaluation:
-    """Answer every sample and measure. Unreadable images are counted and named, never guessed."""
-    seen, refused = look_at(samples, "evaluating", lambda data: model.look(data).vector)
-    if not seen:
+def evaluate(artifact: Artifact, samples: list[Sample]) -> Evaluation:
+    """Encode every sample and measure the vectors. Raises ``UserError`` when no file can be read."""
+    encoded, refused = map_samples(samples, "evaluating", lambda data: artifact.encode(data).vector)
+    if not encoded:
         raise UserError(f"none of the {len(samples)} test images can be read, for example {': '.join(refused[0])}")
-    vectors = np.stack([vector for _, vector in seen])
-    readable = [sample for sample, _ in seen]
-    judge = plugins.load("problems", model.manifest.problem).judge
-    numbers = judge.measure(vectors, readable, model.decision)
-    numbers["errors"] = judge.errors(numbers)
-    return Evaluation(readable, vectors, model.decision, refused, numbers)
+    vectors = np.stack([vector for _, vector in encoded])
+    readable = [sample for sample, _ in encoded]
+    report_builder = plugins.load("problems", artifact.manifest.problem).report_builder
+    metrics = report_builder.measure(vectors, readable, artifact.decision)
+    metrics["errors"] = report_builder.error_rates(metrics)
+    return Evaluation(readable, vectors, artifact.decision, refused, metrics)

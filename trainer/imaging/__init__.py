@@ -1,8 +1,8 @@
-"""Bytes of an image file in, canonical ink out: the one preprocessing of training and serving.
+"""Make the canonical image of an image file: the preprocessing of both training and serving.
 
-NumPy, Pillow and OpenCV only; never TensorFlow (the server imports this). ``decode.py`` turns bytes into grey levels,
-``ink.py`` grey levels into ink, ``lines.py`` takes out what forms draw, ``quality.py`` says what is doubtful.
-``python -m trainer.preprocess IN OUT`` shows what models see.
+``decode.py`` turns bytes into grey levels, ``ink.py`` grey levels into ink, ``lines.py`` removes the lines of forms,
+``quality.py`` makes warnings. NumPy, Pillow and OpenCV only, because the server imports this. Next: ``decode.py``;
+``python -m trainer.preprocess IN OUT`` writes canonical images.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ import numpy as np
 
 from trainer.imaging.decode import Limits, Page, decode
 from trainer.imaging.errors import Blank, ImageError, ImageTooLarge, NoInk, TooMuchInk, UnreadableImage
-from trainer.imaging.ink import CLOSE_UP, INKS, Ink, find_ink, fit, working_side
-from trainer.imaging.quality import Quality, Warning_, score
+from trainer.imaging.ink import CLOSE_UP, INKS, Ink, find_ink, fit_to_canvas, working_side
+from trainer.imaging.quality import QualityLimits, QualityWarning, compute_quality
 
 __all__ = [
     "INKS",
     "Blank",
-    "Canonical",
+    "CanonicalImage",
     "ImageError",
     "ImageTooLarge",
     "Imaging",
@@ -28,34 +28,33 @@ __all__ = [
     "Limits",
     "NoInk",
     "Page",
-    "Quality",
+    "QualityLimits",
+    "QualityWarning",
     "TooMuchInk",
     "UnreadableImage",
-    "Warning_",
-    "as_png",
     "canonicalise",
+    "compute_quality",
     "decode",
-    "draw",
+    "draw_ink",
+    "encode_png",
     "read_ink",
-    "score",
 ]
 
-# Raise this whenever the same bytes and parameters give another canonical image: it enters the fingerprint,
-# so records made before are refused instead of silently mixed with new ones. tests/golden holds the proof.
-# The correction of a file that was decoded wrongly (too dark, or black) does not count: it would refuse every artefact.
+# Increase this if the same bytes and parameters give another canonical image. It is part of the fingerprint, so older
+# records are refused and not mixed with new ones; tests/golden detects a change. Do not increase it to correct the
+# decoding of a kind of file that was read wrongly (too dark, or black): that would refuse every artefact.
 ALGORITHM = 2
 
-# One image is one thread's work, in training (a pool over files) as in serving (a lane per vCPU);
-# OpenCV's own pool would only fight those threads.
+# Training has a pool of threads over files, serving a thread for each vCPU; OpenCV's own pool would compete with them.
 cv2.setNumThreads(1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Imaging:
-    """What a run may choose about its canonical images; stored in the artefact's manifest.
+    """The parameters of canonical images, which the manifest of an artefact keeps.
 
-    ``height`` and ``width`` are the canvas in pixels; ``margin`` is the empty border around the ink as a share of the
-    canvas' shorter side; ``ink`` is ``soft-binary``, or ``grey`` to keep the ink's own levels (which name the scanner).
+    ``height`` and ``width`` are the canvas in pixels. ``margin`` is the empty border around the ink, as a share of the
+    shorter side of the canvas. ``ink`` is ``soft-binary``, or ``grey`` to keep grey levels, which identify the scanner.
     """
 
     height: int = 64
@@ -70,57 +69,60 @@ class Imaging:
             raise ValueError(f"ink {self.ink!r}; it has to be {' or '.join(INKS)}")
 
     @property
-    def side(self) -> int:
-        """Pixels along the longest side at which ink is decided; canvases of one side share the ink."""
+    def working_side(self) -> int:
+        """Length in pixels of the longest side at which ink is decided; canvases of one length share the ink."""
         return working_side(self.height, self.width)
 
     def fingerprint(self) -> str:
-        """Sixteen hex digits that change whenever the canonical images of the same files would."""
+        """Return 16 hex digits that differ for parameters or versions that make other canonical images."""
         text = json.dumps({"algorithm": ALGORITHM, **dataclasses.asdict(self)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True)
-class Canonical:
-    """``image`` is ``uint8 [height, width, 1]``, 255 ink and 0 paper; ``warnings`` say what is doubtful about it.
+class CanonicalImage:
+    """``image`` is ``uint8 [height, width, 1]``, 255 ink and 0 paper, with its quality ``warnings``.
 
-    ``page`` is the decoded file that it was found on.
+    ``page`` is the decoded file.
     """
 
     image: np.ndarray
-    warnings: tuple[Warning_, ...]
+    warnings: tuple[QualityWarning, ...]
     page: Page
 
 
-def canonicalise(data: bytes, imaging: Imaging, limits: Limits = Limits(), quality: Quality = Quality()) -> Canonical:
-    """One image file to the one form every model sees.
+def canonicalise(
+    data: bytes, imaging: Imaging, limits: Limits = Limits(), quality: QualityLimits = QualityLimits()
+) -> CanonicalImage:
+    """Make the canonical image of an image file.
 
-    Pure and deterministic: the same bytes and parameters give the same pixels. Raises ``ImageError``.
+    Deterministic: the same bytes and parameters give the same pixels. ``limits`` and ``quality`` do not change them.
+    Raises ``ImageError``.
     """
     page, ink = read_ink(data, imaging, limits)
-    return Canonical(draw(ink, imaging), quality.warnings(ink, page), page)
+    return CanonicalImage(draw_ink(ink, imaging), quality.find_warnings(ink, page), page)
 
 
 def read_ink(data: bytes, imaging: Imaging, limits: Limits = Limits()) -> tuple[Page, Ink]:
-    """One image file to its page and the writing on it, at the resolution that this canvas needs.
+    """Decode an image file and find its ink at the working resolution of these parameters.
 
-    ``draw`` brings the ink onto any canvas. Raises ``ImageError``.
+    ``draw_ink`` draws the ink on a canvas. Raises ``ImageError``.
     """
-    side = imaging.side
+    side = imaging.working_side
     page = decode(data, limits, side)
     ink = find_ink(page.grey, side)
-    if page.shrink > 1 and max(ink.mask.shape) < CLOSE_UP * side:  # small writing on a large photograph: all its pixels
-        page = decode(data, limits)
+    if page.downscale > 1 and max(ink.mask.shape) < CLOSE_UP * side:
+        page = decode(data, limits)  # small writing on a large photograph needs the full resolution
         ink = find_ink(page.grey, side)
     return page, ink
 
 
-def draw(ink: Ink, imaging: Imaging) -> np.ndarray:
-    """Ink on the canvas: ``uint8 [height, width, 1]``."""
-    levels = ink.greys() if imaging.ink == "grey" else ink.binary()
-    return fit(levels, imaging.height, imaging.width, imaging.margin)
+def draw_ink(ink: Ink, imaging: Imaging) -> np.ndarray:
+    """Draw ink on the canvas: ``uint8 [height, width, 1]``."""
+    levels = ink.to_grey() if imaging.ink == "grey" else ink.to_binary()
+    return fit_to_canvas(levels, imaging.height, imaging.width, imaging.margin)
 
 
-def as_png(canonical: np.ndarray) -> bytes:
-    """A canonical image as people look at it, black ink on white: a PNG file."""
+def encode_png(canonical: np.ndarray) -> bytes:
+    """Encode a canonical image as a PNG file, black ink on white."""
     return cv2.imencode(".png", 255 - canonical[:, :, 0])[1].tobytes()

@@ -1,4 +1,4 @@
-"""The former name of ``python -m trainer.preprocess``, which it runs; for one release."""
+"""The former name of ``python -m trainer.preprocess``, which it runs with a notice, for one release."""
 
 import runpy
 import sys

@@ -1,3 +1,3 @@
-"""The image files that are looked for in folders, by suffix; ``decode.py`` goes by content."""
+"""The suffixes of the files that are read from folders; ``decode.py`` detects the format by the content."""
 
 FILE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})

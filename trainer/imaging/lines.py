@@ -1,7 +1,7 @@
-"""What a form and a scanner draw, not a person: ruled lines, boxes, and the dark edge of the scanner's lid.
+"""Remove ruled lines and boxes of forms, and the dark edges of scans, from an ink mask.
 
-Works on an ink mask at working resolution; knows no grey levels. A ruled line is told from a stroke by being straight
-to the pixel and crossing the page; where both meet, the stroke keeps its pixels.
+A ruled line, unlike a stroke, is straight to the pixel and crosses the page. Where a stroke crosses it, the pixels of
+the stroke stay. Works at working resolution, without grey levels. Next: ``ink.py``, which calls this.
 """
 
 import dataclasses
@@ -9,22 +9,23 @@ import dataclasses
 import cv2
 import numpy as np
 
-EDGE_DEPTH = 0.15  # of the page: how far from its border a dark edge may reach
-EDGE_COVER = 0.5  # of the border that a dark edge covers at least
-RUN = 0.04  # of the longest side: straight pieces shorter than this are no part of a line
-REACH = 0.55  # of the page's side that a ruled line spans at least
-STEEPEST = 0.06  # rise over run: 3.4 degrees, a sheet laid askew
-THICKEST = 0.02  # of the longest side
-SLENDER = 40  # length over thickness of a line at least: no stem or bar of a letter
-ENDS = 0.12  # of the page's side: how far from its border the lines of a box may be, begin and end
-WHOLE = 0.015  # likewise for a lone line: one that ends within the page may be a person's underline
-BEYOND = 0.03  # likewise: how far a lone line goes on where the writing has ended
-BLUNT = 0.12  # depth over length of a dark edge at most: a letter's stem at the border of a tight crop is thicker
+# Shares are of the side of the page along the line, or of its longest side.
+EDGE_DEPTH = 0.15  # largest depth of a dark edge, share of the side
+EDGE_COVER = 0.5  # least share of the border that a dark edge covers
+RUN = 0.04  # least length of a straight piece of a line, share of the longest side
+REACH = 0.55  # least length of a ruled line, share of the side
+STEEPEST = 0.06  # largest slope of a ruled line: 3.4 degrees, of a page that was scanned askew
+THICKEST = 0.02  # largest thickness of a ruled line, share of the longest side
+SLENDER = 40  # least length of a ruled line, divided by its thickness: excludes stems and bars of letters
+ENDS = 0.12  # largest distance from the border of the lines of a box and of their ends, share of the side
+WHOLE = 0.015  # largest distance from the border of the ends of a lone line; a shorter one may be an underline
+BEYOND = 0.03  # least length by which a lone line exceeds the writing, share of the side
+BLUNT = 0.12  # largest depth of a dark edge, divided by its length: a stem at the border of a tight crop is thicker
 
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """A straight line across: the row of its upper edge in every column, its thickness, first and last column."""
+    """A nearly horizontal line, from column ``first`` to ``last``; ``upper``, ``int [w]``, are the rows of its top."""
 
     upper: np.ndarray
     thickness: int
@@ -32,57 +33,57 @@ class _Line:
     last: int
 
 
-def without_lines(mask: np.ndarray) -> np.ndarray:
-    """Drop dark edges and ruled lines from ``uint8 [h, w]`` (1 ink)."""
-    mask = _without_dark_edges(mask)
-    upright = cv2.transpose(mask)
-    across, down = _lines(mask), _lines(upright)
+def remove_lines(mask: np.ndarray) -> np.ndarray:
+    """Remove dark edges and ruled lines from a mask: ``uint8 [h, w] -> uint8 [h, w]``, 1 ink."""
+    mask = _blank_dark_edges(mask)
+    transposed = cv2.transpose(mask)
+    across, down = _find_lines(mask), _find_lines(transposed)
     if len(across) > 1 and len(down) > 1:
-        across, down = _of_a_form(across, len(mask)), _of_a_form(down, mask.shape[1])
+        across, down = _select_form_lines(across, len(mask)), _select_form_lines(down, mask.shape[1])
     elif across or down:
-        writing = mask * (1 - (_bands(mask, across) | cv2.transpose(_bands(upright, down))))
+        writing = mask * (1 - (_draw_lines(mask, across) | cv2.transpose(_draw_lines(transposed, down))))
         left, top, width, height = cv2.boundingRect(writing)
-        across = _lone(across, left, left + width)
-        down = _lone(down, top, top + height)
+        across = _select_lone_lines(across, left, left + width)
+        down = _select_lone_lines(down, top, top + height)
     if not (across or down):
         return mask
-    bands = _bands(mask, across) | cv2.transpose(_bands(upright, down))
-    strokes = mask * (1 - bands)
+    lines = _draw_lines(mask, across) | cv2.transpose(_draw_lines(transposed, down))
+    strokes = mask * (1 - lines)
     thickest = max(line.thickness for line in across + down)
-    return strokes | (mask & bands & _bridged(strokes, 2 * thickest + 6))
+    return strokes | (mask & lines & _close_gaps(strokes, 2 * thickest + 6))
 
 
-def _bridged(strokes: np.ndarray, gap: int) -> np.ndarray:
-    """Close gaps of up to ``gap`` pixels along each of eight directions: a stroke goes on beyond a line it crosses."""
+def _close_gaps(strokes: np.ndarray, gap: int) -> np.ndarray:
+    """Close gaps of up to ``gap`` pixels in each of eight directions, where a stroke continues beyond a line."""
     closed = strokes
     for angle in np.arange(8) * np.pi / 8:
-        reach = np.array([np.cos(angle), np.sin(angle)]) * gap
+        offset = np.array([np.cos(angle), np.sin(angle)]) * gap
         kernel = np.zeros((2 * gap + 1, 2 * gap + 1), np.uint8)
-        (left, top), (right, bottom) = (np.rint(gap + sign * reach / 2).astype(int).tolist() for sign in (-1, 1))
+        (left, top), (right, bottom) = (np.rint(gap + sign * offset / 2).astype(int).tolist() for sign in (-1, 1))
         cv2.line(kernel, (left, top), (right, bottom), 1)
         closed = closed | cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, kernel)
     return closed
 
 
-def _without_dark_edges(mask: np.ndarray) -> np.ndarray:
-    """Blank each side up to the depth of the solid dark band that begins at it, where there is one."""
+def _blank_dark_edges(mask: np.ndarray) -> np.ndarray:
+    """Blank the solid dark band along each side of the page, where there is one."""
     height, width = mask.shape
-    top, bottom = _depth(mask), _depth(mask[::-1])
-    left, right = _depth(mask.T), _depth(mask.T[::-1])
+    top, bottom = _measure_edge_depth(mask), _measure_edge_depth(mask[::-1])
+    left, right = _measure_edge_depth(mask.T), _measure_edge_depth(mask.T[::-1])
     if not (top or bottom or left or right):
         return mask
-    inner = np.zeros_like(mask)
-    kept = (slice(top, height - bottom), slice(left, width - right))
-    inner[kept] = mask[kept]
-    return inner
+    blanked = np.zeros_like(mask)
+    inside = (slice(top, height - bottom), slice(left, width - right))
+    blanked[inside] = mask[inside]
+    return blanked
 
 
-def _depth(mask: np.ndarray) -> int:
-    """Rows to blank at the top of ``uint8 [h, w]``: none unless most columns begin with a run of ink."""
+def _measure_edge_depth(mask: np.ndarray) -> int:
+    """Return the number of rows to blank at the top of ``uint8 [h, w]``: 0 unless most columns begin with ink."""
     if cv2.countNonZero(mask[0]) < EDGE_COVER * mask.shape[1]:
         return 0
     deepest = max(2, int(EDGE_DEPTH * len(mask)))
-    runs = np.argmin(mask[: deepest + 1], axis=0)  # rows until the first that is paper
+    runs = np.argmin(mask[: deepest + 1], axis=0)  # rows of ink before the first of paper
     runs[mask[: deepest + 1].all(axis=0)] = deepest + 1
     band = runs[(runs > 0) & (runs <= deepest)]
     if len(band) < EDGE_COVER * mask.shape[1] or np.median(band) > BLUNT * mask.shape[1]:
@@ -90,49 +91,49 @@ def _depth(mask: np.ndarray) -> int:
     return int(band.max()) + 2
 
 
-def _lines(mask: np.ndarray) -> list[_Line]:
-    """Nearly horizontal straight lines that are long and thin enough to be ruled."""
+def _find_lines(mask: np.ndarray) -> list[_Line]:
+    """Find nearly horizontal straight lines that are long and thin enough to be ruled."""
     width, longest = mask.shape[1], max(mask.shape)
     length = max(9, round(RUN * longest))
     if width < 3 * length:
         return []
-    reach = np.ones((1, length), np.uint8)
-    straight = cv2.erode(mask, reach)  # the opening, in two steps: there is rarely a second
-    if not cv2.countNonZero(straight):
+    kernel = np.ones((1, length), np.uint8)
+    eroded = cv2.erode(mask, kernel)  # an opening in two steps, because the second is rarely needed
+    if not cv2.countNonZero(eroded):
         return []
-    runs = cv2.dilate(straight, reach, anchor=(length - 1 - length // 2, 0))
+    runs = cv2.dilate(eroded, kernel, anchor=(length - 1 - length // 2, 0))
     if cv2.countNonZero(runs) < REACH * width:
         return []
-    found = []
-    for slope, offset in _straight(runs):
+    lines = []
+    for slope, offset in _find_straight_edges(runs):
         upper = np.rint(offset + slope * np.arange(width)).astype(int)
-        there, thickness = _extent(mask, upper, int(THICKEST * longest) + 4)
+        columns, thickness = _measure_extent(mask, upper, int(THICKEST * longest) + 4)
         # Binarising adds about two pixels to the thickness.
-        if len(there) >= max(REACH * width, SLENDER * max(1, thickness - 2)):
-            line = _Line(upper, thickness, int(there[0]), int(there[-1]))
-            found += [line] if _spans(line, ENDS) else []
-    return found
+        if len(columns) >= max(REACH * width, SLENDER * max(1, thickness - 2)):
+            line = _Line(upper, thickness, int(columns[0]), int(columns[-1]))
+            lines += [line] if _spans_page(line, ENDS) else []
+    return lines
 
 
-def _spans(line: _Line, ends: float) -> bool:
-    """Whether a line begins and ends within this share of the page from its borders."""
+def _spans_page(line: _Line, ends: float) -> bool:
+    """Return whether both ends of a line are at most the share ``ends`` of the page from its borders."""
     width = len(line.upper)
     return line.first <= ends * width and line.last >= (1 - ends) * width - 1
 
 
-def _of_a_form(lines: list[_Line], side: int) -> list[_Line]:
-    """Of lines in two directions, those of a grid (three or more), or of a box: near the border they run along."""
+def _select_form_lines(lines: list[_Line], side: int) -> list[_Line]:
+    """Select from lines in two directions those of a grid (three or more), or of a box (close to the border)."""
     if len(lines) > 2:
         return lines
     return [line for line in lines if not ENDS * side < float(np.median(line.upper)) < (1 - ENDS) * side]
 
 
-def _lone(lines: list[_Line], first: int, last: int) -> list[_Line]:
-    """Of lines in one direction, those that cross the whole page, and more of it than the writing does.
+def _select_lone_lines(lines: list[_Line], first: int, last: int) -> list[_Line]:
+    """Select from lines in one direction those that cross the page and are longer than the writing.
 
-    ``first`` to ``last`` is the writing's own extent. In a crop as tight as that, a line may be a stem or an underline.
+    ``first`` to ``last`` is the extent of the writing. A line that is not longer may be a stem or an underline.
     """
-    crossing = [line for line in lines if _spans(line, WHOLE)]
+    crossing = [line for line in lines if _spans_page(line, WHOLE)]
     return [
         line
         for line in crossing
@@ -140,46 +141,49 @@ def _lone(lines: list[_Line], first: int, last: int) -> list[_Line]:
     ]
 
 
-def _bands(mask: np.ndarray, lines: list[_Line]) -> np.ndarray:
-    """The pixels that lines take, with a margin of one: ``uint8 [h, w]``."""
-    bands = np.zeros_like(mask)
+def _draw_lines(mask: np.ndarray, lines: list[_Line]) -> np.ndarray:
+    """Draw the pixels of lines, with a margin of one: ``uint8 [h, w]``, 1 line."""
+    drawn = np.zeros_like(mask)
     columns = np.arange(mask.shape[1])
     for line in lines:
         for row in range(-1, line.thickness + 2):
-            bands[np.clip(line.upper + row, 0, len(mask) - 1), columns] = 1
-    return bands
+            drawn[np.clip(line.upper + row, 0, len(mask) - 1), columns] = 1
+    return drawn
 
 
-def _straight(runs: np.ndarray) -> list[tuple[float, float]]:
-    """(slope, offset) of the upper edges that are straight and long: peaks of a Radon transform over small slopes.
+def _find_straight_edges(runs: np.ndarray) -> list[tuple[float, float]]:
+    """Return (slope, offset) of long straight upper edges: the peaks of a Radon transform over small slopes.
 
-    A column votes once for a line, so a thick short stroke is not mistaken for a long thin one.
+    Each column votes once for a line, so a thick short stroke is not mistaken for a long thin line.
     """
     height, width = runs.shape
     edge = runs.copy()
     edge[1:] &= 1 - runs[:-1]
     y, x = np.nonzero(edge)
     slopes = np.arange(-STEEPEST, STEEPEST + 1e-9, 1.0 / width)
-    lift = int(np.ceil(STEEPEST * width)) + 1
-    rows = height + 2 * lift
-    offsets = (np.rint(y - slope * x).astype(np.int32) + lift for slope in slopes)
+    padding = int(np.ceil(STEEPEST * width)) + 1  # keeps the offsets of all slopes positive
+    rows = height + 2 * padding
+    offsets = (np.rint(y - slope * x).astype(np.int32) + padding for slope in slopes)
     votes = np.stack([np.bincount(offset, minlength=rows)[:rows] for offset in offsets])
-    votes = votes[:, :-1] + votes[:, 1:]  # an edge lies between two rows as often as on one
-    reach = max(2, int(0.01 * max(runs.shape)))
-    found: list[tuple[float, float]] = []
+    votes = votes[:, :-1] + votes[:, 1:]  # an edge may be between two rows
+    distance = max(2, int(0.01 * max(runs.shape)))
+    peaks: list[tuple[float, float]] = []
     while votes.max() >= REACH * width:
         best, row = (int(v) for v in np.unravel_index(np.argmax(votes), votes.shape))
-        found.append((float(slopes[best]), float(row - lift)))
-        for other in range(len(slopes)):  # the same line under another slope is no other line
-            shift = (slopes[best] - slopes[other]) * width / 2
-            first, last = row + shift - reach - abs(shift), row + shift + reach + abs(shift)
-            votes[other, max(0, int(first)) : max(0, int(last) + 1)] = 0
-    return found
+        peaks.append((float(slopes[best]), float(row - padding)))
+        for index in range(len(slopes)):  # remove the votes of this line for other slopes
+            shift = (slopes[best] - slopes[index]) * width / 2
+            first, last = row + shift - distance - abs(shift), row + shift + distance + abs(shift)
+            votes[index, max(0, int(first)) : max(0, int(last) + 1)] = 0
+    return peaks
 
 
-def _extent(mask: np.ndarray, upper: np.ndarray, most: int) -> tuple[np.ndarray, int]:
-    """The columns in which a line is, given the row of its upper edge in each, and its median thickness in rows."""
-    window = np.clip(upper[None] + np.arange(-1, most)[:, None], 0, len(mask) - 1)
-    inked = mask[window, np.arange(mask.shape[1])]
-    there = np.flatnonzero(inked[:4].any(axis=0))
-    return there, int(np.median(inked[:, there].sum(axis=0))) if there.size else most
+def _measure_extent(mask: np.ndarray, upper: np.ndarray, max_rows: int) -> tuple[np.ndarray, int]:
+    """Return the columns in which a line has ink, and its median thickness in rows, at most about ``max_rows``.
+
+    ``upper``, ``int [w]``, is the row of its upper edge in each column.
+    """
+    rows = np.clip(upper[None] + np.arange(-1, max_rows)[:, None], 0, len(mask) - 1)
+    window = mask[rows, np.arange(mask.shape[1])]
+    columns = np.flatnonzero(window[:4].any(axis=0))
+    return columns, int(np.median(window[:, columns].sum(axis=0))) if columns.size else max_rows

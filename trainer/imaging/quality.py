@@ -1,6 +1,6 @@
-"""What a person should be told about an image that was answered all the same: named warnings with a measured value.
+"""Make quality warnings, each with a measured value, about images that are answered nevertheless.
 
-Judges what ``ink.py`` found; never refuses (errors do that). The limits are in the artefact's manifest.
+Measures the ink that ``ink.py`` found; refuses nothing, see ``errors.py``. An artefact's manifest has the limits.
 """
 
 from __future__ import annotations
@@ -16,60 +16,64 @@ if TYPE_CHECKING:
     from trainer.imaging.ink import Ink
 
 
-SHARPEST = 2.0  # pixels over which a central difference sees a step rise
+SHARPEST = 2.0  # pixels over which a step extends after central differences
 
 
 @dataclasses.dataclass(frozen=True)
-class Quality:
-    """The limits of the warnings. They change no canonical image, so they are not part of its fingerprint."""
+class QualityLimits:
+    """The limits of the quality warnings. They change no canonical image, so they are not part of the fingerprint."""
 
-    blurred: float = 0.015  # at most: width of strokes' edges, as a share of the writing's longest side
-    low_resolution: float = 40  # at least: pixels of the file along the writing's longest side; below, strokes merge
-    low_contrast: float = 48  # at least: of 255, ink against paper
-    cut_off: float = 0.002  # at most: share of the image's outermost pixels that is ink
-    blank: float = 0.0005  # at least: share of the page that is ink; below it may be a dot of dirt
-    too_much_ink: float = 0.35  # at most: share of the page that is ink; above it may be a photograph
-    # At most: strokes that a column of the writing crosses, on average. Of 4,070 signatures and words of twelve public
-    # sets none has more than 6, of 210 letters and receipts 84 % have more than 7.
+    blurred: float = 0.015  # at most: width of the edges of strokes, as a share of the longest side of the writing
+    low_resolution: float = 40  # at least: pixels of the file along the longest side; below, strokes merge
+    low_contrast: float = 48  # at least: difference of ink and paper, in levels of 255
+    cut_off: float = 0.002  # at most: share of the outermost pixels of the image that is ink
+    blank: float = 0.0005  # at least: share of the page that is ink; below, it may be a speck of dirt
+    too_much_ink: float = 0.35  # at most: share of the page that is ink; above, it may be a photograph
+    # At most: strokes that a column of the writing crosses, on average. None of 4,070 signatures and words of twelve
+    # public data sets has more than 6; 84 % of 210 letters and receipts have more than 7.
     looks_like_a_page: float = 7
 
-    def warnings(self, ink: Ink, page: Page) -> tuple[Warning_, ...]:
-        """Everything doubtful about the writing that was found on a page, most telling first."""
-        at_least = {"blank": ink.share, "low_resolution": ink.longest * page.shrink, "low_contrast": ink.typical}
+    def find_warnings(self, ink: Ink, page: Page) -> tuple[QualityWarning, ...]:
+        """Return the warnings about the ink of a page, most informative first."""
+        at_least = {
+            "blank": ink.page_share,
+            "low_resolution": ink.longest_side * page.downscale,
+            "low_contrast": ink.core_darkness,
+        }
         at_most = {
-            "looks_like_a_page": strokes_across(ink),
-            "too_much_ink": ink.share,
-            "blurred": edge_width(ink),
-            "cut_off": ink.at_border,
+            "looks_like_a_page": count_strokes_across(ink),
+            "too_much_ink": ink.page_share,
+            "blurred": measure_edge_width(ink),
+            "cut_off": ink.border_share,
         }
         limits = dataclasses.asdict(self)
-        missed = [(code, value) for code, value in at_least.items() if value < limits[code]]
-        missed += [(code, value) for code, value in at_most.items() if value > limits[code]]
-        if page.more:
-            missed.append(("first_page", 2.0))  # at least two pages, of which one is read
-        return tuple(Warning_(code, value, limits.get(code, 1)) for code, value in missed)
+        exceeded = [(code, value) for code, value in at_least.items() if value < limits[code]]
+        exceeded += [(code, value) for code, value in at_most.items() if value > limits[code]]
+        if page.has_more_pages:
+            exceeded.append(("first_page", 2.0))  # at least two pages; one is read
+        return tuple(QualityWarning(code, value, limits.get(code, 1)) for code, value in exceeded)
 
 
 @dataclasses.dataclass(frozen=True)
-class Warning_:
-    """``code`` for machines, ``value`` measured, ``limit`` it missed."""
+class QualityWarning:
+    """A measured ``value`` on the wrong side of its ``limit``; ``code`` names the measure."""
 
     code: str
     value: float
     limit: float
 
 
-def strokes_across(ink: Ink) -> float:
-    """How many separate strokes a column of the writing crosses, on average; lines of text add up, also askew."""
-    begins = np.count_nonzero(ink.mask[1:] > ink.mask[:-1]) + np.count_nonzero(ink.mask[0])
-    return float(begins / ink.mask.shape[1])
+def count_strokes_across(ink: Ink) -> float:
+    """Count the strokes that a column of the writing crosses, on average: several lines of text have many."""
+    starts = np.count_nonzero(ink.mask[1:] > ink.mask[:-1]) + np.count_nonzero(ink.mask[0])
+    return float(starts / ink.mask.shape[1])
 
 
-def edge_width(ink: Ink) -> float:
-    """How far the darkness of strokes takes to rise, as a share of the writing's longest side.
+def measure_edge_width(ink: Ink) -> float:
+    """Measure the width of the edges of strokes, as a share of the longest side of the writing.
 
-    The steepest tenth of all edges counts, so a worn pen or a pencil's grain is not blur. The two pixels that the
-    sharpest edge takes are not counted, so the canvas does not matter: sharp scans have about 0, at whatever size.
+    The width is that of the steepest tenth of all edges, so that a worn pen or the grain of a pencil is not taken for
+    blur. ``SHARPEST`` is subtracted, so that sharp scans have about 0 at any size.
     """
     darkness = cv2.copyMakeBorder(ink.darkness, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     mask = cv2.copyMakeBorder(ink.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
@@ -79,11 +83,11 @@ def edge_width(ink: Ink) -> float:
     down = cv2.Sobel(darkness, cv2.CV_16S, 0, 1)[outline].astype(np.float32)
     slopes = np.sqrt(across * across + down * down) / 8  # Sobel's weights add up to 8 levels a pixel
     steep = np.partition(slopes, int(0.9 * (slopes.size - 1)))[int(0.9 * (slopes.size - 1))]
-    width = ink.typical / max(float(steep), 1e-3)
+    width = ink.core_darkness / max(float(steep), 1e-3)
     return float(max(0.0, width - SHARPEST) / max(ink.mask.shape))
 
 
-def score(warnings: tuple[Warning_, ...]) -> float:
-    """One number for how good an image is: 1 without warnings, else the worst measure as a share of its limit."""
-    judged = [w for w in warnings if w.code != "first_page"]
-    return min([1.0, *(min(w.value, w.limit) / max(w.value, w.limit, 1e-9) for w in judged)])
+def compute_quality(warnings: tuple[QualityWarning, ...]) -> float:
+    """Rate the quality of an image, 0 to 1: 1 without warnings, else the worst ratio of a measure and its limit."""
+    rated = [w for w in warnings if w.code != "first_page"]
+    return min([1.0, *(min(w.value, w.limit) / max(w.value, w.limit, 1e-9) for w in rated)])

@@ -1,24 +1,27 @@
-"""What training minimises, one file each: a function in ``keras.ops`` and the kind of batch that it needs.
+"""Losses, one file each: a function in ``keras.ops`` and the kind of batch that it needs.
 
-A new loss is one more file that defines ``LOSS``; a problem lists the names of those it can minimise. ``_batch.py`` has
-the relations between the images of a batch, ``_accuracy.py`` the numbers shown beside a loss; neither is a plug-in.
-Knows no model and no loop.
+A new loss is one more file that defines ``LOSS``; a problem lists the names of the losses it can minimise.
+``_batch.py`` computes relations between the images of a batch and ``_accuracy.py`` the metrics shown beside a loss;
+neither is a plug-in. Independent of models and the training loop. Next: ``trainer/data/sampling.py`` draws the batches.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-CONSTANT = "LOSS"
+from trainer.data.sampling import Sampling
+
+PLUGIN_ATTRIBUTE = "LOSS"
+Tensor = Any  # of TensorFlow, or an array of NumPy: the functions of keras.ops take both
+Targets = Mapping[str, Tensor]  # int32 [N] each: label, writer
 
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
     """``function(targets, vectors) -> float32 [N]``, a value for each image of a batch.
 
-    ``targets`` is a dict of ``int32 [N]``: ``label`` and ``writer``; ``vectors`` is ``float32 [N, D]``. ``sampling``
-    says how batches are drawn: ``data.sampling.IMAGES``, ``WRITERS`` or ``PAIRS``.
+    ``vectors`` is ``float32 [N, D]``. ``sampling`` is how the images of a batch are drawn.
     """
 
-    function: Callable[[Mapping[str, Any], Any], Any]
-    sampling: str
+    function: Callable[[Targets, Tensor], Tensor]
+    sampling: Sampling

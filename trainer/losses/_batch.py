@@ -1,18 +1,34 @@
-"""Relations between the images of one batch, for losses that compare them."""
+"""Relations between the images of a batch, for losses that compare images.
+
+An anchor is a genuine image whose writer has another genuine image in the batch, a positive of this anchor. All other
+images are its negatives. Next: ``supervised_contrastive.py``, a loss that uses them.
+"""
 
 from keras import ops
 
-GENUINE = 0  # the number of the label "genuine" where images are compared; see problems/same_writer.py
+from trainer.losses import Targets, Tensor
+
+GENUINE_LABEL = 0  # the number of the label "genuine" where images are compared; see problems/same_writer.py
 
 
-def relations(targets):
-    """(1 where two different rows are genuine and of one writer ``[N, N]``, 1 where a row is genuine ``[N]``)."""
-    genuine = ops.cast(targets["label"] == GENUINE, "float32")
-    own = ops.cast(targets["writer"][:, None] == targets["writer"][None, :], "float32")
-    return own * genuine[:, None] * genuine[None, :] * (1.0 - ops.eye(ops.shape(own)[0])), genuine
+def compute_relations(targets: Targets) -> tuple[Tensor, Tensor]:
+    """Return ``positive``, ``float32 [N, N]``, and ``genuine``, ``float32 [N]``, both of 0 and 1.
+
+    ``positive[i, j]`` is 1 where i and j are two genuine images of one writer. ``targets`` has ``label`` and
+    ``writer``, ``int [N]``.
+    """
+    genuine = ops.cast(targets["label"] == GENUINE_LABEL, "float32")
+    same_writer = compute_same_writer(targets)
+    itself = ops.eye(ops.shape(same_writer)[0])
+    return same_writer * genuine[:, None] * genuine[None, :] * (1.0 - itself), genuine
 
 
-def over_anchors(each, same, genuine):
-    """Only genuine rows with a fellow count, scaled so that the mean over all rows is the mean over those."""
-    anchor = genuine * ops.cast(ops.sum(same, axis=1) > 0, "float32")
-    return each * anchor * ops.cast(ops.shape(anchor)[0], "float32") / ops.maximum(1.0, ops.sum(anchor))
+def compute_same_writer(targets: Targets) -> Tensor:
+    """Return ``float32 [N, N]``: 1 where two images bear the name of one writer, genuine or forged, else 0."""
+    return ops.cast(targets["writer"][:, None] == targets["writer"][None, :], "float32")
+
+
+def average_over_anchors(values: Tensor, positive: Tensor, genuine: Tensor) -> Tensor:
+    """Set ``values``, ``float32 [N]``, to 0 outside the anchors, and scale them: the mean of all is that of anchors."""
+    anchor = genuine * ops.cast(ops.sum(positive, axis=1) > 0, "float32")
+    return values * anchor * ops.cast(ops.shape(anchor)[0], "float32") / ops.maximum(1.0, ops.sum(anchor))

@@ -1,32 +1,39 @@
-"""The supervised contrastive loss plus a pairwise ranking loss (Yan et al. 2003) over the pairs of a batch."""
+"""The supervised contrastive loss plus a pairwise ranking loss (Yan et al. 2003) over the pairs of a batch.
+
+Next: ``supervised_contrastive.py``.
+"""
 
 from keras import ops
 
-from trainer.data.sampling import WRITERS
-from trainer.losses import Loss
-from trainer.losses._batch import relations
+from trainer.data.sampling import Sampling
+from trainer.losses import Loss, Targets, Tensor
+from trainer.losses._batch import compute_relations, compute_same_writer
 from trainer.losses.supervised_contrastive import supervised_contrastive
 
-WEIGHT, SOFTNESS, PAIRS = 2.0, 0.15, 256  # of the ranking loss, its scale in similarity, pairs of a kind
+RANKING_WEIGHT = 2.0  # of the ranking loss, relative to the contrastive loss
+RANKING_SCALE = 0.15  # of the ranking loss, in similarity
+MAX_RANKED_PAIRS = 256  # of genuine and of forged pairs each
+NO_PAIR = -3.0  # less than any similarity, and than the negative of any
 
 
-def ranked_contrastive(targets, vectors):
-    """Supervised contrastive, and every genuine pair of the batch above every forged one, whoever wrote them.
+def ranked_contrastive(targets: Targets, vectors: Tensor) -> Tensor:
+    """Return the supervised contrastive loss plus the ranking loss of genuine and forged pairs: ``float32 [N]``.
 
-    The second part is what one threshold for all people needs: a smooth count of the pairs of pairs that stand in the
-    wrong order, that is of 1 minus the area under the ROC curve (Yan et al. 2003). The hardest ``PAIRS`` of each kind.
+    One threshold for all writers needs the genuine pairs of every writer to be more similar than the forged pairs of
+    any writer. The ranking loss is a smooth count of the violations, and so of 1 minus the area under the ROC curve
+    (Yan et al. 2003), over the ``MAX_RANKED_PAIRS`` hardest pairs of each class. ``targets`` has ``label`` and
+    ``writer``, ``int [N]``; ``vectors`` are ``float32 [N, D]`` of length 1.
     """
-    same, genuine = relations(targets)
-    own = ops.cast(targets["writer"][:, None] == targets["writer"][None, :], "float32")
-    forged = own * genuine[:, None] * (1.0 - genuine[None, :])
-    similar = ops.matmul(vectors, ops.transpose(vectors))
-    count = min(PAIRS, similar.shape[0] ** 2) if similar.shape[0] else PAIRS
-    low = -ops.top_k(ops.reshape(ops.where(same > 0, -similar, -3.0), (-1,)), count)[0]  # 3 where there are no more
-    high = ops.top_k(ops.reshape(ops.where(forged > 0, similar, -3.0), (-1,)), count)[0]
-    there = ops.cast(low < 2.0, "float32")[:, None] * ops.cast(high > -2.0, "float32")[None, :]
-    wrong = ops.softplus((high[None, :] - low[:, None]) / SOFTNESS + 1.0)
-    order = ops.sum(there * wrong) / ops.maximum(1.0, ops.sum(there))
-    return supervised_contrastive(targets, vectors) + WEIGHT * order
+    positive, genuine = compute_relations(targets)
+    forged = compute_same_writer(targets) * genuine[:, None] * (1.0 - genuine[None, :])
+    similarity = ops.matmul(vectors, ops.transpose(vectors))
+    count = min(MAX_RANKED_PAIRS, similarity.shape[0] ** 2) if similarity.shape[0] else MAX_RANKED_PAIRS
+    least_genuine = -ops.top_k(ops.reshape(ops.where(positive > 0, -similarity, NO_PAIR), (-1,)), count)[0]
+    most_forged = ops.top_k(ops.reshape(ops.where(forged > 0, similarity, NO_PAIR), (-1,)), count)[0]
+    exists = ops.cast(least_genuine < 2.0, "float32")[:, None] * ops.cast(most_forged > -2.0, "float32")[None, :]
+    violation = ops.softplus((most_forged[None, :] - least_genuine[:, None]) / RANKING_SCALE + 1.0)
+    ranking = ops.sum(exists * violation) / ops.maximum(1.0, ops.sum(exists))
+    return supervised_contrastive(targets, vectors) + RANKING_WEIGHT * ranking
 
 
-LOSS = Loss(ranked_contrastive, WRITERS)
+LOSS = Loss(ranked_contrastive, Sampling.WRITERS)

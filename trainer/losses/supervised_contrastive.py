@@ -1,29 +1,34 @@
-"""The supervised contrastive loss (Khosla et al. 2020), with skilled forgeries as hard negatives."""
+"""The supervised contrastive loss (Khosla et al. 2020), with skilled forgeries as hard negatives.
+
+Next: ``_batch.py``.
+"""
 
 from keras import ops
 
-from trainer.data.sampling import WRITERS
-from trainer.losses import Loss
-from trainer.losses._batch import over_anchors, relations
+from trainer.data.sampling import Sampling
+from trainer.losses import Loss, Targets, Tensor
+from trainer.losses._batch import average_over_anchors, compute_relations, compute_same_writer
 
 TEMPERATURE = 0.1  # of similarities
-SKILLED = 4.0  # how much more a forgery of the writer counts than another negative
+SKILLED_WEIGHT = 4.0  # of a forgery of the anchor's writer, relative to another negative
 
 
-def supervised_contrastive(targets, vectors):
-    """Every genuine signature picks its fellows out of the batch (Khosla et al. 2020, eq. 2, "SupCon").
+def supervised_contrastive(targets: Targets, vectors: Tensor) -> Tensor:
+    """Return the negative log-probability of an anchor's positives in the batch: ``float32 [N]``.
 
-    Forgeries are in the crowd to pick from, those of the writer's own hand counted ``SKILLED`` times.
+    This is Khosla et al. 2020, eq. 2 ("SupCon"), with forgeries of the anchor's writer counted ``SKILLED_WEIGHT`` times
+    in the denominator. ``targets`` has ``label`` and ``writer``, ``int [N]``; ``vectors`` are ``float32 [N, D]`` of
+    length 1.
     """
-    same, genuine = relations(targets)
-    similar = ops.matmul(vectors, ops.transpose(vectors)) / TEMPERATURE
-    others = 1.0 - ops.eye(ops.shape(same)[0])
-    own = ops.cast(targets["writer"][:, None] == targets["writer"][None, :], "float32")
-    weight = others * (1.0 + (SKILLED - 1.0) * own * (1.0 - genuine[None, :]))
-    top = ops.max(similar, axis=1, keepdims=True)
-    crowd = ops.log(ops.sum(weight * ops.exp(similar - top), axis=1, keepdims=True)) + top
-    each = ops.sum(same * (crowd - similar), axis=1) / ops.maximum(1.0, ops.sum(same, axis=1))
-    return over_anchors(each, same, genuine)
+    positive, genuine = compute_relations(targets)
+    logits = ops.matmul(vectors, ops.transpose(vectors)) / TEMPERATURE
+    not_itself = 1.0 - ops.eye(ops.shape(positive)[0])
+    forged = compute_same_writer(targets) * (1.0 - genuine[None, :])
+    weights = not_itself * (1.0 + (SKILLED_WEIGHT - 1.0) * forged)
+    largest = ops.max(logits, axis=1, keepdims=True)  # subtracted for numerical stability
+    log_sum = ops.log(ops.sum(weights * ops.exp(logits - largest), axis=1, keepdims=True)) + largest
+    losses = ops.sum(positive * (log_sum - logits), axis=1) / ops.maximum(1.0, ops.sum(positive, axis=1))
+    return average_over_anchors(losses, positive, genuine)
 
 
-LOSS = Loss(supervised_contrastive, WRITERS)
+LOSS = Loss(supervised_contrastive, Sampling.WRITERS)

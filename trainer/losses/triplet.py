@@ -1,25 +1,32 @@
-"""The triplet loss with batch-hard mining (Hermans, Beyer and Leibe 2017)."""
+"""The triplet loss with batch-hard mining (Hermans, Beyer and Leibe 2017).
+
+Next: ``_batch.py``.
+"""
 
 from keras import ops
 
-from trainer.data.sampling import WRITERS
-from trainer.losses import Loss
-from trainer.losses._batch import over_anchors, relations
+from trainer.data.sampling import Sampling
+from trainer.losses import Loss, Targets, Tensor
+from trainer.losses._batch import average_over_anchors, compute_relations
 
 MARGIN = 0.3  # of cosine distances, which are 0 to 2
+MAX_DISTANCE = 3.0  # more than any distance
 
 
-def triplet(targets, vectors):
-    """Triplets mined inside the batch: each genuine signature with its farthest fellow and its nearest stranger.
+def triplet(targets: Targets, vectors: Tensor) -> Tensor:
+    """Return the loss of each anchor with its farthest positive and its nearest negative: ``float32 [N]``.
 
-    Batch-hard mining after Hermans, Beyer and Leibe 2017, sec. 2; forgeries of the writer are strangers.
+    Triplets are mined in the batch (Hermans, Beyer and Leibe 2017, sec. 2, "batch hard"); forgeries of the anchor's
+    writer are negatives. ``targets`` has ``label`` and ``writer``, ``int [N]``; ``vectors`` are ``float32 [N, D]`` of
+    length 1.
     """
-    same, genuine = relations(targets)
+    positive, genuine = compute_relations(targets)
     distance = 1.0 - ops.matmul(vectors, ops.transpose(vectors))
-    farthest = ops.max(ops.where(same > 0, distance, -1.0), axis=1)
-    fellow = ops.maximum(same, ops.eye(ops.shape(same)[0]))  # and the image itself
-    nearest = ops.min(ops.where(fellow > 0, 3.0, distance), axis=1)
-    return over_anchors(ops.maximum(0.0, MARGIN + farthest - nearest), same, genuine)
+    farthest_positive = ops.max(ops.where(positive > 0, distance, -1.0), axis=1)
+    not_negative = ops.maximum(positive, ops.eye(ops.shape(positive)[0]))
+    nearest_negative = ops.min(ops.where(not_negative > 0, MAX_DISTANCE, distance), axis=1)
+    losses = ops.maximum(0.0, MARGIN + farthest_positive - nearest_negative)
+    return average_over_anchors(losses, positive, genuine)
 
 
-LOSS = Loss(triplet, WRITERS)
+LOSS = Loss(triplet, Sampling.WRITERS)

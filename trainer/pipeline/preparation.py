@@ -1,7 +1,7 @@
-"""From what people name as data to the records of a run: read, index, audit, split, write.
+"""From data sources to the records of a run: read, index, audit, split, write.
 
-Next: ``data/dataset.py`` reads folders, ``data/image_index.py`` looks at images, ``audit/`` judges them,
-``data/splits.py`` divides them, ``data/records.py`` writes them.
+Next: ``data/dataset.py`` lists samples, ``data/image_index.py`` reads images, ``audit/`` checks them,
+``data/splits.py`` splits them, ``data/records.py`` writes them.
 """
 
 import dataclasses
@@ -10,176 +10,255 @@ import json
 import shutil
 from typing import Any
 
-from trainer.audit.examine import Audit, examine
+from trainer.audit.audit import Audit, run_audit
+from trainer.audit.finding import Severity
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 from trainer.corpora import Sample
 from trainer.data import dataset, records, sampling, splits
 from trainer.data.components import components
-from trainer.data.dataset import Data
-from trainer.data.image_index import Survey, identity, survey
+from trainer.data.dataset import RunData
+from trainer.data.image_index import ImageIndex, build_image_index, compute_files_digest
 from trainer.imaging import Imaging
-from trainer.pipeline.run_dir import Run
+from trainer.pipeline.run_dir import RunDir
 from trainer.problems import Problem
 from trainer.settings import plugins
 from trainer.settings.config import Config
 
 
 class UnreadableImages(UserError):
-    """``--strict``: images were refused; the message names them."""
+    """Images were rejected and ``--strict`` is set; the message lists them."""
 
 
-class RepeatedImages(UserError):
-    """Images to learn from (nearly) repeat images of the test; the message says which and what to do."""
+class DuplicateImages(UserError):
+    """Training images (nearly) repeat test images; the message names a pair and the remedies."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
-    """What a run learns from and is judged by.
+class PreparedData:
+    """The data that a run is trained on and measured with.
 
-    ``unseen`` stays raw files, because that is what is judged; ``audit`` is the JSON of ``audit.examine``.
+    ``test_samples`` stay image files, because the artefact is measured on raw images; ``audit`` is ``Audit.content``.
     """
 
     records: records.Records
-    unseen: list[Sample]
+    test_samples: list[Sample]
     imaging: Imaging
     audit: dict[str, Any]
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Height and width of a canonical image."""
+        """Height and width of a canonical image in pixels."""
         return self.imaging.height, self.imaging.width
 
 
-def prepare(wanted: Config, problem: Problem, place: Run) -> Prepared:
-    """Everything up to training. Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``."""
-    data = dataset.read(wanted, problem, place.folder / "samples")
-    imaging = Imaging(wanted.model.image_height, wanted.model.image_width, ink=wanted.model.ink)
-    everything = [*data.learnt(), *data.tested()]
-    source = _source(wanted, problem, everything)
-    found = records.existing(place.records, source, imaging)
-    if not found:
-        labels = dataset.labels(data, problem)
-        place.record(wanted)  # from here on an interrupted run is found again
+@dataclasses.dataclass(frozen=True)
+class AuditedData:
+    """The data of a run once every image is indexed and audited, before it is split.
+
+    ``samples`` are those of the index with the labels of the problem: the first ``training_count`` of them to train on,
+    the others to test with. ``labels`` are in the order of the label numbers, ``digest`` is the data digest.
+    """
+
+    run_data: RunData
+    samples: list[Sample]
+    labels: tuple[str, ...]
+    index: ImageIndex
+    audit: Audit
+    digest: str
+
+    @property
+    def training_count(self) -> int:
+        """Number of samples that are not declared test samples."""
+        return len(self.run_data.list_training_samples())
+
+    @property
+    def has_test_split(self) -> bool:
+        """Whether test samples are declared, by --test-dir or by folders named test."""
+        return self.training_count < len(self.samples)
+
+
+def prepare_data(config: Config, problem: Problem, run_dir: RunDir) -> PreparedData:
+    """Prepare all data that training needs, or read what an earlier call has prepared in the same run.
+
+    Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``.
+    """
+    run_data = dataset.read_run_data(config, problem, run_dir.folder / "samples")
+    imaging = Imaging(config.model.image_height, config.model.image_width, ink=config.model.ink)
+    samples = [*run_data.list_training_samples(), *run_data.list_test_samples()]
+    digest = _compute_data_digest(config, problem, samples)
+    prepared = records.read_existing(run_dir.records_dir, digest, imaging)
+    if not prepared:
+        labels = dataset.resolve_labels(run_data, problem)
+        run_dir.write_config(config)  # from here on, the same command continues an interrupted run
         try:
-            look = survey(everything, imaging, place.survey)
-            if wanted.data.strict:
-                _check_readable(look)
-            judged = examine(look, data.readings, data.tests, problem.label_of)
-            _write_audit(place, judged)
-            found = _deal(wanted, problem, data, labels, look, judged, place, source)
+            index = build_image_index(samples, imaging, run_dir.image_index_dir)
+            if config.data.strict:
+                _check_readable(index)
+            audit = run_audit(index, run_data.listings, run_data.test_count, problem.map_label)
+            _write_audit(run_dir, audit)
+            relabelled = [_relabel(sample, problem) for sample in index.samples]
+            data = AuditedData(run_data, relabelled, labels, index, audit, digest)
+            prepared = _split_and_write(config, problem, data, run_dir)
         except UserError:
-            place.settings.unlink(missing_ok=True)  # which a person will change now, for the same folder
+            run_dir.config_file.unlink(missing_ok=True)  # so that the folder accepts corrected settings
             raise
-        look.forget()
-    known = {(sample.origin, sample.name): sample for sample in everything}
-    unseen = [_relabelled(known[key], problem) for key in found.unseen]
-    return Prepared(found, unseen, imaging, json.loads(place.audit.read_text()))
+        index.delete()
+    samples_by_key = {_key(sample): sample for sample in samples}
+    test_samples = [_relabel(samples_by_key[key], problem) for key in prepared.test_images]
+    return PreparedData(prepared, test_samples, imaging, json.loads(run_dir.audit_file.read_text()))
 
 
-def _deal(
-    wanted: Config, problem: Problem, data: Data, labels: tuple[str, ...], look: Survey, judged: Audit, place: Run,
-    source: str,
-) -> records.Records:  # fmt: skip
-    """Parts that share neither a writer nor a copy, written as records."""
-    settings, learnt = wanted.data, len(data.learnt())
-    every = [_relabelled(sample, problem) for sample in look.samples]
-    dropped = _repeated(every, judged, learnt, settings.drop_duplicates)
-    twins = [(i, j) for i, j in judged.twins if j < learnt]
-    given = learnt < len(every)  # by --test-dir or by folders
-    fraction = 0.0 if given else settings.test_fraction
-    seed = wanted.training.seed
-    parts = splits.split(every[:learnt], settings.validation_fraction, fraction, seed, problem.by_writer, twins)
-    drawn = parts.pop("test")
-    unseen = every[learnt:] if given else drawn
-    problem.check(unseen)
-    for part, chosen in (*parts.items(), ("test", unseen)):
-        LOG.info(f"  {part}: {dataset.summary(chosen)}")
-    poor = {
-        (sample.origin, sample.name): f"quality {quality:.2f} is below --min-quality {settings.min_quality:g} ({why})"
-        for sample, quality, why in zip(every, look.facts.quality.tolist(), look.facts.warnings, strict=True)
-        if quality < settings.min_quality
-    }
-    described = [
-        {
-            "path": source_given.given,
-            "layout": reading.layout,
-            "images": len(reading.samples),
-            "generation": identity(reading.samples),
-            **({"parts": reading.parts} if reading.parts else {}),
-            **({"predict": reading.predict} if reading.predict else {}),
-        }
-        for source_given, reading in zip(data.given, data.readings, strict=True)
+def _split_and_write(config: Config, problem: Problem, data: AuditedData, run_dir: RunDir) -> records.Records:
+    """Split so that no writer and no duplicate is in two splits, and write the records."""
+    duplicates = _find_duplicates_of_test_images(data, config.data.drop_duplicates)
+    split_samples = _split(config, problem, data)
+    test_samples = split_samples.pop("test")
+    by_writer = _draws_by_writer(config)
+    spec = records.RecordsSpec(
+        data.labels,
+        data.digest,
+        data_sources=_describe_sources(data.run_data),
+        test_images=[_key(sample) for sample in test_samples],
+        exclusion_reasons={**_find_poor_images(data, config.data.min_quality), **duplicates},
+        writer_in_one_shard=by_writer,
+        merged_writers=(
+            splits.merge_writers(data.samples, data.audit.duplicate_pairs, data.labels[0]) if by_writer else {}
+        ),
+    )
+    written = records.write(data.index, split_samples, run_dir.records_dir, spec)
+    _check_counts(written, problem)
+    return written
+
+
+def _split(config: Config, problem: Problem, data: AuditedData) -> dict[str, list[Sample]]:
+    """Split the samples into train, validation and test, and log the counts. Raises ``TooFewSamples``."""
+    training_count = data.training_count
+    split_samples = splits.split_samples(
+        data.samples[:training_count],
+        config.data.validation_fraction,
+        0.0 if data.has_test_split else config.data.test_fraction,
+        config.training.seed,
+        problem.is_writer_independent,
+        [(i, j) for i, j in data.audit.duplicate_pairs if j < training_count],
+    )
+    if data.has_test_split:
+        split_samples["test"] = data.samples[training_count:]
+    problem.check_test_samples(split_samples["test"])
+    for split in splits.SPLITS:
+        LOG.info(f"  {split}: {dataset.describe_samples(split_samples[split])}")
+    return split_samples
+
+
+def _find_duplicates_of_test_images(data: AuditedData, drop_duplicates: bool) -> dict[records.Key, str]:
+    """Find training images that repeat a test image; returns the reason to exclude each.
+
+    Raises ``DuplicateImages`` unless ``drop_duplicates``.
+    """
+    samples, training_count = data.samples, data.training_count
+    component = components(len(samples), data.audit.duplicate_pairs)
+    test_numbers = {component[number]: number for number in range(training_count, len(samples))}
+    pairs = [
+        (number, test_numbers[component[number]])
+        for number in range(training_count)
+        if component[number] in test_numbers
     ]
-    names = [(sample.origin, sample.name) for sample in unseen]
-    by_writer = plugins.load("losses", wanted.training.loss).sampling in sampling.WAYS
-    people = splits.people(every, judged.twins, labels[0]) if by_writer else {}
-    found = records.write(
-        look, parts, labels, place.records, source, {**poor, **dropped}, by_writer, people,
-        sources=described, unseen=names,
-    )  # fmt: skip
-    _check_counts(found, problem)
-    return found
-
-
-def _repeated(every: list[Sample], judged: Audit, learnt: int, drop: bool) -> dict[tuple[str, str], str]:
-    """Images to learn from that repeat an image to test with, with the reason. Raises ``RepeatedImages``."""
-    family = components(len(every), judged.twins)
-    tested = {family[number]: number for number in range(learnt, len(every))}
-    pairs = [(number, tested[family[number]]) for number in range(learnt) if family[number] in tested]
-    found = {(every[i].origin, every[i].name): f"repeats the test image {every[j].name}" for i, j in pairs}
-    if found and not drop:
+    if pairs and not drop_duplicates:
         i, j = pairs[0]
-        raise RepeatedImages(
-            f"{len(found)} training images (nearly) repeat images of the test part, for example {str(every[i].path)!r} "
-            f"and {str(every[j].path)!r}; take them out, or give --drop-duplicates to learn without them"
+        raise DuplicateImages(
+            f"{len(pairs)} training images (nearly) repeat images of the test split, for example "
+            f"{str(samples[i].path)!r} and {str(samples[j].path)!r}; take them out, or give --drop-duplicates to train "
+            "without them"
         )
-    return found
+    return {_key(samples[i]): f"repeats the test image {samples[j].name}" for i, j in pairs}
 
 
-def _relabelled(sample: Sample, problem: Problem) -> Sample:
-    return dataclasses.replace(sample, label=problem.label_of(sample.label))
+def _find_poor_images(data: AuditedData, min_quality: float) -> dict[records.Key, str]:
+    """Find images below --min-quality; returns the reason to exclude each."""
+    properties = data.index.properties
+    return {
+        _key(sample): f"quality {quality:.2f} is below --min-quality {min_quality:g} ({warnings})"
+        for sample, quality, warnings in zip(
+            data.samples, properties.quality.tolist(), properties.warnings, strict=True
+        )
+        if quality < min_quality
+    }
 
 
-def _check_readable(look: Survey) -> None:
-    refused = look.refused()
-    if refused:
-        shown = "\n".join(f"  {look.samples[number].path}: {reason}" for number, reason in refused[:20])
-        raise UnreadableImages(f"{len(refused)} of {len(look.samples)} images cannot be read (--strict):\n{shown}")
+def _describe_sources(run_data: RunData) -> list[dict[str, Any]]:
+    """Describe each data source for the manifest of the records, with a digest of its files."""
+    return [
+        {
+            "path": source.argument,
+            "layout": listing.layout,
+            "images": len(listing.samples),
+            "digest": compute_files_digest(listing.samples),
+            **({"splits": listing.split_counts} if listing.split_counts else {}),
+            **({"predict": listing.predict_count} if listing.predict_count else {}),
+        }
+        for source, listing in zip(run_data.sources, run_data.listings, strict=True)
+    ]
 
 
-def _check_counts(prepared: records.Records, problem: Problem) -> None:
-    """What is left when unreadable images are out has to hold every label that the problem cannot do without."""
-    needed = prepared.labels if problem.labels is None else prepared.labels[: problem.min_labels]
-    for part, counts in prepared.counts.items():
+def _draws_by_writer(config: Config) -> bool:
+    """Whether the loss needs batches that are drawn by writer."""
+    return plugins.load("losses", config.training.loss).sampling in sampling.SAMPLERS
+
+
+def _key(sample: Sample) -> records.Key:
+    return sample.corpus_id, sample.name
+
+
+def _relabel(sample: Sample, problem: Problem) -> Sample:
+    return dataclasses.replace(sample, label=problem.map_label(sample.label))
+
+
+def _check_readable(index: ImageIndex) -> None:
+    """Raise ``UnreadableImages`` for rejected images."""
+    rejected = index.list_rejected()
+    if rejected:
+        lines = "\n".join(f"  {index.samples[number].path}: {reason}" for number, reason in rejected[:20])
+        raise UnreadableImages(f"{len(rejected)} of {len(index.samples)} images cannot be read (--strict):\n{lines}")
+
+
+def _check_counts(written: records.Records, problem: Problem) -> None:
+    """Check that exclusions leave images of every label that the problem needs. Raises ``TooFewSamples``."""
+    required_labels = written.labels if problem.labels is None else written.labels[: problem.min_labels]
+    for split, counts in written.counts.items():
         for label, count in counts.items():
-            if count == 0 and label in needed:
-                path, reason = prepared.refused[0]
-                shutil.rmtree(prepared.folder)
+            if count == 0 and label in required_labels:
+                path, reason = written.refused[0]
+                shutil.rmtree(written.folder)
                 raise splits.TooFewSamples(
-                    f"no {label!r} image is left for the {part} part; {len(prepared.refused)} were left out, "
+                    f"no {label!r} image is left for the {split} split; {len(written.refused)} were left out, "
                     f"for example {path}: {reason}"
                 )
 
 
-def _source(wanted: Config, problem: Problem, everything: list[Sample]) -> str:
-    """Changes when a file, its label, its writer or its part does."""
-    told = [wanted.data.validation_fraction, wanted.data.test_fraction, wanted.data.min_quality]
-    told += [wanted.data.drop_duplicates, wanted.training.seed, problem.by_writer, len(wanted.data.test_dir)]
-    told += [
-        plugins.load("losses", wanted.training.loss).sampling in sampling.WAYS
-    ]  # whether shards keep writers together
-    digest = hashlib.sha256(json.dumps([identity(everything), told]).encode())
-    for sample in everything:
-        part = [sample.part] if sample.part else []
-        digest.update(json.dumps([problem.label_of(sample.label), sample.writer, *part]).encode())
+def _compute_data_digest(config: Config, problem: Problem, samples: list[Sample]) -> str:
+    """Compute a digest of all that determines the records: every file, label, writer and split, and the settings."""
+    settings = [
+        config.data.validation_fraction,
+        config.data.test_fraction,
+        config.data.min_quality,
+        config.data.drop_duplicates,
+        config.training.seed,
+        problem.is_writer_independent,
+        len(config.data.test_dir),
+        _draws_by_writer(config),  # determines whether a writer's images share a shard
+    ]
+    digest = hashlib.sha256(json.dumps([compute_files_digest(samples), settings]).encode())
+    for sample in samples:
+        split = [sample.split] if sample.split else []
+        digest.update(json.dumps([problem.map_label(sample.label), sample.writer, *split]).encode())
     return digest.hexdigest()[:16]
 
 
-def _write_audit(place: Run, judged: Audit) -> None:
-    partial = place.audit.with_suffix(".partial")
-    partial.write_text(json.dumps(judged.content, indent=1) + "\n")
-    partial.replace(place.audit)
-    for finding in judged.findings:
-        if finding.severity != "note":
-            LOG.info(f"  {finding.severity}: {finding.message}")
+def _write_audit(run_dir: RunDir, audit: Audit) -> None:
+    """Write the audit as JSON, and log its errors and warnings."""
+    partial = run_dir.audit_file.with_suffix(".partial")
+    partial.write_text(json.dumps(audit.content, indent=1) + "\n")
+    partial.replace(run_dir.audit_file)
+    for finding in audit.findings:
+        if finding.severity is not Severity.INFO:
+            LOG.info(f"  {finding.severity.value}: {finding.message}")

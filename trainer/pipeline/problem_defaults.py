@@ -1,50 +1,53 @@
-"""Settings that were left to the problem, written out: what a run records is complete.
+"""Complete the settings of a run with the defaults of its problem, so that a run records complete settings.
 
-Knows settings and problems, no data. Next: ``prepare.py`` and ``training/loop.py`` use what is settled here.
+Independent of the data. Next: ``preparation.py`` and ``train.py``, which use the complete settings.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 from trainer.console.errors import UserError
 from trainer.data import sampling
 from trainer.problems import Problem
 from trainer.settings import plugins
 from trainer.settings.config import Config
-from trainer.settings.spelling import nearest
+from trainer.settings.sections import ModelSettings, TrainingSettings
+from trainer.settings.spelling import suggest_nearest
+
+Section = TypeVar("Section", ModelSettings, TrainingSettings)
 
 
-def resolve_settings(wanted: Config, problem: Problem, replicas: int = 1) -> Config:
-    """What was left to the problem, written out: the settings a run records are complete.
+def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Config:
+    """Return the settings with the problem's defaults for what was not set.
 
-    Raises ``UserError`` for settings that do not fit together, or a batch that ``replicas`` devices cannot share.
+    Raises ``UserError`` for settings that contradict each other, or a batch that ``replicas`` devices cannot share.
     """
     height, width = problem.canvas
-    left = {
+    defaults = {
         "backbone": problem.backbone,
         "image_height": height,
         "image_width": width,
         "loss": problem.losses[0],
         **problem.defaults,
     }
-    model, training = (_filled(section, left) for section in (wanted.model, wanted.training))
+    model, training = _fill(config.model, defaults), _fill(config.training, defaults)
     if training.loss not in problem.losses:
-        known = [*problem.losses]
+        losses = [*problem.losses]
         raise plugins.UnknownName(
-            f"{model.problem} has no loss {training.loss!r}{nearest(training.loss, known) or ';'} there is: "
-            f"{', '.join(known)}"
+            f"{model.problem} has no loss {training.loss!r}{suggest_nearest(training.loss, losses) or ';'} there is: "
+            f"{', '.join(losses)}"
         )
-    sampling.check_size(plugins.load("losses", training.loss).sampling, training.batch_size, replicas)
-    if model.preset and not plugins.load("backbones", model.backbone).presets:
+    sampling.check_batch_size(plugins.load("losses", training.loss).sampling, training.batch_size, replicas)
+    if model.preset and not plugins.load("backbones", model.backbone).has_presets:
         raise UserError(f"--preset {model.preset!r}: the backbone {model.backbone} has no presets; see --init-from")
-    data = wanted.data
+    data = config.data
     if not data.train_dir:
-        data = dataclasses.replace(data, writers=data.writers or problem.generated.writers)
-    return dataclasses.replace(wanted, model=model, training=training, data=data)
+        data = dataclasses.replace(data, writers=data.writers or problem.generated_dataset.writers)
+    return dataclasses.replace(config, model=model, training=training, data=data)
 
 
-def _filled(section, left: dict[str, Any]):
-    """A section with what is not set taken from elsewhere; 0 is set where nothing (``None``) is the default."""
-    fields = [field for field in dataclasses.fields(section) if field.name in left]
+def _fill(section: Section, defaults: dict[str, Any]) -> Section:
+    """Return a section with defaults for the fields that have their class default, which means not set."""
+    fields = [field for field in dataclasses.fields(section) if field.name in defaults]
     unset = [field.name for field in fields if getattr(section, field.name) == field.default]
-    return dataclasses.replace(section, **{name: left[name] for name in unset})
+    return dataclasses.replace(section, **{name: defaults[name] for name in unset})

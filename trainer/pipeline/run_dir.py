@@ -1,6 +1,6 @@
-"""A run's folder: where it is, what it has reached, and what may be continued.
+"""The folder of a run: its paths, whether the run is complete, and whether it may be continued.
 
-Knows paths and completeness, not training. Next: ``task.py``, which fills it.
+Independent of training. Next: ``train.py``, which fills the folder.
 """
 
 import contextlib
@@ -14,254 +14,262 @@ from pathlib import Path, PurePosixPath
 from trainer import storage
 from trainer.artifact import manifest
 from trainer.console.errors import UserError
-from trainer.console.messages import kept_in
-from trainer.console.progress import fetching
-from trainer.settings import config
-from trainer.settings.config import Config
-from trainer.storage import Place, lock
+from trainer.console.messages import log_to_file
+from trainer.console.progress import transfer_progress
+from trainer.settings.config import SECTIONS, Config, read_config, write_config
+from trainer.storage import Workdir, lock
 
-RUNS = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))
+RUNS_DIR = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))
 
 
-class OtherRun(UserError):
-    """The job dir belongs to a run with other settings; the message names them."""
+class JobDirConflict(UserError):
+    """A folder of the run is in use, or holds something else; the message says what, and what to choose instead."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """The places of one run, all local; ``mirrors`` are those of them that have a copy on Cloud Storage.
+class RunDir:
+    """The local folders of one run; ``mirrors`` are those of them that have a copy on Cloud Storage.
 
-    A context: inside it no other process of this machine works in the folder.
+    As a context manager it keeps other processes of this machine out of the folder.
     """
 
     folder: Path
-    model: Path
-    checkpoints: Path
-    tensorboard: Path | None = None
-    mirrors: tuple[Place, ...] = ()
+    artifact_dir: Path
+    checkpoint_dir: Path
+    tensorboard_dir: Path | None = None
+    mirrors: tuple[Workdir, ...] = ()
 
-    def __enter__(self):
-        """Raises ``OtherRun`` when somebody else is in it."""
+    def __enter__(self) -> "RunDir":
+        """Lock the folder. Raises ``JobDirConflict`` when another process has locked it."""
         _claim(self.folder)
-        if self.folder in _INSIDE:
-            raise _occupied(self.folder)
-        _INSIDE.add(self.folder)
+        if self.folder in _ENTERED:
+            raise _make_conflict(self.folder)
+        _ENTERED.add(self.folder)
         return self
 
-    def __exit__(self, *_):
-        _INSIDE.remove(self.folder)
-        os.close(_HELD.pop(self.folder))
-        if self.folder.is_dir() and {entry.name for entry in self.folder.iterdir()} <= {"lock", self.messages.name}:
-            shutil.rmtree(self.folder)  # nothing came of it
+    def __exit__(self, *_: object) -> None:
+        _ENTERED.remove(self.folder)
+        os.close(_LOCKS.pop(self.folder))
+        if self.folder.is_dir() and {entry.name for entry in self.folder.iterdir()} <= {"lock", self.log_file.name}:
+            shutil.rmtree(self.folder)  # the run failed before it wrote anything
 
     @property
     def name(self) -> str:
         return self.folder.resolve().name
 
     @property
-    def records(self) -> Path:
+    def records_dir(self) -> Path:
         return self.folder / "records"
 
     @property
-    def survey(self) -> Path:
+    def image_index_dir(self) -> Path:
         return self.folder / "survey"
 
     @property
-    def audit(self) -> Path:
+    def audit_file(self) -> Path:
         return self.folder / "audit.json"
 
     @property
-    def report(self) -> Path:
+    def report_dir(self) -> Path:
         return self.folder / "report"
 
     @property
-    def log(self) -> Path:
+    def history_file(self) -> Path:
         return self.folder / "training.csv"
 
     @property
-    def messages(self) -> Path:
+    def log_file(self) -> Path:
         return self.folder / "log.txt"
 
     @property
-    def settings(self) -> Path:
+    def config_file(self) -> Path:
         return self.folder / "config.toml"
 
-    def record(self, wanted: Config) -> None:
-        """Note the settings, once they are known to work: a typo must not claim a folder."""
-        partial = self.settings.with_suffix(".partial")
-        config.write(wanted, partial)
-        partial.replace(self.settings)
+    def write_config(self, config: Config) -> None:
+        """Write the settings, after which the folder accepts no others; call it once they are known to be valid."""
+        partial = self.config_file.with_suffix(".partial")
+        write_config(config, partial)
+        partial.replace(self.config_file)
 
-    def save(self) -> None:
-        """Bring the copies on Cloud Storage up to date. Raises ``StorageError``."""
+    def upload(self) -> None:
+        """Upload what has changed to the copies on Cloud Storage. Raises ``StorageError``."""
         for mirror in self.mirrors:
             mirror.push(manifest.FILE, "checkpoint")
 
     @contextlib.contextmanager
-    def logged(self, verbose: bool, primary: bool = True) -> Iterator[None]:
-        """Keep the messages in ``log.txt``, and bring the copies up to date with the last of them, also after an error.
+    def log_to_file(self, verbose: bool, primary: bool = True) -> Iterator[None]:
+        """Log to ``log.txt``, and upload the run with its last message, also after an error.
 
-        Of several workers only the primary keeps them. Raises ``StorageError``.
+        Of several workers only the primary writes the file. Raises ``StorageError``.
         """
         try:
-            with kept_in(self.messages if primary else None, verbose):
+            with log_to_file(self.log_file if primary else None, verbose):
                 yield
-        except OSError:  # Cloud Storage itself, or the disk
+        except OSError:  # of Cloud Storage or the disk: an upload would fail again
             raise
         except BaseException:
-            if self.settings.is_file():  # else nothing came of it
+            if self.config_file.is_file():  # otherwise the run failed before it wrote anything
                 with contextlib.suppress(OSError):
-                    self.save()
+                    self.upload()
             raise
-        self.save()
+        self.upload()
 
-    def told(self, path: Path) -> str:
-        """A path as people know it: on Cloud Storage where it has a copy there."""
+    def display_path(self, path: Path) -> str:
+        """Return a path for a message: the one on Cloud Storage where it has a copy there."""
         for mirror in reversed(self.mirrors):
             if mirror.remote and path.is_relative_to(mirror.folder):
                 return "/".join([mirror.remote, *path.relative_to(mirror.folder).parts])
         return str(path)
 
-    def is_complete(self, wanted: Config) -> bool:
-        """Whether this run's artefact is there and whole; another run may have left one at the same --model-dir."""
+    def is_complete(self, config: Config) -> bool:
+        """Whether the artefact is complete and of this run: another run may have the same --model-dir."""
         try:
-            described = manifest.read(self.model)
-            manifest.verify(described, self.model)
+            artifact_manifest = manifest.read(self.artifact_dir)
+            manifest.verify(artifact_manifest, self.artifact_dir)
         except manifest.BadArtifact:
             return False
-        return described.training.get("run") == self.name and described.training.get("settings") == wanted.learning()
+        training = artifact_manifest.training
+        return training.get("run") == self.name and training.get("settings") == config.get_learning_settings()
 
 
-_HELD: dict[Path, int] = {}  # open, locked files of the folders that this process has claimed
-_INSIDE: set[Path] = set()  # those that it works in
+_LOCKS: dict[Path, int] = {}  # file descriptors of the locks that this process has, by folder
+_ENTERED: set[Path] = set()  # folders whose context this process has entered
 
 
 def _claim(folder: Path) -> None:
-    """Keep all other processes out of a folder. Raises ``OtherRun`` when one is in it."""
-    if folder in _HELD:
+    """Lock a folder against other processes. Raises ``JobDirConflict`` when another one has locked it."""
+    if folder in _LOCKS:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    held = _hold(folder)
-    if held is None:
-        raise _occupied(folder)
-    _HELD[folder] = held
+    descriptor = _try_lock(folder)
+    if descriptor is None:
+        raise _make_conflict(folder)
+    _LOCKS[folder] = descriptor
 
 
-def _occupied(folder: Path) -> OtherRun:
-    return OtherRun(f"another process is working in {str(folder)!r}; wait for it, or choose another --job-dir")
+def _make_conflict(folder: Path) -> JobDirConflict:
+    return JobDirConflict(f"another process is working in {str(folder)!r}; wait for it, or choose another --job-dir")
 
 
-def _hold(folder: Path) -> int | None:
-    """An open, locked file descriptor, or ``None`` when somebody else has it; freed by the system when we die."""
+def _try_lock(folder: Path) -> int | None:
+    """Return the file descriptor of the lock, which ends with the process; ``None`` when another process has it."""
     descriptor = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o644)
-    if lock.hold(descriptor):
+    if lock.try_acquire(descriptor):
         return descriptor
     os.close(descriptor)
     return None
 
 
-def _is_held(folder: Path) -> bool:
-    held = _hold(folder)
-    if held is not None:
-        os.close(held)
-    return held is None
+def _is_locked(folder: Path) -> bool:
+    descriptor = _try_lock(folder)
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is None
 
 
-def open_run(wanted: Config, now: datetime.datetime) -> Run:
-    """The run to work in: the given job dir, an unfinished run of the same settings, or a new one.
+def open_run_dir(config: Config, now: datetime.datetime) -> RunDir:
+    """Open the run to work in: the job dir of the settings, an unfinished run of the same settings, or a new one.
 
-    Raises ``OtherRun`` when the given job dir has been used with other settings.
+    Raises ``JobDirConflict`` when the job dir has been used with other settings.
     """
-    if wanted.output.job_dir:
-        job = Place.of(wanted.output.job_dir, _stays_here)
-        _claim(job.folder)  # before anything there is replaced by what an earlier run has left
+    if config.output.job_dir:
+        job = Workdir.from_path(config.output.job_dir, _is_local)
+        _claim(job.folder)  # before the download, which replaces files there
         try:
-            job.pull(fetching)
-            run = _places(job, wanted)
-            if run.settings.is_file():
-                _check_same(run, wanted)
+            job.pull(transfer_progress)
+            run_dir = _make_run_dir(job, config)
+            if run_dir.config_file.is_file():
+                _check_same(run_dir, config)
         except BaseException:
-            os.close(_HELD.pop(job.folder))
+            os.close(_LOCKS.pop(job.folder))
             raise
     else:
-        run = _unfinished(wanted) or _places(Place(RUNS / f"{now:%Y%m%d-%H%M%S}-{wanted.model.problem}"), wanted)
-    return run
+        run_dir = _find_unfinished(config) or _make_run_dir(
+            Workdir(RUNS_DIR / f"{now:%Y%m%d-%H%M%S}-{config.model.problem}"), config
+        )
+    return run_dir
 
 
-def newest_model(runs: Path = RUNS) -> Path:
-    """The artefact of the last run that finished. Raises ``FileNotFoundError``."""
-    found = sorted(runs.glob(f"*/model/{manifest.FILE}"), key=lambda path: path.stat().st_mtime)
-    if not found:
+def find_newest_artifact(runs: Path = RUNS_DIR) -> Path:
+    """Find the artefact of the run that finished last. Raises ``FileNotFoundError``."""
+    manifests = sorted(runs.glob(f"*/model/{manifest.FILE}"), key=lambda path: path.stat().st_mtime)
+    if not manifests:
         raise FileNotFoundError(f"no finished run below {str(runs)!r}; train one with: python -m trainer.task")
-    return found[-1].parent
+    return manifests[-1].parent
 
 
-def _places(job: Place, wanted: Config) -> Run:
-    folder, output = job.folder, wanted.output
-    checkpoints = _pulled(output.checkpoint_dir) if output.checkpoint_dir else Place(folder / "checkpoints")
-    tensorboard = Place.of(output.tensorboard_dir) if output.tensorboard_dir else None
+def _make_run_dir(job: Workdir, config: Config) -> RunDir:
+    folder, output = job.folder, config.output
+    checkpoints = _pull_workdir(output.checkpoint_dir) if output.checkpoint_dir else Workdir(folder / "checkpoints")
+    tensorboard = Workdir.from_path(output.tensorboard_dir) if output.tensorboard_dir else None
     if output.model_dir and output.model_dir.startswith(storage.REMOTE):
-        # Also where the bucket is mounted: a mounted folder cannot be renamed in one step, an upload can end with one.
-        model = Place(folder / "model", output.model_dir.rstrip("/"))
+        # Also where the bucket is mounted: a mounted folder cannot be renamed atomically, but an upload can be ordered.
+        artifact = Workdir(folder / "model", output.model_dir.rstrip("/"))
     else:
-        model = Place(storage.local(output.model_dir).resolve() if output.model_dir else folder / "model")
-        _check_replaceable(model.folder)
-    places = [place for place in (job, checkpoints, tensorboard, model) if place and place.remote]
-    return Run(folder, model.folder, checkpoints.folder, tensorboard.folder if tensorboard else None, tuple(places))
+        artifact = Workdir(storage.get_local_path(output.model_dir).resolve() if output.model_dir else folder / "model")
+        _check_replaceable(artifact.folder)
+    mirrors = [workdir for workdir in (job, checkpoints, tensorboard, artifact) if workdir and workdir.remote]
+    tensorboard_dir = tensorboard.folder if tensorboard else None
+    return RunDir(folder, artifact.folder, checkpoints.folder, tensorboard_dir, tuple(mirrors))
 
 
-def _pulled(path: str) -> Place:
-    """A place with what an earlier run has left there."""
-    place = Place.of(path, _stays_here)
-    place.pull(fetching)
-    return place
+def _pull_workdir(path: str) -> Workdir:
+    """Return a workdir with the files of an earlier run, downloaded from Cloud Storage."""
+    workdir = Workdir.from_path(path, _is_local)
+    workdir.pull(transfer_progress)
+    return workdir
 
 
-def _stays_here(name: PurePosixPath) -> bool:
-    """What another machine makes again, or must not see half done."""
-    return name.parts[0] in ("samples", "survey", "lock") or any(p.endswith((".partial", ".old")) for p in name.parts)
-
-
-def _check_replaceable(model: Path) -> None:
-    """An artefact replaces what lies at its place: that may only be an older artefact, or nothing."""
-    if model.is_dir() and any(model.iterdir()) and not (model / manifest.FILE).is_file():
-        raise OtherRun(f"--model-dir {str(model)!r} holds something that is no artefact; choose an empty folder")
-    if model.exists() and not model.is_dir():
-        raise OtherRun(f"--model-dir {str(model)!r} is a file; choose a folder")
-
-
-def _unfinished(wanted: Config) -> Run | None:
-    """The newest run below ``runs/`` with these very settings and no artefact yet."""
-    for settings in sorted(RUNS.glob(f"*-{wanted.model.problem}/config.toml"), reverse=True):
-        run = _places(Place(settings.parent), wanted)
-        try:
-            same = config.read(settings) == wanted.recorded()
-        except (ValueError, OSError):
-            continue  # written by another version, or damaged: not ours to continue
-        if same and not run.is_complete(wanted) and not _is_held(run.folder):
-            return run
-    return None
-
-
-def _check_same(run: Run, wanted: Config) -> None:
-    before = config.read(run.settings)
-    if before.learns_the_same_as(wanted):
-        return
-    was, now = dataclasses.asdict(before), dataclasses.asdict(wanted)
-    changed = [
-        f"{name} was {was[section][name]!r}, now {now[section][name]!r}"
-        for section in config.SECTIONS
-        if section != "output"
-        for name in was[section]
-        if was[section][name] != now[section][name]
-    ]
-    raise OtherRun(
-        f"{str(run.folder)!r} holds a run with other settings ({'; '.join(changed)}); choose another --job-dir"
+def _is_local(name: PurePosixPath) -> bool:
+    """Whether a file is not uploaded: another machine can generate it again, or it is incomplete."""
+    return name.parts[0] in ("samples", "survey", "lock") or any(
+        component.endswith((".partial", ".old")) for component in name.parts
     )
 
 
-if __name__ == "__main__":  # prints the artefact of the last finished run, for `make serve`
+def _check_replaceable(artifact_dir: Path) -> None:
+    """Check that only an older artefact can be replaced. Raises ``JobDirConflict``."""
+    if artifact_dir.is_dir() and any(artifact_dir.iterdir()) and not (artifact_dir / manifest.FILE).is_file():
+        raise JobDirConflict(
+            f"--model-dir {str(artifact_dir)!r} holds files that are no artefact; choose an empty folder"
+        )
+    if artifact_dir.exists() and not artifact_dir.is_dir():
+        raise JobDirConflict(f"--model-dir {str(artifact_dir)!r} is a file; choose a folder")
+
+
+def _find_unfinished(config: Config) -> RunDir | None:
+    """Find the newest run below ``runs/`` with exactly these settings and no artefact yet."""
+    for config_file in sorted(RUNS_DIR.glob(f"*-{config.model.problem}/config.toml"), reverse=True):
+        run_dir = _make_run_dir(Workdir(config_file.parent), config)
+        try:
+            is_same = read_config(config_file) == config.without_run_location()
+        except (ValueError, OSError):
+            continue  # of another version, or damaged
+        if is_same and not run_dir.is_complete(config) and not _is_locked(run_dir.folder):
+            return run_dir
+    return None
+
+
+def _check_same(run_dir: RunDir, config: Config) -> None:
+    """Check that the run in a folder has these settings. Raises ``JobDirConflict``."""
+    run_config = read_config(run_dir.config_file)
+    if run_config.has_same_learning_settings(config):
+        return
+    old, new = dataclasses.asdict(run_config), dataclasses.asdict(config)
+    changed = [
+        f"{name} was {old[section][name]!r}, now {new[section][name]!r}"
+        for section in SECTIONS
+        if section != "output"
+        for name in old[section]
+        if old[section][name] != new[section][name]
+    ]
+    raise JobDirConflict(
+        f"{str(run_dir.folder)!r} holds a run with other settings ({'; '.join(changed)}); choose another --job-dir"
+    )
+
+
+if __name__ == "__main__":  # for `make serve`
     try:
-        print(newest_model())
+        print(find_newest_artifact())
     except FileNotFoundError as error:
         raise SystemExit(str(error)) from None

@@ -1,7 +1,7 @@
-"""A training run from data to a measured artefact: prepare, train, export, evaluate, publish; this file is the order.
+"""A training run from data to a measured artefact: prepare, train, export, evaluate, publish.
 
-Goes on where the run was interrupted. Next: ``preparation.py`` for the data, ``training/loop.py``,
-``training/export.py``, ``evaluation/measure.py``.
+Defines the order of the stages, and continues an interrupted run. Next: ``preparation.py`` for the data,
+``training/loop.py``, ``training/export.py``, ``evaluation/measure.py``.
 """
 
 import contextlib
@@ -10,199 +10,234 @@ import datetime
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer import storage
 from trainer.artifact import manifest
-from trainer.artifact.artifact import Model
-from trainer.console.messages import LOG, timed
-from trainer.console.progress import fetching
+from trainer.artifact.artifact import Artifact
+from trainer.artifact.decision import Decision
+from trainer.artifact.engine import Engine
+from trainer.console.messages import LOG, log_duration
+from trainer.console.progress import transfer_progress
 from trainer.data import batches
 from trainer.evaluation import report
 from trainer.evaluation.measure import evaluate
-from trainer.pipeline import run_dir
-from trainer.pipeline.preparation import Prepared, prepare
+from trainer.pipeline.preparation import PreparedData, prepare_data
 from trainer.pipeline.problem_defaults import resolve_settings
+from trainer.pipeline.run_dir import RunDir, open_run_dir
 from trainer.problems import Problem
 from trainer.settings import plugins
 from trainer.settings.config import Config
 from trainer.training import cluster, export, network
-from trainer.training.loop import Fitted, fit
+from trainer.training.loop import FitResult, TrainingSpec, fit
 from trainer.vertex import experiments, hypertune
 
+if TYPE_CHECKING:
+    import keras
 
-def train(wanted: Config, role: cluster.Role | None = None) -> run_dir.Run:
-    """One run from start to end, or from where it was interrupted; ``role`` is that of the environment if not given."""
-    role = role or cluster.join()
-    problem = plugins.load("problems", wanted.model.problem)
-    wanted = resolve_settings(wanted, problem, role.replicas)
-    verbose, now = wanted.output.verbose, datetime.datetime.now()
-    with role.share(wanted) as mine, run_dir.open_run(mine, now) as place, place.logged(verbose, role.primary):
-        return _train_in(place, mine, problem, role)
+MAX_REFUSED_LOGGED = 10
 
 
-def _train_in(place: run_dir.Run, wanted: Config, problem: Problem, role: cluster.Role) -> run_dir.Run:
-    if place.is_complete(wanted):
-        place.save()  # the run may have ended between its last two steps
-        LOG.info(f"{place.model} is complete already; choose another --job-dir to train again\n")
-        LOG.info(problem.judge.table(manifest.read(place.model).metrics))
-        return place
-    LOG.info(f"{wanted.model.problem}: {problem.question}\nrun: {place.folder}")
-    _describe_machine()
-    signature_check = _signature_check(wanted.model.signature_check)
-    with timed("prepare"):
-        prepared = prepare(wanted, problem, place)
-    place.save()
-    _name_refused(prepared.records.refused)
-    with _tracker(wanted, place) as tracker:
-        with timed("train"):
-            fitted = _fit(wanted, problem, place, prepared, role, tracker)
-        if role.primary:
-            numbers = _publish(wanted, problem, place, prepared, signature_check, fitted)
+@dataclasses.dataclass(frozen=True)
+class RunContext:
+    """What all stages of a run need: complete settings, the problem, the folder, and the role of this machine."""
+
+    config: Config
+    problem: Problem
+    run_dir: RunDir
+    worker: cluster.Worker
+
+
+def train(config: Config, worker: cluster.Worker | None = None) -> RunDir:
+    """Run all stages, or those that an interrupted run has left; return the folder of the run.
+
+    Without ``worker`` the environment determines the role of this machine. Raises ``UserError`` or ``OSError``.
+    """
+    worker = worker or cluster.join_cluster()
+    problem = plugins.load("problems", config.model.problem)
+    config = resolve_settings(config, problem, worker.num_replicas)
+    now = datetime.datetime.now()
+    with (
+        worker.worker_view(config) as worker_config,
+        open_run_dir(worker_config, now) as run_dir,
+        run_dir.log_to_file(config.output.verbose, worker.is_chief),
+    ):
+        _run_stages(RunContext(worker_config, problem, run_dir, worker))
+        return run_dir
+
+
+def _run_stages(run: RunContext) -> None:
+    config, problem, run_dir = run.config, run.problem, run.run_dir
+    if run_dir.is_complete(config):
+        run_dir.upload()  # an interrupted run may have published the artefact without uploading it
+        LOG.info(f"{run_dir.artifact_dir} is complete already; choose another --job-dir to train again\n")
+        LOG.info(problem.report_builder.format_table(manifest.read(run_dir.artifact_dir).metrics))
+        return
+    LOG.info(f"{config.model.problem}: {problem.question}\nrun: {run_dir.folder}")
+    _log_machine()
+    signature_check = _fetch_signature_check(config.model.signature_check)
+    with log_duration("prepare"):
+        prepared = prepare_data(config, problem, run_dir)
+    run_dir.upload()
+    _log_refused(prepared.records.refused)
+    with _open_tracker(config, run_dir) as tracker:
+        with log_duration("train"):
+            fitted = _fit(run, prepared, tracker)
+        if run.worker.is_chief:
+            metrics = _publish(run, prepared, fitted, signature_check)
             if tracker:
-                tracker.numbers(numbers)
-    return place
+                tracker.log_metrics(metrics)
 
 
-def _describe_machine() -> None:
-    """For --verbose: versions and devices."""
+def _log_machine() -> None:
+    """Log versions and devices, for --verbose."""
     import tensorflow as tf
 
-    LOG.debug(", ".join(f"{name} {version}" for name, version in export.versions().items()))
+    LOG.debug(", ".join(f"{name} {version}" for name, version in export.read_versions().items()))
     LOG.debug(
         f"devices: {', '.join(device.name for device in tf.config.list_physical_devices())}; {os.cpu_count()} cores"
     )
 
 
-def _publish(
-    wanted: Config,
-    problem: Problem,
-    place: run_dir.Run,
-    prepared: Prepared,
-    signature_check: Path | None,
-    fitted: Fitted,
-) -> dict[str, Any]:
-    """Export aside, measure the exported artefact on raw images, then move it to its place; returns the numbers."""
-    LOG.info(f"best epoch: {fitted.best_epoch}; exporting")
-    data = _facts(wanted, prepared, fitted)
-    partial = place.model.with_name(place.model.name + ".partial")
-    facts = {"run": place.name, "settings": wanted.learning(), **data}
-    with timed("export"):
-        _export(wanted, problem, prepared, fitted, facts, partial, signature_check)
-    with timed("evaluate"):
-        measured = evaluate(Model(partial), prepared.unseen)
-    _name_refused(measured.refused)
-    told = {"problem": wanted.model.problem, "question": problem.question, "data": data, "history": fitted.history}
-    told["audit"] = prepared.audit
-    report.write(place.report, problem.judge, measured, told, prepared.records.refused)
-    public = {name: value for name, value in measured.metrics.items() if name not in problem.judge.private}
-    export.publish(partial, public, place.model)
-    place.save()
-    LOG.info(f"\n{problem.judge.table(measured.metrics)}\n")
-    LOG.info(f"artefact: {place.told(place.model)}\nreport: {place.told(place.report / 'report.md')}")
-    return {name: value for name, value in public.items() if isinstance(value, int | float) or name == "errors"}
+def _fit(run: RunContext, prepared: PreparedData, tracker: experiments.Tracker | None) -> FitResult:
+    """Train the model, and build the one to export from it."""
+    config, problem, run_dir = run.config, run.problem, run.run_dir
 
+    def build() -> "keras.Model":
+        return network.build_model(config.model, prepared.imaging, prepared.records.labels)
 
-def _fit(
-    wanted: Config, problem: Problem, place: run_dir.Run, prepared: Prepared, role: cluster.Role,
-    tracker: experiments.Tracker | None,
-) -> Fitted:  # fmt: skip
-    """Train, and finish what was trained."""
-
-    def build():
-        return network.build(wanted.model, prepared.imaging, prepared.records.labels)
-
-    watchers = _watchers(place, tracker, role)
-    fitted = fit(
-        problem, build, prepared.records, wanted.training, place.checkpoints, place.log, watchers, role.strategy
-    )
-    if role.primary:
-        # Of the weights that are exported, at the last step.
-        hypertune.report(fitted.history[fitted.best_epoch - 1], len(fitted.history))
-    if problem.finish is None:
+    spec = TrainingSpec(problem, build, prepared.records, config.training)
+    callbacks = _make_callbacks(run, tracker)
+    fitted = fit(spec, run_dir.checkpoint_dir, run_dir.history_file, callbacks, run.worker.strategy)
+    if run.worker.is_chief:
+        # The last report is that of the exported weights, which need not be those of the last epoch.
+        hypertune.report_metrics(fitted.history[fitted.best_epoch - 1], len(fitted.history))
+    if problem.build_export_model is None:
         return fitted
-    vectors, _ = batches.answers(
+    vectors, _ = batches.encode_split(
         lambda images: fitted.model(images, training=False).numpy(), prepared.records, "train", prepared.canvas
     )
-    backbone = plugins.load("backbones", wanted.model.backbone)
-    return dataclasses.replace(fitted, model=problem.finish(fitted.model, vectors, backbone))
+    backbone = plugins.load("backbones", config.model.backbone)
+    return dataclasses.replace(fitted, model=problem.build_export_model(fitted.model, vectors, backbone))
+
+
+def _publish(
+    run: RunContext, prepared: PreparedData, fitted: FitResult, signature_check: Path | None
+) -> dict[str, Any]:
+    """Export to a partial directory, measure that artefact on raw images, then publish it; return public metrics."""
+    config, problem, run_dir = run.config, run.problem, run.run_dir
+    LOG.info(f"best epoch: {fitted.best_epoch}; exporting")
+    data_facts = _collect_facts(config, prepared, fitted)
+    spec = export.ArtifactSpec(
+        problem=config.model.problem,
+        backbone=config.model.backbone,
+        labels=prepared.records.labels,
+        imaging=prepared.imaging,
+        training={"run": run_dir.name, "settings": config.get_learning_settings(), **data_facts},
+        variant=config.model.variant,
+        signature_check=signature_check,
+    )
+    partial = run_dir.artifact_dir.with_name(run_dir.artifact_dir.name + ".partial")
+    with log_duration("export"):
+        _export(problem, prepared, fitted, spec, partial)
+    with log_duration("evaluate"):
+        evaluation = evaluate(Artifact(partial), prepared.test_samples)
+    _log_refused(evaluation.refused)
+    report_facts = {
+        "problem": config.model.problem,
+        "question": problem.question,
+        "data": data_facts,
+        "history": fitted.history,
+        "audit": prepared.audit,
+    }
+    report.write(run_dir.report_dir, problem.report_builder, evaluation, report_facts, prepared.records.refused)
+    metrics = {
+        name: value for name, value in evaluation.metrics.items() if name not in problem.report_builder.private_keys
+    }
+    export.publish(partial, metrics, run_dir.artifact_dir)
+    run_dir.upload()
+    LOG.info(f"\n{problem.report_builder.format_table(evaluation.metrics)}\n")
+    LOG.info(f"artefact: {run_dir.display_path(run_dir.artifact_dir)}")
+    LOG.info(f"report: {run_dir.display_path(run_dir.report_dir / 'report.md')}")
+    return {name: value for name, value in metrics.items() if isinstance(value, int | float) or name == "errors"}
 
 
 def _export(
-    wanted: Config, problem: Problem, prepared: Prepared, fitted: Fitted, facts: dict, folder: Path,
-    signature_check: Path | None,
-) -> None:  # fmt: skip
-    """Write the artefact, with a decision by the exported model's own answers to the validation part."""
+    problem: Problem, prepared: PreparedData, fitted: FitResult, spec: export.ArtifactSpec, folder: Path
+) -> None:
+    """Write the artefact; its decision is fitted to the vectors that the exported model computes for validation."""
 
-    labels = prepared.records.labels
+    def fit_decision(engine: Engine) -> tuple[Decision, dict[str, float]]:
+        vectors, targets = batches.encode_split(engine, prepared.records, "validation", prepared.canvas)
+        decision = problem.fit_decision(spec.labels, vectors, targets)
+        return decision, problem.error_rates(decision, vectors, targets)
 
-    def decide(engine):
-        vectors, targets = batches.answers(engine, prepared.records, "validation", prepared.canvas)
-        decision = problem.decide(labels, vectors, targets)
-        return decision, problem.errors(decision, vectors, targets)
-
-    chosen = wanted.model
-    about = (chosen.problem, chosen.backbone, labels, prepared.imaging, facts)
-    written = export.export(fitted.model, *about, folder, decide, chosen.variant, signature_check)
-    if written.variant != chosen.variant:
-        LOG.info(f"answers with {written.variant}: {chosen.variant} errs more on the validation part, see the manifest")
+    written = export.export(fitted.model, spec, folder, fit_decision)
+    if written.variant != spec.variant:
+        LOG.info(
+            f"serves the variant {written.variant}: {spec.variant} is less exact on validation images, see the manifest"
+        )
 
 
-def _signature_check(given: str) -> Path | None:
-    """The artefact that is asked first whether an image is a signature. Raises ``BadArtifact`` for any other."""
-    if not given:
+def _fetch_signature_check(artifact_path: str) -> Path | None:
+    """Fetch the artefact of --signature-check. Raises ``BadArtifact`` when it has no label "signature"."""
+    if not artifact_path:
         return None
-    folder = storage.fetch(given, progress=fetching)
-    found = Model(folder).manifest
-    if "signature" not in found.labels:
+    folder = storage.fetch(artifact_path, progress=transfer_progress)
+    check_manifest = Artifact(folder).manifest
+    if "signature" not in check_manifest.labels:
         raise manifest.BadArtifact(
-            f"--signature-check {given!r} answers {found.problem}: it has to know the label 'signature'"
+            f"--signature-check {artifact_path!r} is an artefact of {check_manifest.problem}; "
+            "it has to have the label 'signature'"
         )
     return folder
 
 
-def _name_refused(refused: list[tuple[str, str]]) -> None:
-    """Say which images were left out, and why."""
-    for path, reason in refused[:10]:
+def _log_refused(refused: list[tuple[str, str]]) -> None:
+    """Log the images that were left out, and why."""
+    for path, reason in refused[:MAX_REFUSED_LOGGED]:
         LOG.info(f"  left out: {path}: {reason}")
-    if len(refused) > 10:
-        LOG.info(f"  left out: {len(refused) - 10} more, named in the report")
+    if len(refused) > MAX_REFUSED_LOGGED:
+        LOG.info(f"  left out: {len(refused) - MAX_REFUSED_LOGGED} more, listed in the report")
 
 
-def _facts(wanted: Config, prepared: Prepared, fitted: Fitted) -> dict:
-    """What the numbers rest on, for manifest and report."""
-    unseen = "test folders in" if any(sample.part for sample in prepared.unseen) else "set aside from"
-    predict = sum(source.get("predict", 0) for source in prepared.records.sources)
+def _collect_facts(config: Config, prepared: PreparedData, fitted: FitResult) -> dict[str, Any]:
+    """Collect what the metrics are based on, for manifest and report."""
+    test_origin = "test folders in" if any(sample.split for sample in prepared.test_samples) else "set aside from"
+    predict_count = sum(source.get("predict", 0) for source in prepared.records.data_sources)
     return {
-        "train_dir": list(wanted.data.train_dir) or ["generated"],
-        "test_dir": list(wanted.data.test_dir) or [f"{unseen} train_dir"],
-        **({"predict_images_left_out": predict} if predict else {}),
+        "train_dir": list(config.data.train_dir) or ["generated"],
+        "test_dir": list(config.data.test_dir) or [f"{test_origin} train_dir"],
+        **({"predict_images_left_out": predict_count} if predict_count else {}),
         "train_images": prepared.records.counts["train"],
         "validation_images": prepared.records.counts["validation"],
-        "test_images": len(prepared.unseen),
-        "audit": _verdict(prepared.audit),
-        "seed": wanted.training.seed,
+        "test_images": len(prepared.test_samples),
+        "audit": _list_finding_codes(prepared.audit),
+        "seed": config.training.seed,
         "epochs": len(fitted.history),
         "best_epoch": fitted.best_epoch,
     }
 
 
-def _verdict(audit: dict[str, Any]) -> dict[str, list[str]]:
-    """The codes of what the audit found, by severity; messages may name files and people, and stay in the report."""
-    found: dict[str, set[str]] = {}
+def _list_finding_codes(audit: dict[str, Any]) -> dict[str, list[str]]:
+    """List the codes of the audit's findings by severity.
+
+    Without their messages, which may name files and writers: the manifest is public, the report is not.
+    """
+    codes: dict[str, set[str]] = {}
     for finding in audit["findings"]:
-        found.setdefault(finding["severity"], set()).add(finding["code"])
-    return {severity: sorted(codes) for severity, codes in found.items()}
+        codes.setdefault(finding["severity"], set()).add(finding["code"])
+    return {severity: sorted(severity_codes) for severity, severity_codes in codes.items()}
 
 
 @contextlib.contextmanager
-def _tracker(wanted: Config, place: run_dir.Run) -> Iterator[experiments.Tracker | None]:
-    """The run in Vertex Experiments, where that is asked for."""
-    if not wanted.output.experiment:
+def _open_tracker(config: Config, run_dir: RunDir) -> Iterator[experiments.Tracker | None]:
+    """Record the run in Vertex AI Experiments; yields ``None`` without --experiment."""
+    if not config.output.experiment:
         yield None
         return
-    tracker = experiments.Tracker(wanted.output.experiment, wanted.output.tensorboard, place.name)
-    tracker.parameters(wanted.learning())
+    tracker = experiments.Tracker(config.output.experiment, config.output.tensorboard, run_dir.name)
+    tracker.log_params(config.get_learning_settings())
     try:
         yield tracker
     except BaseException:
@@ -211,20 +246,22 @@ def _tracker(wanted: Config, place: run_dir.Run) -> Iterator[experiments.Tracker
     tracker.close()
 
 
-def _watchers(place: run_dir.Run, tracker: experiments.Tracker | None, role: cluster.Role) -> list:
-    """Numbers of each epoch to whoever asked, and copies on Cloud Storage where the run has its place there."""
+def _make_callbacks(run: RunContext, tracker: experiments.Tracker | None) -> "list[keras.callbacks.Callback]":
+    """Make the callbacks that upload the run and report its metrics after every epoch."""
     import keras
 
-    def tell(epoch: int, row: dict[str, float]) -> None:
-        place.save()
-        if role.primary:
-            hypertune.report(row, epoch + 1)
+    run_dir = run.run_dir
+
+    def report_epoch(epoch: int, row: dict[str, float]) -> None:
+        run_dir.upload()
+        if run.worker.is_chief:
+            hypertune.report_metrics(row, epoch + 1)
         if tracker:
-            tracker.epoch(epoch + 1, row)
+            tracker.log_epoch(epoch + 1, row)
 
-    watchers: list = [keras.callbacks.LambdaCallback(on_epoch_end=tell)]
-    if place.tensorboard:
-        from trainer.vertex.tensorboard import Curves
+    callbacks: list[keras.callbacks.Callback] = [keras.callbacks.LambdaCallback(on_epoch_end=report_epoch)]
+    if run_dir.tensorboard_dir:
+        from trainer.vertex.tensorboard import TensorBoardCallback
 
-        watchers.insert(0, Curves(place.tensorboard))
-    return watchers
+        callbacks.insert(0, TensorBoardCallback(run_dir.tensorboard_dir))
+    return callbacks

@@ -1,7 +1,7 @@
-"""What can be learnt, one file each: the question, the head, the loss, the decision and how it is measured.
+"""Problems, one file each: a question with its head, losses, decision and report.
 
-A new problem is one more file that defines ``PROBLEM``; nothing outside this folder asks for a problem by name. Knows
-Keras and decisions, not files or servers. Next: ``trainer/training/network.py`` puts a problem's head on a backbone.
+A new problem is one more file that defines ``PROBLEM``; no code outside this folder names a problem. Uses Keras and
+decisions, no files and no servers. Next: ``trainer/training/network.py`` puts a problem's head on a backbone.
 """
 
 from __future__ import annotations
@@ -13,51 +13,61 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    import keras
+    from keras import KerasTensor
+
+    from trainer.artifact.decision import Decision
     from trainer.backbones import Backbone
     from trainer.corpora import Sample
-    from trainer.evaluation.classification import Judge
-    from trainer.samples.amount import Amount
+    from trainer.evaluation.classification import ReportBuilder
+    from trainer.losses import Targets as BatchTargets
+    from trainer.losses import Tensor
+    from trainer.samples.amount import DatasetSpec
 
 
-CONSTANT = "PROBLEM"
-Targets = Mapping[str, np.ndarray]
+PLUGIN_ATTRIBUTE = "PROBLEM"
+Targets = Mapping[str, np.ndarray]  # int [N] each: label, writer, corpus_index
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """A question as values and functions.
 
-    ``head`` maps features ``float32 [N, F]``, the number of labels and the size of an embedding to vectors ``float32
-    [N, D]``, the exported model's output. ``losses`` names those it can minimise, the default first; see
-    ``trainer/losses``. ``accuracy`` maps (targets, vectors) to ``float32 [N]``, the number that is shown beside the
-    loss. ``watch`` maps the vectors and targets of the whole validation part (NumPy) to numbers of an epoch's row, of
-    which ``watched`` is to be low. ``decide`` makes the manifest's decision from the labels and the exported model's
-    vectors and targets of the validation part, and ``errors`` its error rates there in percent: a variant of fewer bits
-    may not add to them. ``judge`` measures, tells and draws what came of it. ``finish`` makes the model that is
-    exported of the trained one, its vectors of the training part and the backbone; without it the two are the same.
-    ``check`` raises ``UserError`` for a test part that could not be measured.
+    - ``head(features, num_labels, embedding_dim)`` maps features ``float32 [N, F]`` to vectors ``float32 [N, D]``, the
+      output of the exported model.
+    - ``losses`` are the names of the losses that it can minimise, the default first; see ``trainer/losses``.
+    - ``accuracy(targets, vectors) -> float32 [N]`` is shown beside the loss.
+    - ``validation_metrics(vectors, targets)`` computes the metrics of an epoch from the whole validation split (NumPy);
+      training keeps the epoch with the lowest ``monitor`` of them.
+    - ``fit_decision(labels, vectors, targets)`` fits the manifest's decision to the exported model's vectors of the
+      validation split, and ``error_rates(decision, vectors, targets)`` are its error rates there in percent, by which
+      the variants are compared.
+    - ``report_builder`` measures, tabulates and plots the exported model's vectors of the test split.
+    - ``build_export_model(model, vectors, backbone)`` makes the model that is exported from the trained one and its
+      vectors of the training split; without it the trained model is exported.
+    - ``check_test_samples(samples)`` raises ``UserError`` when the test split could not be measured.
     """
 
     question: str
     canvas: tuple[int, int]  # height and width of the canonical image, pixels
     backbone: str  # the default
-    generated: Amount  # what the generated dataset is like
-    by_writer: bool  # whether people must be unseen in the test part; False for closed sets
-    head: Callable[[Any, int, int], Any]
+    generated_dataset: DatasetSpec  # size and layout of the generated dataset
+    is_writer_independent: bool  # whether test writers must not be in training; False for closed sets
+    head: Callable[[KerasTensor, int, int], KerasTensor]
     losses: tuple[str, ...]
-    accuracy: Callable[[Mapping[str, Any], Any], Any]
-    watch: Callable[[np.ndarray, Targets], dict[str, float]]
-    watched: str
-    decide: Callable[[tuple[str, ...], np.ndarray, Targets], Any]
-    errors: Callable[[Any, np.ndarray, Targets], dict[str, float]]
-    judge: Judge
-    defaults: Mapping[str, Any]  # of the settings that are left to the problem
-    labels: tuple[str, ...] | None = None  # the only ones it learns from, in this order; None for any
-    finish: Callable[[Any, np.ndarray, Backbone], Any] | None = None
-    check: Callable[[list[Sample]], None] = lambda samples: None
+    accuracy: Callable[[BatchTargets, Tensor], Tensor]
+    validation_metrics: Callable[[np.ndarray, Targets], dict[str, float]]
+    monitor: str
+    fit_decision: Callable[[tuple[str, ...], np.ndarray, Targets], Decision]
+    error_rates: Callable[[Any, np.ndarray, Targets], dict[str, float]]
+    report_builder: ReportBuilder
+    defaults: Mapping[str, Any]  # of the settings that have no default of their own
+    labels: tuple[str, ...] | None = None  # the only ones it can be trained on, in this order; None for any
+    build_export_model: Callable[[keras.Model, np.ndarray, Backbone], keras.Model] | None = None
+    check_test_samples: Callable[[list[Sample]], None] = lambda samples: None
     min_labels: int = 2
-    relabel: Mapping[str, str] = dataclasses.field(default_factory=dict)  # corpus label -> this problem's label
+    label_map: Mapping[str, str] = dataclasses.field(default_factory=dict)  # corpus label -> this problem's label
 
-    def label_of(self, found: str) -> str:
-        """What a corpus' label means here."""
-        return self.relabel.get(found, found)
+    def map_label(self, corpus_label: str) -> str:
+        """Return this problem's label for a label of a corpus."""
+        return self.label_map.get(corpus_label, corpus_label)

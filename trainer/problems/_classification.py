@@ -1,46 +1,52 @@
-"""What the problems that answer with class probabilities share. No plug-in itself."""
+"""The base of the problems whose answer is a class; no plug-in itself.
+
+Next: ``genuine_vs_forged.py`` and ``signature_vs_text.py``.
+"""
+
+from typing import Any
 
 import keras
 import numpy as np
+from keras import KerasTensor
 
-from trainer.artifact.decision import Classify
+from trainer.artifact.decision import Classifier
 from trainer.evaluation import classification
 from trainer.losses import _accuracy
 from trainer.losses.cross_entropy import cross_entropy
-from trainer.problems import Problem
+from trainer.problems import Problem, Targets
 
 
-def probabilities(features, count: int, _):
-    """Class probabilities ``float32 [N, count]``: one sigmoid for two classes, softmax for more."""
-    if count > 2:
-        return keras.layers.Dense(count, activation="softmax", dtype="float32", name="probabilities")(features)
+def probabilities(features: KerasTensor, num_labels: int, _: int) -> KerasTensor:
+    """Map features to class probabilities ``float32 [N, num_labels]``: a sigmoid for two classes, softmax for more."""
+    if num_labels > 2:
+        return keras.layers.Dense(num_labels, activation="softmax", dtype="float32", name="probabilities")(features)
     first = keras.layers.Dense(1, activation="sigmoid", dtype="float32", name="probability")(features)
     second = keras.layers.Rescaling(-1.0, 1.0, name="complement", dtype="float32")(first)
     return keras.layers.Concatenate(name="probabilities", dtype="float32")([first, second])
 
 
-def watch(vectors: np.ndarray, targets) -> dict[str, float]:
-    """Mean loss and accuracy of the validation part."""
-    both = {"val_loss": cross_entropy, "val_accuracy": _accuracy.accuracy}
-    return {name: float(np.mean(of(targets, vectors))) for name, of in both.items()}
+def compute_validation_metrics(vectors: np.ndarray, targets: Targets) -> dict[str, float]:
+    """Return mean loss and accuracy of class probabilities ``float32 [N, L]`` of the validation split."""
+    functions = {"val_loss": cross_entropy, "val_accuracy": _accuracy.accuracy}
+    return {name: float(np.mean(function(targets, vectors))) for name, function in functions.items()}
 
 
-def errors(decision: Classify, vectors: np.ndarray, targets) -> dict[str, float]:
-    """The share of wrong answers, in percent."""
-    return {"error": 100 * float(np.mean(decision.choose(vectors) != targets["label"]))}
+def compute_error_rates(decision: Classifier, vectors: np.ndarray, targets: Targets) -> dict[str, float]:
+    """Return the share of wrong answers, in percent."""
+    return {"error": 100 * float(np.mean(decision.predict_indices(vectors) != targets["label"]))}
 
 
-def classification_problem(**own) -> Problem:
-    """A problem that answers with class probabilities; ``own`` is what remains to be said."""
+def make_classification_problem(**fields: Any) -> Problem:
+    """Make a problem whose answer is a class; ``fields`` are those of ``Problem`` that are not set here."""
     return Problem(
         head=probabilities,
         losses=("cross_entropy",),
         accuracy=_accuracy.accuracy,
-        watch=watch,
-        watched="val_loss",
-        decide=lambda labels, vectors, targets: Classify.even(labels),
-        errors=errors,
-        judge=classification.CLASSIFICATION,
+        validation_metrics=compute_validation_metrics,
+        monitor="val_loss",
+        fit_decision=lambda labels, vectors, targets: Classifier.with_equal_thresholds(labels),
+        error_rates=compute_error_rates,
+        report_builder=classification.CLASSIFICATION_REPORT,
         defaults={
             "epochs": 15,
             "patience": 4,
@@ -52,5 +58,5 @@ def classification_problem(**own) -> Problem:
             "ema_decay": 0.99,
             "dropout": 0.5,
         },
-        **own,
+        **fields,
     )

@@ -1,16 +1,16 @@
-"""Is this image genuine or forged, for people whose signatures were in training (a closed set)?
+"""Is this image genuine or forged, for writers whose signatures were in training (a closed set)?
 
-Also serves any folders of N classes. Images, not writers, are split: the question presumes that every person is known.
-For people never seen, ask whether two signatures are by the same writer instead.
+It also learns any N classes, one folder each. Images are split, not writers: the question presumes that every writer is
+known. For writers who are not in training, use ``same_writer.py``. Next: ``_classification.py`` has head and losses.
 """
 
-from trainer.problems._classification import classification_problem
-from trainer.samples.amount import Amount
+from trainer.problems._classification import make_classification_problem
+from trainer.samples.amount import DatasetSpec
 
-PROBLEM = classification_problem(
+PROBLEM = make_classification_problem(
     question="is this signature genuine or forged (people known from training)?",
     canvas=(64, 128),
     backbone="compact",
-    generated=Amount("paired_folders", writers=20, genuine=40, forged=40),
-    by_writer=False,
+    generated_dataset=DatasetSpec("paired_folders", writers=20, genuine=40, forged=40),
+    is_writer_independent=False,
 )

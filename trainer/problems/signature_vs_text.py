@@ -1,16 +1,17 @@
 """Is this crop a signature, or a printed or handwritten word?
 
-Genuine or forged, a signature is a signature: sets for verification serve as signatures here.
+A forged signature is a signature: corpora for verification contribute signatures to this problem.
+Next: ``_classification.py`` has head and losses.
 """
 
-from trainer.problems._classification import classification_problem
-from trainer.samples.amount import Amount
+from trainer.problems._classification import make_classification_problem
+from trainer.samples.amount import DatasetSpec
 
-PROBLEM = classification_problem(
+PROBLEM = make_classification_problem(
     question="is this a signature or text?",
     canvas=(96, 192),
     backbone="compact",
-    generated=Amount("class_folders", writers=160, genuine=3, forged=2, text=5),
-    by_writer=True,
-    relabel={"genuine": "signature", "forged": "signature"},
+    generated_dataset=DatasetSpec("class_folders", writers=160, genuine=3, forged=2, text=5),
+    is_writer_independent=True,
+    label_map={"genuine": "signature", "forged": "signature"},
 )

@@ -1,5 +1,6 @@
-"""The generated dataset: signatures, skilled forgeries and words of people who do not exist.
+"""The generated dataset: signatures, skilled forgeries and words of synthetic writers.
 
-The embedded default of ``trainer.task`` and the only images in tests and docs. ``generator.py`` writes files,
-``amount.py`` says how many; ``hand.py`` writes, ``pen.py`` moves and draws, ``words.py`` prints, ``paper.py`` scans.
+The default data of ``trainer.task`` and the only images in tests and docs. ``amount.py`` is the size of a dataset,
+``generator.py`` writes its files; ``writer.py`` is the movement, ``pen.py`` the ink, ``words.py`` the text,
+``paper.py`` the scan. Next: ``generator.py``.
 """

@@ -1,15 +1,38 @@
-"""How large a generated dataset is and in which layout; light, so that a problem can say it without the generator."""
+"""Size and layout of a generated dataset; without the generator, so that a problem can define it cheaply.
+
+Next: ``generator.py``, which writes it.
+"""
+
+from __future__ import annotations
 
 import dataclasses
+import enum
+from typing import TYPE_CHECKING
 
 from trainer.settings import plugins
 
-KINDS = ("genuine", "forged", "text")
+if TYPE_CHECKING:
+    from trainer.corpora import Corpus
+
+
+class SampleKind(str, enum.Enum):
+    """What a generated image shows; the position of a kind in this enum is part of the random seed."""
+
+    GENUINE = "genuine"
+    FORGED = "forged"
+    TEXT = "text"
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __format__(self, format_spec: str) -> str:
+        """Format the value; Python 3.12 would format the member's name."""
+        return format(self.value, format_spec)
 
 
 @dataclasses.dataclass(frozen=True)
-class Amount:
-    """How large a dataset is, in which layout: ``writers`` people and so many images of each kind by every one."""
+class DatasetSpec:
+    """Size and layout of a generated dataset: the number of writers, and of images of each kind by every writer."""
 
     layout: str = "class_folders"
     writers: int = 40
@@ -17,14 +40,15 @@ class Amount:
     forged: int = 8
     text: int = 20
 
-    def images(self) -> int:
-        """Files in all."""
+    def count_images(self) -> int:
+        """Count the image files of the dataset."""
         corpus = plugins.load("corpora", self.layout)
-        return self.writers * sum(getattr(self, kind) for kind in KINDS if label_of(corpus, kind) is not None)
+        kinds = [kind.value for kind in SampleKind if label_of(corpus, kind.value) is not None]
+        return self.writers * sum(getattr(self, kind) for kind in kinds)
 
 
-def label_of(corpus, kind):
-    """What a layout calls a kind of image: its own name where the layout has such a label, else signature or text."""
+def label_of(corpus: Corpus, kind: str) -> str | None:
+    """Return the label of a kind of image in a layout; ``None`` where the layout cannot express it."""
     if corpus.labels is None:
         return "text" if kind == "text" else "signature"
     return kind if kind in corpus.labels else None

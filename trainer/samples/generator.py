@@ -1,76 +1,98 @@
-"""Write the generated dataset: one file, or all of them in a layout. Everything follows from the seed.
+"""Generate one image file, or write the whole dataset in a layout. All content is determined by the seed.
 
-Person 7 of seed 3 is the same person whether 10 or 1,000 people are asked for.
+Writer 7 of seed 3 is the same writer whether the dataset has 10 or 1,000 writers. Next: ``writer.py``.
 """
+
+from __future__ import annotations
 
 import concurrent.futures
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.samples import hand, paper, pen, words
-from trainer.samples.amount import KINDS, Amount, label_of
-from trainer.samples.letters import CURSIVE, CYRILLIC, GREEK, PRINT
+from trainer.samples import paper, pen, words
+from trainer.samples.amount import DatasetSpec, SampleKind, label_of
+from trainer.samples.letters import CURSIVE_FONT, CYRILLIC_FONT, GREEK_FONT, PRINT_FONT
+from trainer.samples.writer import (
+    generate_forgery,
+    generate_genuine,
+    generate_handwriting,
+    generate_pen,
+    generate_writer,
+)
 from trainer.settings import plugins
 
-DATE = 1_577_836_800  # of every generated file: 1 January 2020
+if TYPE_CHECKING:
+    from trainer.corpora import Corpus
 
 
-def image(seed: int, writer: int, kind: str, number: int) -> tuple[bytes, str]:
-    """One generated file: its bytes and its suffix.
+MODIFIED_TIME = 1_577_836_800  # of every generated file, in seconds since 1970: 1 January 2020
+
+
+def generate_image(seed: int, writer: int, kind: str, number: int) -> tuple[bytes, str]:
+    """Generate one image file; returns its bytes and its suffix.
 
     ``kind`` is ``genuine``, ``forged`` (an imitation of this writer) or ``text`` (a word, printed or handwritten).
+    ``number`` distinguishes the images of one kind and writer.
     """
-    rng = np.random.default_rng([seed, writer, KINDS.index(kind), number])
-    capture = paper.a_capture(rng)
+    rng = np.random.default_rng([seed, writer, list(SampleKind).index(SampleKind(kind)), number])
+    capture = paper.generate_capture(rng)
     if kind == "text":
-        ink, tool = _word(rng)
+        ink, image_pen = _generate_word(rng)
     else:
-        person = hand.new_person(np.random.default_rng([seed, writer]))
-        tool = hand.a_pen(rng, person.habits.pen_width)
-        sign = hand.genuine if kind == "genuine" else hand.forged
-        ink = pen.draw(sign(person, rng), tool, rng.uniform(60, 130), rng)
-    return paper.encode(paper.scan(ink, tool, capture, rng), capture)
+        signer = generate_writer(np.random.default_rng([seed, writer]))
+        image_pen = generate_pen(rng, signer.style.pen_width)
+        sign = generate_genuine if kind == "genuine" else generate_forgery
+        ink = pen.render_ink(sign(signer, rng), image_pen, rng.uniform(60, 130), rng)
+    return paper.encode_file(paper.render_scan(ink, image_pen, capture, rng), capture)
 
 
-def write(out: Path, amount: Amount, seed: int) -> Iterator[int]:
-    """Write the dataset below ``out``; yields the number of files done after each writer.
+def write_dataset(out: Path, spec: DatasetSpec, seed: int) -> Iterator[int]:
+    """Write the dataset below ``out``; yields the number of files written, after each writer.
 
-    A layout that cannot name a label (paired folders hold no words) leaves those images out.
+    Images whose label the layout cannot express are omitted: paired folders hold no words.
     """
-    corpus = plugins.load("corpora", amount.layout)
+    corpus = plugins.load("corpora", spec.layout)
     rows: list[tuple[str, str, str]] = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for written in pool.map(
-            lambda writer: list(_write_one(out, corpus, seed, writer, amount)), range(1, amount.writers + 1)
+            lambda writer: list(_write_writer(out, corpus, seed, writer, spec)), range(1, spec.writers + 1)
         ):
             rows += written
             yield len(rows)
-    for name, text in (corpus.index(rows) if corpus.index else {}).items():
+    for name, text in (corpus.format_csv_files(rows) if corpus.format_csv_files else {}).items():
         (out / name).write_text(text)
 
 
-def _write_one(out, corpus, seed, writer, amount) -> Iterator[tuple[str, str, str]]:
-    """The images of one person; yields (path, label, writer) of each."""
-    for kind in KINDS:
+def _write_writer(
+    out: Path, corpus: Corpus, seed: int, writer: int, spec: DatasetSpec
+) -> Iterator[tuple[str, str, str]]:
+    """Write the images of one writer; yields (path, label, writer) of each."""
+    for kind in (kind.value for kind in SampleKind):
         label = label_of(corpus, kind)
-        for number in range(getattr(amount, kind) if label else 0):
-            data, suffix = image(seed, writer, kind, number)
-            # Forgeries stand behind the genuine ones in layouts that call both "signature".
-            place = corpus.place(label, f"{writer:03d}", number + (amount.genuine if kind == "forged" else 0))
-            place = place.with_name(place.name + suffix)
-            (out / place).parent.mkdir(parents=True, exist_ok=True)
-            (out / place).write_bytes(data)
-            os.utime(out / place, (DATE, DATE))  # records know files by their date: these are the same wherever written
-            yield str(place), label, f"{writer:03d}"
+        if label is None:
+            continue
+        for number in range(getattr(spec, kind)):
+            data, suffix = generate_image(seed, writer, kind, number)
+            # Forgeries are numbered after the genuine ones, for layouts that label both "signature".
+            path = corpus.format_path(label, f"{writer:03d}", number + (spec.genuine if kind == "forged" else 0))
+            path = path.with_name(path.name + suffix)
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            (out / path).write_bytes(data)
+            os.utime(
+                out / path, (MODIFIED_TIME, MODIFIED_TIME)
+            )  # a constant, because the data digest of records contains it
+            yield str(path), label, f"{writer:03d}"
 
 
-def _word(rng):
-    """Half printed, half in somebody's everyday hand; four alphabets."""
-    tool = hand.a_pen(rng)
+def _generate_word(rng: np.random.Generator) -> tuple[np.ndarray, pen.Pen]:
+    """Generate a word, printed or handwritten, in Latin, Greek or Cyrillic; returns its ink and the pen."""
+    word_pen = generate_pen(rng)
     if rng.random() < 0.5:
-        return words.print_word(rng), tool
-    font = [CURSIVE, PRINT, GREEK, CYRILLIC][rng.choice(4, p=[0.5, 0.3, 0.1, 0.1])]
-    return pen.draw(hand.handwriting(words.a_text(rng), font, rng), tool, rng.uniform(40, 110), rng), tool
+        return words.render_word(rng), word_pen
+    font = [CURSIVE_FONT, PRINT_FONT, GREEK_FONT, CYRILLIC_FONT][rng.choice(4, p=[0.5, 0.3, 0.1, 0.1])]
+    strokes = generate_handwriting(words.generate_text(rng), font, rng)
+    return pen.render_ink(strokes, word_pen, rng.uniform(40, 110), rng), word_pen

@@ -1,7 +1,7 @@
 """Letters as pen movements: virtual targets from the Hershey stroke fonts.
 
 A.V. Hershey, "Calligraphy for Computers", 1967. Units: capital height is 1, the base line is y = 0, y grows downwards.
-Knows nobody's hand. Next: ``hand.py`` bends these letters into a person's.
+Independent of writers. Next: ``writer.py``, which shapes these letters in a style.
 """
 
 import functools
@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from HersheyFonts import HersheyFonts
 
-CURSIVE = "scripts"
-PRINT = "futural"
-GREEK = "greeks"
-CYRILLIC = "cyrilc_1"
+CURSIVE_FONT = "scripts"
+PRINT_FONT = "futural"
+GREEK_FONT = "greeks"
+CYRILLIC_FONT = "cyrilc_1"
 
 _CAPITAL = 21.0  # Hershey units from the base line to the top of a capital
 _BASE_LINE = 9.0
@@ -27,21 +27,23 @@ def _font(name: str) -> HersheyFonts:
 
 
 @functools.lru_cache(maxsize=2048)
-def letter(character: str, font: str, coarseness: float = 0.02) -> tuple[tuple[np.ndarray, ...], float]:
-    """One letter's strokes and its advance width.
+def load_letter(character: str, font: str, coarseness: float = 0.02) -> tuple[tuple[np.ndarray, ...], float]:
+    """Load the strokes of one letter and its advance width.
 
-    Each stroke is ``float [n, 2]``, thinned to the turning points a hand aims at (Douglas-Peucker).
+    Each stroke is ``float [n, 2]``, reduced to its turning points (Douglas and Peucker 1973) with a tolerance of
+    ``coarseness``.
     """
-    strokes, right = [], 0.25
+    strokes: list[np.ndarray] = []
+    advance = 0.25
     for glyph in _font(font).glyphs_for_text(character):
         for stroke in glyph.strokes:
             points = np.array(list(stroke), float)
             points[:, 1] -= _BASE_LINE
             points /= _CAPITAL
-            thin = cv2.approxPolyDP(points.astype(np.float32)[:, None], coarseness, False)[:, 0].astype(float)
-            strokes.append(thin)
+            turning_points = cv2.approxPolyDP(points.astype(np.float32)[:, None], coarseness, False)[:, 0]
+            strokes.append(turning_points.astype(float))
     if strokes:
-        left = min(s[:, 0].min() for s in strokes)
-        strokes = [s - (left, 0) for s in strokes]
-        right = max(s[:, 0].max() for s in strokes)
-    return tuple(strokes), float(right)
+        left = min(stroke[:, 0].min() for stroke in strokes)
+        strokes = [stroke - (left, 0) for stroke in strokes]
+        advance = max(stroke[:, 0].max() for stroke in strokes)
+    return tuple(strokes), float(advance)

@@ -1,5 +1,5 @@
-"""Every setting once: frozen dataclasses from which flags, ``--help``, ``config.toml`` and the documentation derive.
+"""Settings: frozen dataclasses from which flags, ``--help``, ``config.toml`` and the documentation derive.
 
-``config.py`` lists the settings of a training run; ``flags.py`` makes flags of them; ``plugins.py`` looks a name up in
-a folder. Nothing here trains, draws or reads images.
+``sections.py`` declares the settings of a training run, ``config.py`` reads them, ``flags.py`` turns any settings into
+flags, ``plugins.py`` finds problems, backbones and corpora by name. Nothing here trains or reads images.
 """

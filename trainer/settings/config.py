@@ -1,6 +1,7 @@
-"""One run, completely described: the settings of ``sections.py`` from flags, environment and a TOML file.
+"""Read all settings of a run, the fields of ``sections.py``, from flags, environment and a TOML file.
 
-Precedence: flag, then Vertex' ``AIP_*`` environment, then ``--config`` file, then default. Next: ``pipeline/train.py``.
+A flag wins over the ``AIP_*`` environment of Vertex AI, the environment over the file of ``--config``, the file over
+the default. Next: ``pipeline/train.py`` trains with the result.
 """
 
 import dataclasses
@@ -14,13 +15,13 @@ import tomli_w
 
 from trainer import storage
 from trainer.settings import toml
-from trainer.settings.flags import BadSetting, Parser, given, parsed, with_current_names
-from trainer.settings.sections import Data, Model, Output, Training
-from trainer.settings.spelling import nearest
+from trainer.settings.flags import BadSetting, Parser, get_flag_values, parse_values, use_current_names
+from trainer.settings.sections import DataSettings, ModelSettings, OutputSettings, TrainingSettings
+from trainer.settings.spelling import suggest_nearest
 
-SECTIONS = {"data": Data, "model": Model, "training": Training, "output": Output}
-OLD_SECTIONS: dict[str, str] = {}  # tables of the release before: what each is called now
-VERTEX = {
+SECTIONS = {"data": DataSettings, "model": ModelSettings, "training": TrainingSettings, "output": OutputSettings}
+OLD_SECTIONS: dict[str, str] = {}  # names of tables in the previous release, each with the current one
+VERTEX_VARIABLES = {
     "AIP_MODEL_DIR": "model_dir",
     "AIP_CHECKPOINT_DIR": "checkpoint_dir",
     "AIP_TENSORBOARD_LOG_DIR": "tensorboard_dir",
@@ -29,96 +30,98 @@ VERTEX = {
 HELP = """\
 Train a handwritten-signature model on images and export it with honest numbers.
 
-  python -m trainer.task                                   on the generated dataset
-  python -m trainer.task --train-dir scans/                on your own, layout detected
+  python -m trainer.task                                   train on the generated dataset
+  python -m trainer.task --train-dir scans/                train on your images; the layout is detected
   python -m trainer.task --train-dir signature=a/ --train-dir text=b/ --epochs 30
-  python -m trainer.task --config run.toml --seed 8        a file, and flags that override it
+  python -m trainer.task --config run.toml --seed 8        read settings from a file; flags override it
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One run, completely described."""
+    """All settings of a run."""
 
-    data: Data = dataclasses.field(default_factory=Data)
-    model: Model = dataclasses.field(default_factory=Model)
-    training: Training = dataclasses.field(default_factory=Training)
-    output: Output = dataclasses.field(default_factory=Output)
+    data: DataSettings = dataclasses.field(default_factory=DataSettings)
+    model: ModelSettings = dataclasses.field(default_factory=ModelSettings)
+    training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    output: OutputSettings = dataclasses.field(default_factory=OutputSettings)
 
-    def learning(self) -> dict[str, Any]:
-        """Everything that decides the numbers, as JSON."""
+    def get_learning_settings(self) -> dict[str, Any]:
+        """Return all settings that affect the results, as JSON: all sections but ``output``."""
         tables = dataclasses.asdict(self)
         return json.loads(json.dumps({name: table for name, table in tables.items() if name != "output"}))
 
-    def recorded(self) -> "Config":
-        """Without the job dir and what is printed: ``config.toml`` describes a run, not its place."""
+    def without_run_location(self) -> "Config":
+        """Return the settings without job dir and ``verbose``, which are no part of ``config.toml``."""
         return dataclasses.replace(self, output=dataclasses.replace(self.output, job_dir=None, verbose=False))
 
-    def learns_the_same_as(self, other: "Config") -> bool:
-        """Equal in everything that decides the numbers: all but ``output``."""
-        return self.learning() == other.learning()
+    def has_same_learning_settings(self, other: "Config") -> bool:
+        """Return whether all settings but those of ``output`` are equal."""
+        return self.get_learning_settings() == other.get_learning_settings()
 
 
-def from_command_line(
+def parse_config(
     arguments: list[str] | None = None,
     environment: Mapping[str, str] = os.environ,
     prog: str = "python -m trainer.task",
     description: str = HELP,
 ) -> Config:
-    """Flags, environment and file to a ``Config``; exits with a message on anything unknown."""
+    """Parse flags, environment and file to a ``Config``; exit with a message and status 2 if any of them is wrong."""
     flags = Parser(prog=prog, description=description)
     flags.add_argument(
         "--config",
         metavar="FILE",
-        help="TOML file with these settings, as every run writes to config.toml; may be gs://",
+        help="TOML file with any of these settings, may be gs://; every run writes one, config.toml",
     )
     for section in SECTIONS.values():
         flags.add_settings(section)
     options = flags.parse_args(arguments)
     try:
-        tables = load(storage.fetch(options.config)) if options.config else {}
+        tables = load_tables(storage.fetch(options.config)) if options.config else {}
     except (OSError, BadSetting) as error:
         flags.error(f"--config {options.config}: {error}")
-    from_vertex = {field: environment[name] for name, field in VERTEX.items() if environment.get(name)}
+    from_vertex = {field: environment[name] for name, field in VERTEX_VARIABLES.items() if environment.get(name)}
     trial = environment.get("CLOUD_ML_TRIAL_ID")
     sections = {}
     for name, section in SECTIONS.items():
-        vertex = from_vertex if section is Output else {}
-        values = {**tables.get(name, {}), **vertex, **given(section, options)}
-        if trial and values.get("job_dir"):  # all trials of a study get the same flag
+        vertex = from_vertex if section is OutputSettings else {}
+        values = {**tables.get(name, {}), **vertex, **get_flag_values(section, options)}
+        if trial and values.get("job_dir"):  # all trials of a study have the same flags
             values["job_dir"] = f"{values['job_dir'].rstrip('/')}/{trial}"
         sections[name] = section(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
     return Config(**sections)
 
 
-def load(path: Path, warn: bool = True) -> dict[str, dict[str, Any]]:
-    """Read a TOML file of settings, all checked; ``warn`` of old names. Raises ``BadSetting``, ``OSError``."""
+def load_tables(path: Path, warn: bool = True) -> dict[str, dict[str, Any]]:
+    """Read a TOML file and check its settings; ``warn`` about old names. Raises ``BadSetting``, ``OSError``."""
     try:
         tables = toml.loads(path.read_text(errors="surrogateescape"))
     except ValueError as error:
         raise BadSetting(f"{str(path)!r} is not TOML: {error}") from None
-    tables = with_current_names(tables, OLD_SECTIONS, repr(str(path)), warn)
+    tables = use_current_names(tables, OLD_SECTIONS, repr(str(path)), warn)
     unknown = [name for name in tables if name not in SECTIONS]
     if unknown:
-        raise BadSetting(f"unknown table [{unknown[0]}]{nearest(unknown[0], list(SECTIONS))}")
+        raise BadSetting(f"unknown table [{unknown[0]}]{suggest_nearest(unknown[0], list(SECTIONS))}")
     for name, values in tables.items():
         if not isinstance(values, dict):
             raise BadSetting(f"{str(path)!r}: {name!r} is {values!r}; it has to be a table [{name}]")
-    return {name: parsed(SECTIONS[name], values, f"{str(path)!r} [{name}]", warn) for name, values in tables.items()}
+    return {
+        name: parse_values(SECTIONS[name], values, f"{str(path)!r} [{name}]", warn) for name, values in tables.items()
+    }
 
 
-def read(path: Path) -> Config:
-    """A ``config.toml`` back to the ``Config`` that wrote it, also if the release before did."""
-    return Config(**{name: SECTIONS[name](**values) for name, values in load(path, warn=False).items()})
+def read_config(path: Path) -> Config:
+    """Read the ``config.toml`` of a run of this or the previous release. Raises ``BadSetting``, ``OSError``."""
+    return Config(**{name: SECTIONS[name](**values) for name, values in load_tables(path, warn=False).items()})
 
 
-def write(config: Config, path: Path) -> None:
-    """The recorded settings as TOML, what is not set left out."""
-    tables = {name: _set_values(getattr(config.recorded(), name)) for name in SECTIONS}
+def write_config(config: Config, path: Path) -> None:
+    """Write the settings as TOML, without those that are empty."""
+    tables = {name: _set_values(getattr(config.without_run_location(), name)) for name in SECTIONS}
     path.write_text(tomli_w.dumps(tables), errors="surrogateescape")
 
 
-def _set_values(section) -> dict[str, Any]:
-    """Fields but for those left empty."""
+def _set_values(section: Any) -> dict[str, Any]:
+    """Return the fields of a settings dataclass that are not empty, or that are not the default."""
     values = {field.name: (getattr(section, field.name), field.default) for field in dataclasses.fields(section)}
     return {name: value for name, (value, default) in values.items() if value or value != default}

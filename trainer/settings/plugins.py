@@ -1,38 +1,43 @@
-"""A name is a file: problems, backbones and corpora are found by looking into their folder.
+"""Find problems, backbones and corpora by name: each is a file of its folder.
 
-Adding one is adding a file that defines the folder's constant (``PROBLEM``, ``BACKBONE``, ``CORPUS``); nothing else
-changes, and ``tests/contract`` tests it before you write a test. Knows none of them by name.
+To add one, add a file that defines the constant of the folder (``PROBLEM``, ``BACKBONE``, ``LOSS``, ``CORPUS``).
+Nothing else changes: flags list it, and ``tests/contract`` tests it. Next: ``trainer/problems/``,
+``trainer/backbones/`` and ``trainer/corpora/``.
 """
 
 import importlib
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 from trainer.console.errors import UserError
-from trainer.settings.spelling import nearest
+from trainer.settings.spelling import suggest_nearest
 
 
 class UnknownName(UserError):
-    """A name that no plug-in has; the message lists what exists and the nearest spelling."""
+    """No plug-in has this name; the message lists those that exist, and the nearest spelling."""
 
 
-def names(folder: str) -> list[str]:
-    """The plug-ins in a folder of ``trainer``: ``names("backbones") -> ["compact", ...]``, sorted."""
-    place = Path(__file__).parents[1] / folder  # looked into, not imported: that would bring all that they need
-    return sorted(module.name for module in pkgutil.iter_modules([str(place)]) if not module.name.startswith("_"))
+def list_names(folder: str) -> list[str]:
+    """List the plug-ins in a folder of ``trainer``: ``list_names("backbones") -> ["compact", ...]``, sorted."""
+    path = Path(__file__).parents[1] / folder  # listed, not imported, because an import needs Keras
+    return sorted(module.name for module in pkgutil.iter_modules([str(path)]) if not module.name.startswith("_"))
 
 
-def check(folder: str, name: str) -> str:
-    """The name itself if it is one; nothing is imported. Raises ``UnknownName``."""
-    known = names(folder)
+def check_name(folder: str, name: str) -> str:
+    """Return the name if there is such a plug-in, without importing it. Raises ``UnknownName``."""
+    known = list_names(folder)
     if name in known:
         return name
     raise UnknownName(
-        f"no {folder.rstrip('s')} is called {name!r}{nearest(name, known) or ';'} there is: {', '.join(known)}"
+        f"no {folder.rstrip('s')} is called {name!r}{suggest_nearest(name, known) or ';'} there is: {', '.join(known)}"
     )
 
 
-def load(folder: str, name: str):
-    """What a plug-in file defines: ``load("problems", "genuine_vs_forged") -> Problem``. Raises ``UnknownName``."""
-    module = importlib.import_module(f"trainer.{folder}.{check(folder, name)}")
-    return getattr(module, importlib.import_module(f"trainer.{folder}").CONSTANT)
+def load(folder: str, name: str) -> Any:
+    """Import a plug-in and return its constant: ``load("problems", "same_writer") -> Problem``.
+
+    Raises ``UnknownName``.
+    """
+    module = importlib.import_module(f"trainer.{folder}.{check_name(folder, name)}")
+    return getattr(module, importlib.import_module(f"trainer.{folder}").PLUGIN_ATTRIBUTE)

@@ -4,6 +4,8 @@ Flags, ``--help``, ``config.toml`` and the documentation derive from these field
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 from trainer.artifact import manifest
 from trainer.imaging.ink import INKS
@@ -11,176 +13,214 @@ from trainer.settings import experiment, plugins
 from trainer.settings.flags import between, one_of, option
 
 DTYPE_POLICIES = ("float32", "mixed_bfloat16")
-_whole = lambda low, high: between(low, high, int)  # noqa: E731
-_plugin = lambda folder: lambda name: plugins.check(folder, name)  # noqa: E731
+
+
+def _integer(low: int, high: int) -> Callable[[Any], Any]:
+    return between(low, high, int)
+
+
+def _plugin(folder: str) -> Callable[[str], str]:
+    return lambda name: plugins.check_name(folder, name)
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
-    """What to learn from.
+class DataSettings:
+    """Data.
 
-    Without --train-dir the generated dataset is used. A folder's layout is detected; LABEL=PATH gives everything below
-    PATH one label. Folders called train, val, test and predict are parts, which are kept; else parts are drawn, and
-    writers never cross from one to another.
+    Without --train-dir a run generates its dataset. The layout of a folder is detected; LABEL=PATH gives everything
+    below PATH one label. Folders called train, val, test and predict name splits, which are kept. Otherwise splits are
+    drawn by writer: all images of a writer are in one split.
     """
 
     train_dir: tuple[str, ...] = option(
         (),
-        "folder, zip, CSV file or gs:// path of images, or LABEL=PATH; may be given several times",
+        "folder, zip file, CSV file or gs:// path of images, or LABEL=PATH; may be given several times",
         metavar="[LABEL=]PATH",
     )
     test_dir: tuple[str, ...] = option(
-        (), "the separate unseen set; without it a part of the training data is set aside", metavar="[LABEL=]PATH"
+        (), "separate test data, in the same forms; without it a share of --train-dir is used", metavar="[LABEL=]PATH"
     )
     layout: str = option(
-        "", f"the layout of every folder, instead of detecting it: {', '.join(plugins.names('corpora'))}",
-        _plugin("corpora"), "NAME",
-    )  # fmt: skip
+        "",
+        f"layout of every folder, instead of detection: {', '.join(plugins.list_names('corpora'))}",
+        _plugin("corpora"),
+        "NAME",
+    )
     validation_fraction: float = option(
-        0.3, "share of the training images that choose the best epoch", between(0.05, 0.9)
+        0.3, "share of the training images that form the validation split, 0.05 to 0.9", between(0.05, 0.9), "SHARE"
     )
     test_fraction: float = option(
-        0.15, "share of all images set aside as the unseen part when there is no --test-dir", between(0.01, 0.9)
+        0.15,
+        "share of all images that form the test split without --test-dir, 0.01 to 0.9",
+        between(0.01, 0.9),
+        "SHARE",
     )
-    writers: int = option(0, "people in the generated dataset; the problem knows its default", _whole(4, 100_000))
-    strict: bool = option(False, "fail when any image cannot be read, instead of counting and naming it")
+    writers: int = option(0, "number of writers in the generated dataset, at least 4", _integer(4, 100_000), "N")
+    strict: bool = option(False, "fail if any image cannot be read, instead of counting and naming it")
     min_quality: float = option(
-        0.0, "leave out images to learn from that are worse: 1 is without warnings, see docs/imaging.md", between(0, 1)
+        0.0,
+        "leave out training images whose quality is below this, 0 to 1 (default: 0); see docs/imaging.md",
+        between(0, 1),
+        "QUALITY",
     )
     drop_duplicates: bool = option(
-        False, "leave out images to learn from that (nearly) repeat one of --test-dir, instead of failing"
+        False,
+        "leave out training images that are duplicates or near duplicates of images of --test-dir, instead of failing",
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
-    """What to learn, and with which network."""
+class ModelSettings:
+    """Model.
+
+    Numbers and names without a default here take it from the problem, the dimension of the embedding from the backbone.
+    """
 
     problem: str = option(
-        "signature_vs_text", f"the question: {', '.join(plugins.names('problems'))}", _plugin("problems"), "NAME"
-    )
-    backbone: str = option(
-        "",
-        f"the network: {', '.join(plugins.names('backbones'))}; the problem knows its default",
-        _plugin("backbones"),
+        "signature_vs_text",
+        f"question to learn: {', '.join(plugins.list_names('problems'))}",
+        _plugin("problems"),
         "NAME",
     )
-    image_height: int = option(
-        0, "pixels of the canonical image; the problem knows its default", _whole(16, 1024), "PIXELS"
-    )
-    image_width: int = option(
-        0, "pixels of the canonical image; the problem knows its default", _whole(16, 1024), "PIXELS"
-    )
+    backbone: str = option("", f"network: {', '.join(plugins.list_names('backbones'))}", _plugin("backbones"), "NAME")
+    image_height: int = option(0, "height of the canonical image in pixels, 16 to 1024", _integer(16, 1024), "PIXELS")
+    image_width: int = option(0, "width of the canonical image in pixels, 16 to 1024", _integer(16, 1024), "PIXELS")
     ink: str = option(
         INKS[0],
-        f"{' or '.join(INKS)}; grey levels name the scanner, and are for reproducing old results",
+        f"ink of the canonical image: {' or '.join(INKS)}; grey levels identify the scanner, use them only to "
+        "reproduce old results",
         one_of(*INKS),
+        "NAME",
     )
     dropout: float | None = option(
-        None,
-        "share of the last layer's features dropped while training; the problem knows its default",
-        between(0, 0.95),
+        None, "share of the last layer's features that is dropped during training, 0 to 0.95", between(0, 0.95), "SHARE"
     )
     embedding_dim: int = option(
-        0, "dimension of the embedding, where a problem has one; the backbone knows its default", _whole(2, 4096),
-        was="embedding",
-    )  # fmt: skip
+        0, "dimension of the embedding of same_writer, 2 to 4096", _integer(2, 4096), "N", was="embedding"
+    )
     preset: str = option(
         "",
-        "weights a ResNet starts from: a folder of Keras Hub or timm, or a name, see docs/training.md",
+        "pretrained weights of a ResNet: a folder of Keras Hub or timm, or a preset name; see docs/training.md",
         metavar="PRESET",
     )
     variant: str = option(
         manifest.VARIANTS[0],
-        f"LiteRT variant that answers: {' or '.join(manifest.VARIANTS)}; int8 only where it errs as little",
-        one_of(*manifest.VARIANTS), was="serve",
-    )  # fmt: skip
+        f"LiteRT variant that answers: {' or '.join(manifest.VARIANTS)}; int8 only if its error rates are as low",
+        one_of(*manifest.VARIANTS),
+        "NAME",
+        was="serve",
+    )
     signature_check: str = option(
-        "", "artefact of signature_vs_text that says first whether an image is a signature; see docs/verification.md",
-        metavar="PATH", was="gate",
-    )  # fmt: skip
+        "",
+        "artefact of signature_vs_text that decides first whether an image is a signature; see docs/verification.md",
+        metavar="PATH",
+        was="gate",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
-    """How to learn it."""
+class TrainingSettings:
+    """Training.
 
-    loss: str = option("", "what is minimised, see docs/training.md; the problem knows its default", metavar="NAME")
+    Numbers and names without a default here take it from the problem.
+    """
+
+    loss: str = option("", "loss function; see docs/training.md", metavar="NAME")
     epochs: int = option(
         0,
-        "passes over the training part; the best on the validation part is kept; the problem knows its default",
-        _whole(1, 100_000),
+        "largest number of passes over the training split; the weights of the best epoch on the validation split are "
+        "exported",
+        _integer(1, 100_000),
+        "N",
     )
     patience: int | None = option(
         None,
-        "stop when validation has not improved for so many epochs; 0 for never; the problem knows its default",
-        _whole(0, 100_000),
+        "stop after this number of epochs without improvement on the validation split; 0 never stops",
+        _integer(0, 100_000),
+        "EPOCHS",
     )
-    batch_size: int = option(
-        0, "images in one step, over all devices together; the problem knows its default", _whole(1, 65_536)
-    )
+    batch_size: int = option(0, "images in one step, over all devices together", _integer(1, 65_536), "N")
     learning_rate: float = option(
-        0.0,
-        "of Adam at the start; it falls to nothing along a cosine; the problem knows its default",
-        between(1e-8, 10),
+        0.0, "highest learning rate of Adam; it falls to 0 along a cosine", between(1e-8, 10), "RATE"
     )
     warmup: float | None = option(
-        None, "share of the steps in which the rate rises to its start; the problem knows its default", between(0, 0.9)
+        None, "share of the steps in which the learning rate rises from 0, 0 to 0.9", between(0, 0.9), "SHARE"
     )
     weight_decay: float | None = option(
-        None,
-        "share of the weights taken off in each step, times the rate; the problem knows its default",
-        between(0, 1),
+        None, "share of the weights that each step subtracts, times the learning rate (AdamW)", between(0, 1), "SHARE"
     )
     clip_norm: float | None = option(
-        None, "longest gradient of a weight, longer ones are cut; 0 for none; the problem knows its default",
+        None,
+        "largest norm of the gradient of a weight; longer gradients are clipped; 0 clips none",
         between(0, 1e6),
-    )  # fmt: skip
+        "NORM",
+    )
     ema_decay: float | None = option(
-        None, "decay of the exponential moving average of the weights; the problem knows its default",
-        between(0, 0.99999), was="averaging",
-    )  # fmt: skip
+        None,
+        "decay of the exponential moving average of the weights, 0 (no average) to 0.99999",
+        between(0, 0.99999),
+        "DECAY",
+        was="averaging",
+    )
     augment: bool = option(
-        True, "turn, rescale and zoom the training images a little, and vary their pen where hands are compared"
+        True,
+        "rotate, zoom, stretch and shift the training images a little; for losses that compare images, also vary the "
+        "pen",
     )
     init_from: str = option(
-        "", "artefact or .keras file whose weights are the start, as far as they fit; may be gs://", metavar="PATH"
+        "",
+        "artefact or .keras file with initial weights, may be gs://; layers with another name or shape are initialised "
+        "at random",
+        metavar="PATH",
     )
-    frozen_epochs: int = option(0, "epochs at the start in which only the head learns", _whole(0, 100_000))
+    frozen_epochs: int = option(
+        0,
+        "number of epochs at the start in which only the head is trained (default: 0)",
+        _integer(0, 100_000),
+        "EPOCHS",
+    )
     dtype_policy: str = option(
         DTYPE_POLICIES[0],
-        f"{' or '.join(DTYPE_POLICIES)}, which is faster on newer GPUs; what is exported is float32 in any case",
-        one_of(*DTYPE_POLICIES), was="precision",
-    )  # fmt: skip
+        f"type of the computation: {' or '.join(DTYPE_POLICIES)}, which is faster on newer GPUs; the export is float32 "
+        "in any case",
+        one_of(*DTYPE_POLICIES),
+        "NAME",
+        was="precision",
+    )
     seed: int = option(
         7,
-        "of the split, the weights, the order and the augmentation; same seed and data, same numbers",
-        _whole(0, 2**32 - 1),
+        "seed of the split, the weights, the order and the augmentation; equal seeds and data give equal numbers",
+        _integer(0, 2**32 - 1),
+        "N",
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class Output:
-    """Where things go.
+class OutputSettings:
+    """Output.
 
-    An interrupted run continues from its newest checkpoint when the same command is given again. On Vertex AI the
-    environment (AIP_MODEL_DIR, AIP_CHECKPOINT_DIR, AIP_TENSORBOARD_LOG_DIR) sets three of them; each trial of a study
-    (CLOUD_ML_TRIAL_ID) works in a folder of that name below the job dir.
+    The same command continues an interrupted run from its newest checkpoint. Folders may be gs:// paths. On Vertex AI
+    the environment sets --model-dir (AIP_MODEL_DIR), --checkpoint-dir (AIP_CHECKPOINT_DIR) and --tensorboard-dir
+    (AIP_TENSORBOARD_LOG_DIR); each trial of a study works in the folder CLOUD_ML_TRIAL_ID of the job dir.
     """
 
-    job_dir: str | None = option(None, "folder of the run; runs/TIME-PROBLEM if not given", metavar="PATH")
-    model_dir: str | None = option(None, "where the artefact goes; model/ in the job dir if not given", metavar="PATH")
+    job_dir: str | None = option(None, "folder of the run (default: runs/TIME-PROBLEM)", metavar="PATH")
+    model_dir: str | None = option(None, "folder of the artefact (default: model/ in the job dir)", metavar="PATH")
     checkpoint_dir: str | None = option(
-        None, "where checkpoints go; checkpoints/ in the job dir if not given", metavar="PATH"
+        None, "folder of the checkpoints (default: checkpoints/ in the job dir)", metavar="PATH"
     )
     tensorboard_dir: str | None = option(
-        None, "where TensorBoard event files go; none are written if not given", metavar="PATH"
+        None, "folder of event files for TensorBoard; without it none are written", metavar="PATH"
     )
     experiment: str = option(
-        "", "keep settings and numbers there: projects/PROJECT/locations/REGION/EXPERIMENT[/RUN] of Vertex AI",
-        experiment.checked, metavar="NAME",
-    )  # fmt: skip
-    tensorboard: str = option(
-        "", "and curves there: a Vertex TensorBoard, projects/PROJECT/locations/REGION/tensorboards/ID", metavar="NAME"
+        "",
+        "Vertex experiment for settings and metrics: projects/PROJECT/locations/REGION/EXPERIMENT[/RUN]",
+        experiment.parse_experiment_name,
+        "NAME",
     )
-    verbose: bool = option(False, "print and log more: the layers, library versions, how long each stage took")
+    tensorboard: str = option(
+        "",
+        "Vertex TensorBoard for curves, beside --experiment: projects/PROJECT/locations/REGION/tensorboards/ID",
+        metavar="NAME",
+    )
+    verbose: bool = option(False, "print and log more: layers, library versions, duration of each stage")

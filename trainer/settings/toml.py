@@ -1,4 +1,4 @@
-"""Reading TOML: the standard library's, or tomli, which it was made of, before Python 3.11."""
+"""Read TOML: with ``tomllib`` of the standard library, before Python 3.11 with ``tomli``, from which that was made."""
 
 import sys
 

@@ -1,8 +1,9 @@
-"""Paths people give: local folders, ``/gcs/`` mounts and ``gs://`` prefixes, brought here and sent there.
+"""Use local folders, ``/gcs/`` mounts and ``gs://`` prefixes alike: download, upload and cache them.
 
-Shared by trainer, predictor and deploy. All work is on local copies, because TensorFlow's own ``gs://`` neither resumes
-nor verifies. A copy's modification time is its generation: a second run downloads nothing, and every machine sees the
-same times. Next: ``objects.py``, which transfers one object and is the only importer of ``google.cloud.storage``.
+Shared by trainer, predictor and deploy. All work is on local copies, because TensorFlow's support of ``gs://`` neither
+resumes nor verifies transfers. The modification time of a copy encodes its generation, so a second run downloads
+nothing. ``transfer_manager`` of Google's client is not used: it neither resumes a file nor skips an equal one. Next:
+``objects.py``, which transfers one object and is the only importer of ``google.cloud.storage``.
 """
 
 import concurrent.futures
@@ -16,24 +17,35 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainer.storage import lock
-from trainer.storage.objects import REMOTE, Bucket, Remote, StorageError, crc32c
+from trainer.storage.objects import REMOTE, Bucket, RemoteObject, StorageError, crc32c
 
-__all__ = ["REMOTE", "Place", "StorageError", "cache", "cached", "exists", "fetch", "is_remote", "local", "names"]
+__all__ = [
+    "REMOTE",
+    "StorageError",
+    "Workdir",
+    "exists",
+    "fetch",
+    "get_cache_dir",
+    "get_cache_path",
+    "get_local_path",
+    "is_remote",
+    "list_paths",
+]
 
-MOUNT = Path("/gcs")  # Vertex AI mounts every bucket here in training containers
-TRANSFERS = 8  # files at a time
+MOUNT = Path("/gcs")  # Vertex AI mounts all buckets here in training containers
+TRANSFERS = 8  # files at the same time
 
-Progress = Callable[[int], contextlib.AbstractContextManager[Callable[[int], None]]]
-"""Draws a bar: called with the megabytes to transfer, entered for a function that takes those transferred so far."""
+ProgressBar = Callable[[int], contextlib.AbstractContextManager[Callable[[int], None]]]
+"""Called with the megabytes to transfer, returns a context whose value is called with the megabytes done so far."""
 
 
 def is_remote(path: str) -> bool:
-    """Whether the path has to be copied before it can be used here."""
+    """Return whether the path is a ``gs://`` path that is not mounted here, so that it has to be copied."""
     return path.startswith(REMOTE) and _mounted(path) is None
 
 
-def local(path: str) -> Path:
-    """A path as this machine sees it: ``gs://bucket/x`` is ``/gcs/bucket/x`` where buckets are mounted.
+def get_local_path(path: str) -> Path:
+    """Return the path on this machine: ``gs://bucket/x`` is ``/gcs/bucket/x`` where buckets are mounted.
 
     Raises ``StorageError`` for a ``gs://`` path that is not mounted.
     """
@@ -47,122 +59,125 @@ def local(path: str) -> Path:
     return mounted
 
 
-def cache() -> Path:
-    """Where copies are kept between runs: ``COUNTERSIGN_CACHE``, or ``countersign`` in the user's cache folder."""
+def get_cache_dir() -> Path:
+    """Return the folder of copies: ``COUNTERSIGN_CACHE``, or ``countersign`` in the user's cache folder."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("COUNTERSIGN_CACHE") or Path(home) / "countersign")
 
 
-def cached(path: str, kind: str = "data") -> Path:
-    """The place in the cache that belongs to a ``gs://`` path: copies of ``data``, or the work of ``jobs``.
+def get_cache_path(path: str, folder: str = "data") -> Path:
+    """Return the path of the copy of a ``gs://`` path in the cache, in ``data``, or for working copies in ``jobs``.
 
-    It has the path's last name, which data is called by. Each path has a folder of its own, also where one path is
-    below another: a fetch deletes from its folder what is no longer at its path.
+    It has the same name, because data sources are named by it. Each path has a folder of its own, even if one path is
+    below the other, because a fetch deletes files that are no longer at its path.
     """
-    whole = path.removeprefix(REMOTE).strip("/")
-    return cache() / kind / hashlib.sha256(whole.encode()).hexdigest()[:16] / PurePosixPath(whole).name
+    name = path.removeprefix(REMOTE).strip("/")
+    return get_cache_dir() / folder / hashlib.sha256(name.encode()).hexdigest()[:16] / PurePosixPath(name).name
 
 
 def fetch(
     path: str,
-    into: Path | None = None,
-    wanted: Callable[[str], bool] = lambda name: True,
-    progress: Progress | None = None,
+    target: Path | None = None,
+    is_selected: Callable[[str], bool] = lambda name: True,
+    progress: ProgressBar | None = None,
 ) -> Path:
-    """A folder or file as a local one: itself, or a verified copy of a ``gs://`` prefix or object.
+    """Return the local path of a folder or file, after a verified download if it is a ``gs://`` prefix or object.
 
-    ``into`` is where the copy goes, in the cache if not given; what is there already in the same generation is not
-    transferred again. ``wanted`` chooses among the names below a prefix; ``progress`` draws how far the copy is.
-    Raises ``StorageError``; nothing half transferred is ever under its final name.
+    ``target`` is the path of the copy, by default in the cache; files that are there in the same generation are not
+    downloaded again. ``is_selected`` selects the object names to download. An incomplete file never has its final name.
+    Raises ``StorageError``.
     """
     if not is_remote(path):
-        return local(path)
-    into = into or cached(path)
+        return get_local_path(path)
+    target = target or get_cache_path(path)
     with Bucket(path) as bucket:
         objects = bucket.list()
         if objects and objects[0].name + "/" == bucket.prefix:
-            with _alone(into.parent):
-                bucket.bring(objects[0], into)
-            return into
-        chosen = [found for found in objects if wanted(found.name)]
-        if not chosen:
-            raise StorageError(f"there is nothing below {path!r}, or nothing of use")
-        keep = {found.relative for found in objects}
-        with _alone(into):
-            _bring_all(bucket, chosen, into, lambda name: name in keep, progress)
-    return into
+            with _exclusive(target.parent):
+                bucket.download(objects[0], target)
+            return target
+        selected = [item for item in objects if is_selected(item.name)]
+        if not selected:
+            raise StorageError(f"there is nothing below {path!r}, or no file that is needed")
+        listed = {item.relative for item in objects}
+        with _exclusive(target):
+            _download_all(bucket, selected, target, lambda name: name in listed, progress)
+    return target
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file, here or on Cloud Storage. Raises ``StorageError``."""
+    """Return whether a file exists, locally or on Cloud Storage. Raises ``StorageError``."""
     if not is_remote(path):
-        return local(path).is_file()
+        return get_local_path(path).is_file()
     with Bucket(path) as bucket:
-        return any(found.name + "/" == bucket.prefix for found in bucket.list())
+        return any(item.name + "/" == bucket.prefix for item in bucket.list())
 
 
-def names(prefix: str) -> list[str]:
-    """The ``gs://`` paths of everything below a prefix. Raises ``StorageError``."""
+def list_paths(prefix: str) -> list[str]:
+    """Return the ``gs://`` paths of all objects below a prefix. Raises ``StorageError``."""
     with Bucket(prefix) as bucket:
-        return [f"{REMOTE}{bucket.name}/{found.name}" for found in bucket.list()]
+        return [f"{REMOTE}{bucket.name}/{item.name}" for item in bucket.list()]
 
 
 @dataclasses.dataclass
-class Place:
-    """A folder to work in, and the ``gs://`` prefix that it is a copy of, if any."""
+class Workdir:
+    """A local folder, and the ``gs://`` prefix of which it is a working copy, if any."""
 
     folder: Path
     remote: str | None = None
-    leave: Callable[[PurePosixPath], bool] = lambda name: False  # what stays here
-    _sent: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    is_excluded: Callable[[PurePosixPath], bool] = lambda name: False  # files that are not transferred
+    _uploaded: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)  # size and time by relative path
 
     @classmethod
-    def of(cls, path: str, leave: Callable[[PurePosixPath], bool] = lambda name: False) -> "Place":
-        """A path people give; for Cloud Storage the work is done in the cache."""
-        return cls(cached(path, "jobs"), path.rstrip("/"), leave) if is_remote(path) else cls(local(path))
+    def from_path(cls, path: str, is_excluded: Callable[[PurePosixPath], bool] = lambda name: False) -> "Workdir":
+        """Make the working folder for a path; that of a ``gs://`` path is in the cache."""
+        if is_remote(path):
+            return cls(get_cache_path(path, "jobs"), path.rstrip("/"), is_excluded)
+        return cls(get_local_path(path))
 
-    def pull(self, progress: Progress | None = None) -> None:
-        """Bring what is at the prefix, which may be nothing. Raises ``StorageError``."""
+    def pull(self, progress: ProgressBar | None = None) -> None:
+        """Download all objects below the prefix, if there are any. Raises ``StorageError``."""
         if not self.remote:
             return
-        with Bucket(self.remote) as bucket, _alone(self.folder):
-            objects = [found for found in bucket.list() if found.name.startswith(bucket.prefix)]
-            _bring_all(bucket, objects, self.folder, self.leave, progress)
-        self._sent = {found.relative.as_posix(): _stamp(self.folder / found.relative) for found in objects}
+        with Bucket(self.remote) as bucket, _exclusive(self.folder):
+            objects = [item for item in bucket.list() if item.name.startswith(bucket.prefix)]
+            _download_all(bucket, objects, self.folder, self.is_excluded, progress)
+        self._uploaded = {item.relative.as_posix(): _stamp(self.folder / item.relative) for item in objects}
 
     def push(self, *last: str) -> None:
-        """Send what changed since the last time. Raises ``StorageError``.
+        """Upload all files that changed since the last push or pull. Raises ``StorageError``.
 
-        Files called ``last`` mark that their folder is complete: they go last, and are taken away first where files
-        beside them are written over. What has disappeared here disappears there, if we sent or pulled it.
+        A file with one of the names ``last`` marks that its folder is complete: it is uploaded last, and first deleted
+        if files of its folder are overwritten. Files that were deleted locally since then are deleted at the prefix.
         """
         if not self.remote:
             return
-        names = [PurePosixPath(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file()]
-        now = {str(name): _stamp(self.folder / name) for name in sorted(names) if not self.leave(name)}
-        if not self._sent:
-            self._sent = self._there(now)
-        changed = [name for name, stamp in now.items() if self._sent.get(name) != stamp]
-        others = [name for name in changed if PurePosixPath(name).name not in last]
-        markers = [name for name in now if PurePosixPath(name).name in last]
-        torn = [marker for marker in markers if any(name in self._sent and _is_below(name, marker) for name in others)]
+        names = [PurePosixPath(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()]
+        stamps = {str(name): _stamp(self.folder / name) for name in sorted(names) if not self.is_excluded(name)}
+        if not self._uploaded:
+            self._uploaded = self._find_uploaded(stamps)
+        changed = [name for name, stamp in stamps.items() if self._uploaded.get(name) != stamp]
+        contents = [name for name in changed if PurePosixPath(name).name not in last]
+        markers = [name for name in stamps if PurePosixPath(name).name in last]
+        overwritten = [name for name in contents if name in self._uploaded]
+        outdated = [marker for marker in markers if any(_is_below(name, marker) for name in overwritten)]
         with Bucket(self.remote) as bucket:
-            for marker in torn:
-                bucket.remove(marker)  # from here on what lies there is incomplete, and says so
-            _together([functools.partial(bucket.put, name, self.folder / name) for name in others])
+            for marker in outdated:
+                bucket.remove(marker)  # while files are overwritten, the folder must not look complete
+            _transfer_all([functools.partial(bucket.upload, name, self.folder / name) for name in contents])
             for marker in markers:
-                if marker in torn or marker in changed:
-                    bucket.put(marker, self.folder / marker)
-            for name in set(self._sent) - set(now):
+                if marker in outdated or marker in changed:
+                    bucket.upload(marker, self.folder / marker)
+            for name in set(self._uploaded) - set(stamps):
                 bucket.remove(name)
-        self._sent = now
+        self._uploaded = stamps
 
-    def _there(self, now: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-        """Which of these files lie at the prefix from an earlier run: equal ones with their stamp, others without."""
+    def _find_uploaded(self, stamps: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        """Return the local files that an earlier run uploaded, with their stamp if the content is equal."""
         with Bucket(self.remote or "") as bucket:
-            objects = {found.relative.as_posix(): found for found in bucket.list()}
-        equal = {name for name in now if name in objects and objects[name].crc32c == crc32c(self.folder / name)}
-        return {name: now[name] if name in equal else (-1, -1) for name in now if name in objects}
+            objects = {item.relative.as_posix(): item for item in bucket.list()}
+        equal = {name for name in stamps if name in objects and objects[name].crc32c == crc32c(self.folder / name)}
+        return {name: stamps[name] if name in equal else (-1, -1) for name in stamps if name in objects}
 
 
 def _is_below(name: str, marker: str) -> bool:
@@ -170,59 +185,61 @@ def _is_below(name: str, marker: str) -> bool:
 
 
 def _stamp(file: Path) -> tuple[int, int]:
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns
+    """Return the size of a file in bytes and its modification time in nanoseconds."""
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
-def _bring_all(
+def _download_all(
     bucket: Bucket,
-    objects: list[Remote],
-    into: Path,
-    leave: Callable[[PurePosixPath], bool] = lambda name: False,
-    progress: Progress | None = None,
+    objects: list[RemoteObject],
+    target: Path,
+    is_excluded: Callable[[PurePosixPath], bool] = lambda name: False,
+    progress: ProgressBar | None = None,
 ) -> None:
-    """Make a folder hold exactly these objects, and what ``leave`` says."""
-    missing = [found for found in objects if not found.is_at(into / found.relative)]
-    whole = max(1, sum(found.size for found in missing) // 2**20)
-    with progress(whole) if missing and progress else contextlib.nullcontext(lambda done: None) as show:
-        sizes: list[int] = []  # appending is atomic, so threads may count together
+    """Download objects to a folder, and delete its other files unless ``is_excluded`` is true for them."""
+    missing = [item for item in objects if not item.is_stored_at(target / item.relative)]
+    megabytes = max(1, sum(item.size for item in missing) // 2**20)
+    with progress(megabytes) if missing and progress else contextlib.nullcontext(lambda done: None) as show:
+        sizes: list[int] = []  # a list, because several threads append to it, which is atomic
 
         def count(size: int) -> None:
             sizes.append(size)
-            show(min(sum(sizes) // 2**20, whole))
+            show(min(sum(sizes) // 2**20, megabytes))
 
-        _together([functools.partial(bucket.bring, found, into / found.relative, count) for found in missing])
-        show(whole)
-    kept = {into / found.relative for found in objects}
-    for file in [p for p in into.rglob("*") if p.is_file() and p not in kept]:
-        if not leave(PurePosixPath(file.relative_to(into))):
+        _transfer_all([functools.partial(bucket.download, item, target / item.relative, count) for item in missing])
+        show(megabytes)
+    expected = {target / item.relative for item in objects}
+    for file in [path for path in target.rglob("*") if path.is_file() and path not in expected]:
+        if not is_excluded(PurePosixPath(file.relative_to(target))):
             file.unlink()
 
 
-def _together(jobs: list[Callable[[], Any]]) -> None:
-    """All jobs, some at a time; the first failure stops those that have not begun, and is raised."""
+def _transfer_all(jobs: list[Callable[[], Any]]) -> None:
+    """Run all jobs, ``TRANSFERS`` at a time. The first error cancels those that have not started, and is raised."""
     with concurrent.futures.ThreadPoolExecutor(TRANSFERS) as pool:
-        running = [pool.submit(job) for job in jobs]
+        futures = [pool.submit(job) for job in jobs]
         try:
-            for one in concurrent.futures.as_completed(running):
-                one.result()
+            for future in concurrent.futures.as_completed(futures):
+                future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time brings files into a folder; the lock lies beside it."""
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Lock a folder, by a file beside it, so that one process at a time downloads to it."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder.with_name(f".{folder.name}.lock"), os.O_CREAT | os.O_RDWR, 0o644)
     try:
-        lock.wait(descriptor)
+        lock.acquire(descriptor)
         yield
     finally:
         os.close(descriptor)
 
 
 def _mounted(path: str) -> Path | None:
+    """Return the path below the mount, or None if the bucket is not mounted."""
     bucket, _, rest = path.removeprefix(REMOTE).partition("/")
     return MOUNT / bucket / rest if bucket and (MOUNT / bucket).is_dir() else None

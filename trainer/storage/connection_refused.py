@@ -1,34 +1,34 @@
-"""Recognise a refused connection: nobody listens at the address, so trying again for minutes helps nobody.
+"""Recognise a refused connection: no server listens at the address, so a retry for minutes is useless.
 
-Clients wrap the system's error in several of their own; it is found in their chain of causes. Standard library only.
-Used by ``objects.py`` and by ``deploy/vertex.py``.
+Clients wrap the error of the system in errors of their own, so the chain of causes is searched. Standard library only.
+``objects.py`` and ``deploy/vertex.py`` use this.
 """
 
 import urllib.parse
 from collections.abc import Callable, Iterator
 
-TRIES = 2  # a server that restarts at this very moment gets a second chance
+TRIES = 2  # the second is for a server that restarts at this moment
 
 
-def message(error: BaseException) -> str:
-    """Say who refused the connection, as ``nobody listens at http://host:port``; empty for any other error."""
-    chain = list(_chain(error))
-    if not any(isinstance(one, ConnectionRefusedError) for one in chain):
+def describe_refusal(error: BaseException) -> str:
+    """Return ``nobody listens at http://host:port`` for a refused connection, an empty string for any other error."""
+    chain = list(_walk_chain(error))
+    if not any(isinstance(link, ConnectionRefusedError) for link in chain):
         return ""
-    urls = [url for one in chain if (url := getattr(getattr(one, "request", None), "url", None))]
+    urls = [url for link in chain if (url := getattr(getattr(link, "request", None), "url", None))]
     if not urls:
         return "nobody listens at the address (connection refused)"
     address = urllib.parse.urlsplit(urls[0])
     return f"nobody listens at {address.scheme}://{address.netloc} (connection refused)"
 
 
-def at_most_twice(transient: Callable[[Exception], bool]) -> Callable[[Exception], bool]:
-    """Return the predicate ``transient`` for one call's retries, with refused connections tried ``TRIES`` times."""
+def limit_refused_retries(transient: Callable[[Exception], bool]) -> Callable[[Exception], bool]:
+    """Return a predicate for the retries of one call: as ``transient``, with ``TRIES`` tries if refused."""
     refused = 0
 
     def predicate(error: Exception) -> bool:
         nonlocal refused
-        if not message(error):
+        if not describe_refusal(error):
             return transient(error)
         refused += 1
         return refused < TRIES
@@ -36,12 +36,12 @@ def at_most_twice(transient: Callable[[Exception], bool]) -> Callable[[Exception
     return predicate
 
 
-def _chain(error: object, seen: frozenset[int] = frozenset()) -> Iterator[BaseException]:
-    """Yield an error and everything that it wraps."""
-    if not isinstance(error, BaseException) or id(error) in seen:
+def _walk_chain(error: object, visited: frozenset[int] = frozenset()) -> Iterator[BaseException]:
+    """Yield an error and all errors that it wraps."""
+    if not isinstance(error, BaseException) or id(error) in visited:
         return
     yield error
-    seen |= {id(error)}
+    visited |= {id(error)}
     wrapped = (error.__cause__, error.__context__, getattr(error, "cause", None), getattr(error, "reason", None))
     for inner in (*wrapped, *error.args):
-        yield from _chain(inner, seen)
+        yield from _walk_chain(inner, visited)

@@ -1,6 +1,6 @@
-"""One process at a time: a lock on an open file, which the system frees when the file is closed or the process dies.
+"""Lock an open file for one process at a time; the system unlocks it when the file is closed or the process ends.
 
-POSIX systems have flock(2); Windows locks the first byte (``msvcrt``). Knows files, not what they guard.
+By flock(2) on POSIX systems, on Windows by a lock of the first byte (``msvcrt``).
 """
 
 import contextlib
@@ -10,34 +10,34 @@ try:
 except ModuleNotFoundError:  # Windows
     import msvcrt
 
-    def hold(descriptor: int) -> bool:
-        """Lock an open file; False when somebody else holds it."""
+    def try_acquire(descriptor: int) -> bool:
+        """Lock an open file without waiting. Return False if another process has locked it."""
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
         except OSError:
             return False
         return True
 
-    def wait(descriptor: int) -> None:
-        """Lock an open file when nobody else holds it any more."""
+    def acquire(descriptor: int) -> None:
+        """Lock an open file, as soon as no other process has locked it."""
         while True:
-            with contextlib.suppress(OSError):  # after ten seconds of trying
+            with contextlib.suppress(OSError):  # raised after ten seconds of waiting
                 msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]
                 return
 
 else:
 
-    def hold(descriptor: int) -> bool:
-        """Lock an open file; False when somebody else holds it."""
+    def try_acquire(descriptor: int) -> bool:
+        """Lock an open file without waiting. Return False if another process has locked it."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError:
-            pass  # a file system without locks, such as a mounted bucket: nobody can hold it
+            pass  # a file system without locks, such as a mounted bucket
         return True
 
-    def wait(descriptor: int) -> None:
-        """Lock an open file when nobody else holds it any more."""
+    def acquire(descriptor: int) -> None:
+        """Lock an open file, as soon as no other process has locked it."""
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)

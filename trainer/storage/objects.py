@@ -1,7 +1,8 @@
-"""One object at a time: listed, brought and put, whole and with its checksum, or not at all.
+"""List, download and upload single objects of Cloud Storage, completely and with a checksum, or not at all.
 
-The only importer of ``google.cloud.storage``. Every request is tried again while that makes sense; what arrives is
-compared with the checksum that Cloud Storage keeps. Knows no trees of files; see ``storage/__init__.py``.
+The only importer of ``google.cloud.storage``. Requests are retried after transient errors; the content is compared with
+the checksum that Cloud Storage keeps. Independent of folders; see ``storage/__init__.py``. Next:
+``connection_refused.py``.
 """
 
 import base64
@@ -10,16 +11,17 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import google_crc32c
 
 from trainer.storage import connection_refused
 
 REMOTE = "gs://"
-PIECE = 8 * 2**20  # bytes; an interrupted download continues after the last whole piece
-TIMEOUT = 60.0  # seconds without a byte before a request is tried again
-PATIENCE = 300.0  # seconds of trying again before a file is given up
-ATTEMPTS = 3  # at a file that arrives with another checksum
+CHUNK_BYTES = 8 * 2**20  # an interrupted download continues after the last complete chunk
+TIMEOUT = 60.0  # seconds without a byte, after which a request is retried
+RETRY_SECONDS = 300.0  # seconds of retries, after which a request fails
+ATTEMPTS = 3  # transfers of a file whose checksum is wrong
 
 
 class StorageError(OSError):
@@ -27,8 +29,11 @@ class StorageError(OSError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Remote:
-    """One object as it was listed: exactly this generation is transferred."""
+class RemoteObject:
+    """An object as it was listed, of which exactly this generation is downloaded.
+
+    ``relative`` is its path below the prefix, ``size`` is in bytes, ``crc32c`` as Cloud Storage keeps it.
+    """
 
     name: str
     relative: PurePosixPath
@@ -36,20 +41,20 @@ class Remote:
     size: int
     crc32c: str
 
-    def is_at(self, path: Path) -> bool:
-        """Whether a local file is this very object: its modification time is the generation."""
+    def is_stored_at(self, path: Path) -> bool:
+        """Return whether a local file is a copy of this generation, by its size and modification time."""
         try:
-            found = path.stat()
+            status = path.stat()
         except OSError:
             return False
-        return (found.st_size, found.st_mtime_ns) == (self.size, self.generation * 1000)
+        return (status.st_size, status.st_mtime_ns) == (self.size, self.generation * 1000)
 
 
 class Bucket:
-    """The part of a bucket below a prefix, which ends in a slash or is empty; a context that closes connections."""
+    """The objects of a bucket below a prefix, which ends in a slash or is empty; a context that closes connections."""
 
     def __init__(self, path: str):
-        """Credentials are the application default ones. Raises ``StorageError``."""
+        """Connect with the application default credentials. Raises ``StorageError``."""
         from google.auth.exceptions import DefaultCredentialsError
         from google.cloud import storage  # type: ignore[attr-defined]  # the package ships no types
 
@@ -65,70 +70,76 @@ class Bucket:
             ) from None
         self._bucket = self._client.bucket(name)
 
-    def list(self) -> list[Remote]:
-        """Everything below the prefix, or the one object of that very name."""
-        only = self.prefix.rstrip("/")
-        blobs = self._client.list_blobs(self._bucket, prefix=only, timeout=TIMEOUT, retry=_retry())
-        found = [
-            Remote(blob.name, relative(blob.name, self.prefix), int(blob.generation), int(blob.size), blob.crc32c)
+    def list(self) -> list[RemoteObject]:
+        """Return all objects below the prefix, or the object of exactly that name if there is one."""
+        name = self.prefix.rstrip("/")
+        blobs = self._client.list_blobs(self._bucket, prefix=name, timeout=TIMEOUT, retry=_make_retry())
+        objects = [
+            RemoteObject(blob.name, relative(blob.name, self.prefix), int(blob.generation), int(blob.size), blob.crc32c)
             for blob in blobs
-            if not blob.name.endswith("/") and (blob.name.startswith(self.prefix) or blob.name == only)
+            if not blob.name.endswith("/") and (blob.name.startswith(self.prefix) or blob.name == name)
         ]
-        return [one for one in found if only and one.name == only] or found
+        return [item for item in objects if name and item.name == name] or objects
 
-    def bring(self, found: Remote, target: Path, count: Callable[[int], None] = lambda size: None) -> None:
-        """One object under its final name, whole and with the listed checksum, or not at all."""
-        if found.is_at(target):
+    def download(self, item: RemoteObject, target: Path, count: Callable[[int], None] = lambda size: None) -> None:
+        """Download an object; ``target`` exists only if it is complete and has the listed checksum.
+
+        ``count`` is called with the bytes of each chunk. Raises ``StorageError``.
+        """
+        if item.is_stored_at(target):
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{found.generation}.partial")
-        blob = self._bucket.blob(found.name, generation=found.generation)
+        partial = target.with_name(f".{target.name}.{item.generation}.partial")
+        blob = self._bucket.blob(item.name, generation=item.generation)
         for _ in range(ATTEMPTS):
-            self._continue(blob, found.size, partial, count)
-            if crc32c(partial) == found.crc32c:
-                os.utime(partial, ns=(found.generation * 1000, found.generation * 1000))
+            self._resume(blob, item.size, partial, count)
+            if crc32c(partial) == item.crc32c:
+                os.utime(partial, ns=(item.generation * 1000, item.generation * 1000))
                 os.replace(partial, target)
                 return
             partial.unlink()
-        raise self._damaged(found.name)
+        raise self._make_checksum_error(item.name)
 
-    def _continue(self, blob, size: int, partial: Path, count: Callable[[int], None]) -> None:
-        """Append the missing pieces to a file that an earlier attempt may have begun."""
+    def _resume(self, blob: Any, size: int, partial: Path, count: Callable[[int], None]) -> None:
+        """Append the missing chunks to a file that an earlier attempt may have started."""
         with partial.open("ab") as file:
-            have = file.tell()
-            while have < size:
-                end = min(have + PIECE, size) - 1
-                piece = blob.download_as_bytes(
-                    start=have, end=end, raw_download=True, checksum=None, timeout=TIMEOUT, retry=_retry()
+            position = file.tell()
+            while position < size:
+                end = min(position + CHUNK_BYTES, size) - 1
+                chunk = blob.download_as_bytes(
+                    start=position, end=end, raw_download=True, checksum=None, timeout=TIMEOUT, retry=_make_retry()
                 )
-                file.write(piece)
-                if not piece:
-                    return  # the checksum will tell
-                have += len(piece)
-                count(len(piece))
+                file.write(chunk)
+                if not chunk:
+                    return  # the checksum will differ
+                position += len(chunk)
+                count(len(chunk))
 
-    def put(self, name: str, file: Path) -> None:
-        """One file to one object below the prefix; trying again is safe because the content is the same."""
+    def upload(self, name: str, file: Path) -> None:
+        """Upload a file to an object below the prefix. A retry is safe, because it has the same content.
+
+        Raises ``StorageError``.
+        """
         from google.cloud.exceptions import BadRequest
 
         expected = crc32c(file)
         for _ in range(ATTEMPTS):
             blob = self._bucket.blob(self.prefix + name)
-            with contextlib.suppress(BadRequest):  # what Cloud Storage says when the content does not fit its checksum
-                blob.upload_from_filename(str(file), checksum="crc32c", timeout=TIMEOUT, retry=_retry())
+            with contextlib.suppress(BadRequest):  # the answer of Cloud Storage to a wrong checksum
+                blob.upload_from_filename(str(file), checksum="crc32c", timeout=TIMEOUT, retry=_make_retry())
                 if blob.crc32c == expected:
                     return
         self.remove(name)
-        raise self._damaged(self.prefix + name)
+        raise self._make_checksum_error(self.prefix + name)
 
     def remove(self, name: str) -> None:
-        """Delete an object below the prefix, if it is there."""
+        """Delete an object below the prefix, if it exists."""
         from google.cloud.exceptions import NotFound
 
         with contextlib.suppress(NotFound):
-            self._bucket.blob(self.prefix + name).delete(timeout=TIMEOUT, retry=_retry())
+            self._bucket.blob(self.prefix + name).delete(timeout=TIMEOUT, retry=_make_retry())
 
-    def _damaged(self, name: str) -> StorageError:
+    def _make_checksum_error(self, name: str) -> StorageError:
         return StorageError(
             f"{REMOTE}{self._bucket.name}/{name} arrives damaged: its checksum was wrong {ATTEMPTS} times"
         )
@@ -136,8 +147,8 @@ class Bucket:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, _):
-        """Close connections; Google's errors as ours, with the path people wrote."""
+    def __exit__(self, error_type, error, _):
+        """Close connections. Raise ``StorageError``, with the path of the user, in place of an error of Google's."""
         self._client.close()
         from google.api_core.exceptions import GoogleAPIError
         from google.auth.exceptions import GoogleAuthError
@@ -153,29 +164,30 @@ class Bucket:
         if isinstance(error, GoogleAuthError):
             raise StorageError(f"{self.path!r}: the Google credentials do not work: {error}") from None
         if isinstance(error, GoogleAPIError | RequestException | ConnectionError):
-            why = connection_refused.message(error) or f"{type(error).__name__}: {error}"
-            raise StorageError(f"Cloud Storage failed for {self.path!r}: {why}") from error
+            reason = connection_refused.describe_refusal(error) or f"{type(error).__name__}: {error}"
+            raise StorageError(f"Cloud Storage failed for {self.path!r}: {reason}") from error
 
 
 def relative(name: str, prefix: str) -> PurePosixPath:
-    """An object's path below the prefix, never outside the target folder. Raises ``StorageError``."""
+    """Return the path of an object below the prefix. Raises ``StorageError`` if it leaves the target folder."""
     below = PurePosixPath(name[len(prefix) :] if name.startswith(prefix) else name.rsplit("/", 1)[-1])
     if below.is_absolute() or ".." in below.parts:
-        raise StorageError(f"object name {name!r} leaves its folder; it is not taken")
+        raise StorageError(f"object name {name!r} leaves its folder; it is not downloaded")
     return below
 
 
 def crc32c(file: Path) -> str:
-    """Base64 of the big-endian checksum, the form in which Cloud Storage keeps it."""
-    digest = google_crc32c.Checksum()
+    """Return the CRC32C of a file as Cloud Storage keeps it: base64 of the big-endian bytes."""
+    checksum = google_crc32c.Checksum()
     with file.open("rb") as content:
-        while block := content.read(PIECE):
-            digest.update(block)
-    return base64.b64encode(digest.digest()).decode()
+        while block := content.read(CHUNK_BYTES):
+            checksum.update(block)
+    return base64.b64encode(checksum.digest()).decode()
 
 
-def _retry():
+def _make_retry() -> Any:
+    """Return the retries of one call: those of Google's client, with our times, and few for refused connections."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    transient = DEFAULT_RETRY.with_timeout(PATIENCE).with_delay(initial=0.2, maximum=20)
-    return transient.with_predicate(connection_refused.at_most_twice(DEFAULT_RETRY._predicate))
+    transient = DEFAULT_RETRY.with_timeout(RETRY_SECONDS).with_delay(initial=0.2, maximum=20)
+    return transient.with_predicate(connection_refused.limit_refused_retries(DEFAULT_RETRY._predicate))

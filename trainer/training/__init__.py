@@ -1,5 +1,6 @@
-"""From records to an exported artefact: the network, the training loop, and what makes both survive interruptions.
+"""Train a model on records and export it as an artefact, on one or several machines, across interruptions.
 
-``network.py`` builds the Keras model, ``loop.py`` trains it on ``tf.distribute``, ``checkpoints.py`` keeps its state,
-``warm_start.py`` gives it initial weights, ``cluster.py`` joins several machines, ``export.py`` writes the artefact.
+``network.py`` builds the Keras model, ``warm_start.py`` loads initial weights, ``loop.py`` trains with
+``tf.distribute``, ``checkpoints.py`` stores the state, ``cluster.py`` joins several machines, ``export.py`` writes the
+artefact.
 """

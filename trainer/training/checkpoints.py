@@ -1,46 +1,60 @@
-"""What survives a kill: newest and best weights of a run, the optimizer, and the rows of the epochs they have seen.
+"""Checkpoints of a run: its newest state, its best weights, and the metrics of the epochs behind them.
 
-Knows weights and numbers, not what they are of. Next: ``loop.py`` keeps and restores.
+Independent of the meaning of weights and metrics. Next: ``loop.py`` saves and restores them.
 """
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 
 
-class OtherCheckpoints(UserError):
-    """The checkpoint dir belongs to another run; the message says so."""
+class CheckpointConflict(UserError):
+    """The checkpoint directory does not fit this run; the message says why."""
 
 
-class State:
-    """The state of one run; the best epoch is the one whose ``watched`` number is lowest."""
+class TrainState:
+    """The checkpointed state of one run. The best epoch is the one with the lowest monitored metric."""
 
-    def __init__(self, model, averaged, optimizer, folder: Path, log: Path):
-        trained = [variable.value for variable in model.variables]  # dropout's random state among them
-        weights = [variable.value for variable in averaged.variables]
+    def __init__(
+        self,
+        model: keras.Model,
+        ema_model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        checkpoint_dir: Path,
+        history_file: Path,
+    ):
+        """Track the variables of both models and of the optimizer; ``history_file`` is a CSV copy of the history."""
+        # The keys below are names inside the checkpoints: runs of earlier releases resume by them.
+        ema_variables = [variable.value for variable in ema_model.variables]
+        variables = {
+            "trained": [variable.value for variable in model.variables],  # the random state of dropout among them
+            "weights": ema_variables,
+            "optimizer": [variable.value for variable in optimizer.variables],
+        }
         self._epoch = tf.Variable(0, dtype=tf.int64)
-        self._lowest = tf.Variable(float("inf"), dtype=tf.float64)  # rounded, the same number could count as lower
+        self._lowest = tf.Variable(float("inf"), dtype=tf.float64)  # in float32 an equal metric could count as lower
         self._best_epoch = tf.Variable(0, dtype=tf.int64)
-        everything = {"trained": trained, "weights": weights, "optimizer": [v.value for v in optimizer.variables]}
         counters = {"epoch": self._epoch, "lowest": self._lowest, "best_epoch": self._best_epoch}
         self._newest = tf.train.CheckpointManager(
-            tf.train.Checkpoint(**everything, **counters), str(folder / "newest"), max_to_keep=1
+            tf.train.Checkpoint(**variables, **counters), str(checkpoint_dir / "newest"), max_to_keep=1
         )
         self._best = tf.train.CheckpointManager(
-            tf.train.Checkpoint(weights=weights), str(folder / "best"), max_to_keep=1
+            tf.train.Checkpoint(weights=ema_variables), str(checkpoint_dir / "best"), max_to_keep=1
         )
-        # The rows live beside the weights they belong to: a restarted job may keep nothing but its checkpoints.
-        self._rows, self._log = folder / "history.csv", log
+        # The history lies beside the weights it belongs to: a restarted job may keep nothing but its checkpoints.
+        self._history_file, self._history_copy = checkpoint_dir / "history.csv", history_file
         self.history: list[dict[str, float]] = []
 
     def resume(self) -> int:
-        """Restore the newest state; returns the number of epochs it has seen."""
+        """Restore the newest state; return the number of epochs trained so far."""
         if self._newest.restore_or_initialize():
-            self.history = [row for row in _read_rows(self._rows) if row["epoch"] <= int(self._epoch)]
+            self.history = [row for row in _read_history(self._history_file) if row["epoch"] <= int(self._epoch)]
             LOG.info(f"continuing after epoch {int(self._epoch)}: a checkpoint was found")
         return int(self._epoch)
 
@@ -49,34 +63,41 @@ class State:
         """The epoch of the best weights, 0 before the first."""
         return int(self._best_epoch)
 
-    def keep(self, row: dict[str, float], watched: float) -> None:
-        """Best first, newest last: a kill in between repeats the epoch, which gives the same numbers."""
+    def save(self, row: dict[str, float], monitored: float) -> None:
+        """Save the state after the epoch ``row["epoch"]``, whose monitored metric is ``monitored``.
+
+        The best weights first and the newest state last: a kill in between repeats the epoch, with the same result.
+        """
         self.history.append(row)
-        if watched < float(self._lowest):
-            self._lowest.assign(watched)
+        if monitored < float(self._lowest):
+            self._lowest.assign(monitored)
             self._best_epoch.assign(row["epoch"])
             self._best.save(row["epoch"])
-        _write_rows(self._rows, self.history)
+        _write_history(self._history_file, self.history)
         self._epoch.assign(row["epoch"])
         self._newest.save(row["epoch"])
-        _write_rows(self._log, self.history)
+        _write_history(self._history_copy, self.history)
 
     def restore_best(self) -> int:
-        """Put the best weights into the model; returns the epoch they come from."""
+        """Load the best weights into ``ema_model``; return their epoch. Raises ``CheckpointConflict``."""
         if self._best.latest_checkpoint is None:
-            raise OtherCheckpoints(
-                "the best checkpoint is gone, the newest is there; delete the checkpoints to train again"
+            raise CheckpointConflict(
+                "the checkpoint of the best epoch is missing, that of the newest exists; delete the checkpoints to "
+                "train again"
             )
         self._best.checkpoint.restore(self._best.latest_checkpoint).expect_partial()
         return self.best_epoch
 
 
-def _read_rows(path: Path) -> list[dict[str, float]]:
+def _read_history(path: Path) -> list[dict[str, float]]:
     with path.open(newline="") as file:
-        return [{k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        return [
+            {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
 
 
-def _write_rows(path: Path, rows) -> None:
+def _write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))

@@ -1,9 +1,11 @@
-"""Several machines that train one model: who this one is, what it may write, and how they begin and end together.
+"""Train one model on several machines: which worker this is, what it may write, and the barriers between workers.
 
-Vertex AI says it in ``TF_CONFIG``, which only jobs of several machines have. The primary works in the run's own places
-and publishes; the others work in copies of their own, so that nothing is written twice, and write nothing that stays.
-Knows places, not training. Next: ``loop.py`` trains under the strategy that is joined here.
+Vertex AI describes the cluster in ``TF_CONFIG``, which only jobs of several machines have. The chief writes to the
+paths of the run; the other workers write to temporary copies that are deleted. Independent of the training loop. Next:
+``loop.py`` trains with the strategy that is made here.
 """
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
@@ -13,32 +15,37 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer import storage
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
-from trainer.console.progress import fetching
-from trainer.settings.config import Config
-from trainer.storage import Place
+from trainer.console.progress import transfer_progress
+from trainer.storage import Workdir
 
-PRIMARY = ("chief", "master")
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from trainer.settings.config import Config
+    from trainer.settings.sections import OutputSettings
+
+CHIEF_TYPES = ("chief", "master")
 
 
 class BadCluster(UserError):
-    """``TF_CONFIG`` is none, or of workers that cannot train together; the message says why."""
+    """``TF_CONFIG`` is invalid, or its workers cannot train together; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Role:
-    """Who this machine is. ``strategy`` is None where it is alone."""
+class Worker:
+    """The role of this machine. ``strategy`` is ``None`` when it is the only one."""
 
-    primary: bool = True
-    strategy: Any = None
+    is_chief: bool = True
+    strategy: tf.distribute.Strategy | None = None
 
     @property
-    def replicas(self) -> int:
-        """The devices that share a batch: those of all machines."""
+    def num_replicas(self) -> int:
+        """The number of devices, on all machines, that share a batch."""
         import tensorflow as tf
 
         if self.strategy is not None:
@@ -46,97 +53,99 @@ class Role:
         return max(1, len(tf.config.list_physical_devices("GPU")))
 
     @contextlib.contextmanager
-    def share(self, wanted: Config) -> Iterator[Config]:
-        """The settings with places that this worker may write to; all see the same state of the run.
+    def worker_view(self, config: Config) -> Iterator[Config]:
+        """Yield ``config`` with output paths that this worker may write to; all workers begin with the same state.
 
-        Raises ``BadCluster`` when there is nowhere to share a state.
+        Raises ``BadCluster`` when no output path is shared by the workers.
         """
         if self.strategy is None:
-            yield wanted
+            yield config
             return
-        if not (wanted.output.job_dir or wanted.output.checkpoint_dir):
+        if not (config.output.job_dir or config.output.checkpoint_dir):
             raise BadCluster(
                 "several workers need a --job-dir or --checkpoint-dir that all of them reach, such as gs://"
             )
-        if self.primary:
-            self.meet()  # the others have their copies: from here on the primary may write
-            yield wanted
-            self.meet()
+        if self.is_chief:
+            self.barrier()  # the others have made their copies: the chief may write from here on
+            yield config
+            self.barrier()
             return
-        with tempfile.TemporaryDirectory(prefix="countersign-") as folder, open(os.devnull, "w") as nowhere:
-            own = dataclasses.replace(wanted, output=_copied(wanted, Path(folder)))
-            self.meet()
-            with contextlib.redirect_stdout(nowhere):  # the primary says it
-                yield own
-            self.meet()  # who leaves early is taken for lost, and ends the others
+        with tempfile.TemporaryDirectory(prefix="countersign-") as folder, open(os.devnull, "w") as null_device:
+            worker_config = dataclasses.replace(config, output=_copy_outputs(config.output, Path(folder)))
+            self.barrier()
+            with contextlib.redirect_stdout(null_device):  # the chief prints the same messages
+                yield worker_config
+            self.barrier()  # a worker that leaves early counts as lost, which ends the others
 
-    def meet(self) -> None:
-        """Wait until every worker has come here."""
+    def barrier(self) -> None:
+        """Block until every worker has called this."""
         import tensorflow as tf
 
+        strategy = self.strategy
+        assert strategy is not None  # noqa: S101 - a single machine has no barriers
+
         @tf.function(autograph=False)
-        def count():
-            ones = self.strategy.run(lambda: tf.ones(()))
-            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, ones, axis=None)
+        def count_replicas():
+            ones = strategy.run(lambda: tf.ones(()))
+            return strategy.reduce(tf.distribute.ReduceOp.SUM, ones, axis=None)
 
-        count().numpy()
+        count_replicas().numpy()
 
 
-def join(environment: Mapping[str, str] = os.environ) -> Role:
-    """Meet the other workers, if the environment names any; before TensorFlow computes anything.
+def join_cluster(environment: Mapping[str, str] = os.environ) -> Worker:
+    """Connect to the other workers, if ``TF_CONFIG`` names any. Call it before TensorFlow computes anything.
 
     Raises ``BadCluster``.
     """
-    primary, workers = role(environment)
-    if workers == 1:
-        return Role()
+    is_chief, num_workers = parse_tf_config(environment)
+    if num_workers == 1:
+        return Worker()
     import tensorflow as tf
 
-    LOG.info(f"one of {workers} workers, {'the primary' if primary else 'not the primary'}: waiting for the others")
-    tf.get_logger().setLevel("ERROR")  # it warns of each gathering of answers, which is once an epoch
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    return Role(primary, strategy)
+    LOG.info(f"one of {num_workers} workers, {'the chief' if is_chief else 'not the chief'}: waiting for the others")
+    tf.get_logger().setLevel("ERROR")  # it warns about every gather, which is one an epoch
+    return Worker(is_chief, tf.distribute.MultiWorkerMirroredStrategy())
 
 
-def role(environment: Mapping[str, str]) -> tuple[bool, int]:
-    """Whether this machine is the primary, and how many there are.
+def parse_tf_config(environment: Mapping[str, str]) -> tuple[bool, int]:
+    """Return whether this machine is the chief, and the number of workers. Raises ``BadCluster``.
 
-    https://cloud.google.com/vertex-ai/docs/training/distributed-training: without a chief, worker 0 is it. Raises
-    ``BadCluster``.
+    In a cluster without a chief, worker 0 is the chief:
+    https://cloud.google.com/vertex-ai/docs/training/distributed-training
     """
-    told = environment.get("TF_CONFIG")
-    if not told:
+    text = environment.get("TF_CONFIG")
+    if not text:
         return True, 1
     try:
-        found = json.loads(told)
-        cluster, task = found.get("cluster", {}), found.get("task", {})
-        kind, index = task.get("type", "chief"), int(task.get("index", 0))
+        tf_config = json.loads(text)
+        cluster, task = tf_config.get("cluster", {}), tf_config.get("task", {})
+        task_type, index = task.get("type", "chief"), int(task.get("index", 0))
         counts = {name: len(addresses) for name, addresses in cluster.items()}
     except (ValueError, TypeError, AttributeError) as error:
-        raise BadCluster(f"TF_CONFIG is no cluster: {type(error).__name__}: {error}") from None
-    strange = sorted(set(counts) - {*PRIMARY, "worker"})
-    if strange:
-        raise BadCluster(f"TF_CONFIG names {', '.join(strange)}: only a chief and workers train together here")
-    chief = any(counts.get(name) for name in PRIMARY)
-    return kind in PRIMARY or (not chief and index == 0), max(1, sum(counts.values()))
+        raise BadCluster(f"TF_CONFIG is not a valid cluster: {type(error).__name__}: {error}") from None
+    unsupported = sorted(set(counts) - {*CHIEF_TYPES, "worker"})
+    if unsupported:
+        raise BadCluster(f"TF_CONFIG names {', '.join(unsupported)}: only a chief and workers can train together")
+    has_chief = any(counts.get(name) for name in CHIEF_TYPES)
+    return task_type in CHIEF_TYPES or (not has_chief and index == 0), max(1, sum(counts.values()))
 
 
-def _copied(wanted: Config, folder: Path) -> Any:
-    """Output settings that point into a folder which holds what the given ones held."""
-    output = wanted.output
-    own: dict[str, Any] = {"tensorboard_dir": None, "experiment": "", "job_dir": str(folder / "job")}
-    for name in ("job_dir", "model_dir", "checkpoint_dir"):
-        given = getattr(output, name)
-        if given:
-            own[name] = str(_copy(given, folder / name))
-    return dataclasses.replace(output, **own)
+def _copy_outputs(output: OutputSettings, folder: Path) -> OutputSettings:
+    """Return settings whose paths are below ``folder``, with copies of what the original paths contain."""
+    copies = {
+        name: str(_copy_directory(path, folder / name))
+        for name in ("job_dir", "model_dir", "checkpoint_dir")
+        if (path := getattr(output, name))
+    }
+    paths: dict[str, Any] = {"job_dir": str(folder / "job"), **copies}
+    return dataclasses.replace(output, tensorboard_dir=None, experiment="", **paths)
 
 
-def _copy(given: str, folder: Path) -> Path:
-    """A folder of the same name with what is at a path, which may be nothing."""
-    copy = folder / (PurePosixPath(given.rstrip("/")).name or "run")
-    if storage.is_remote(given):
-        Place(copy, given.rstrip("/")).pull(fetching)
-    elif storage.local(given).is_dir():
-        shutil.copytree(storage.local(given), copy, ignore=shutil.ignore_patterns("lock", "*.partial"))
+def _copy_directory(path: str, folder: Path) -> Path:
+    """Copy a local or remote directory, which may not exist, into ``folder`` under its own name; return the copy."""
+    copy = folder / (PurePosixPath(path.rstrip("/")).name or "run")
+    if storage.is_remote(path):
+        Workdir(copy, path.rstrip("/")).pull(transfer_progress)
+    elif storage.get_local_path(path).is_dir():
+        shutil.copytree(storage.get_local_path(path), copy, ignore=shutil.ignore_patterns("lock", "*.partial"))
     return copy

@@ -1,7 +1,7 @@
-"""A trained model to an artefact: SavedModel, LiteRT variants proven against it, golden answers, manifest.
+"""Export a trained model as an artefact: SavedModel, LiteRT variants compared with it, golden answers, manifest.
 
-Everything is written aside and moved in one step, so a directory with a manifest is complete. Knows Keras and the
-artefact's parts, not where training data came from. Next: ``trainer/artifact``, which runs what is written here.
+Everything is written to a partial directory and moved in one step, so a directory with a manifest is complete.
+Independent of the training data. Next: ``trainer/artifact``, which opens what is written here.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import logging
 import platform
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,89 +23,80 @@ import tensorflow as tf
 
 from trainer.artifact import golden, manifest
 from trainer.artifact.decision import Decision
-from trainer.artifact.engine import Engine, load
+from trainer.artifact.engine import Engine, load_engine_factory
 from trainer.artifact.manifest import SIGNATURE_CHECK, VARIANTS
 from trainer.console.errors import UserError
-from trainer.console.quiet import native_stderr_closed
-from trainer.imaging import Imaging, Quality, canonicalise
+from trainer.console.quiet import suppress_native_stderr
+from trainer.imaging import Imaging, QualityLimits, canonicalise
 from trainer.samples import generator
+from trainer.samples.amount import SampleKind
 from trainer.settings import plugins
 
-GOLDEN = [(writer, kind) for writer in (1, 2, 3) for kind in generator.KINDS]
-GOLDEN_SEED = 2**40  # beyond every --seed, so that golden people are in no training data
-FILES = {"float32": "model.tflite", "int8": "model.int8.tflite"}
-# From the SavedModel, in a probability or an embedding's component: weights of 8 bits move answers a little.
-TOLERANCE = {"float32": 1e-4, "int8": 0.1}
-WORSE = 0.3  # points by which a variant of fewer bits may err more
-VERSIONS = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "opencv-python-headless")
+GOLDEN = [(writer, kind.value) for writer in (1, 2, 3) for kind in SampleKind]
+GOLDEN_SEED = 2**40  # greater than every --seed, so that no golden writer is in any training data
+VARIANT_FILES = {"float32": "model.tflite", "int8": "model.int8.tflite"}
+# Differences from the SavedModel, in a probability or a component of an embedding; 8-bit weights move vectors a little.
+VARIANT_TOLERANCES = {"float32": 1e-4, "int8": 0.1}
+MAX_ERROR_INCREASE = 0.3  # percentage points by which the error rates of a usable variant may exceed those of the first
+VERSIONED_PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "opencv-python-headless")
+
+# An exported model -> its decision and the decision's error rates in percent, both from validation data.
+FitDecision = Callable[[Engine], tuple[Decision, dict[str, float]]]
 
 
 class ExportFailed(UserError):
-    """The exported forms of one model do not answer alike; nothing was published."""
+    """The exported forms of one model differ in their vectors; nothing was published."""
 
 
-def export(
-    model: keras.Model,
-    problem: str,
-    backbone: str,
-    labels: tuple[str, ...],
-    imaging: Imaging,
-    training: dict[str, Any],
-    folder: Path,
-    decide: Callable[[Engine], tuple[Decision, dict[str, float]]],
-    variant: str = VARIANTS[0],
-    signature_check: Path | None = None,
-) -> manifest.Manifest:
-    """Write a complete artefact, without metrics, into ``folder`` (made anew); returns its manifest.
+@dataclasses.dataclass(frozen=True)
+class ArtifactSpec:
+    """What an artefact holds beside its weights and its decision.
 
-    ``decide`` makes the decision with an exported model itself, and its error rates in percent, both on validation
-    data; ``variant`` is the one that is to answer, if it is usable; ``signature_check`` is an artefact that says
-    whether an image is a signature at all. Raises ``ExportFailed``.
+    ``training`` is the manifest's record of the run, JSON. ``variant`` is served if it is usable, else the first one.
+    ``signature_check`` is the artefact that decides whether an image is a signature at all.
+    """
+
+    problem: str
+    backbone: str
+    labels: tuple[str, ...]
+    imaging: Imaging
+    training: dict[str, Any]
+    variant: str = VARIANTS[0]
+    signature_check: Path | None = None
+
+
+def export(model: keras.Model, spec: ArtifactSpec, folder: Path, fit_decision: FitDecision) -> manifest.Manifest:
+    """Write an artefact without metrics into ``folder``, whose former content is deleted; return the manifest.
+
+    ``fit_decision`` is called with an engine of each variant. Raises ``ExportFailed``.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with _quiet():
+    with _suppress_converter_output():
         model.export(folder, format="tf_saved_model", verbose=False)
-        for name, file in FILES.items():
-            (folder / file).write_bytes(_variant(folder, compressed=name == "int8"))
-    plugin = plugins.load("problems", problem)
-    described = manifest.Manifest(
-        problem=problem,
-        question=plugin.question,
-        backbone=backbone,
-        labels=list(labels),
-        vector_size=model.output_shape[-1],
-        imaging=dataclasses.asdict(imaging),
-        imaging_fingerprint=imaging.fingerprint(),
-        quality=dataclasses.asdict(Quality()),
-        decision={},
-        variants={name: {"file": file} for name, file in FILES.items()},
-        variant=VARIANTS[0],
-        training={**training, "parameters": model.count_params()},
-        metrics={},
-        versions=versions(),
-        created_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        signature_check=SIGNATURE_CHECK if signature_check else "",
-    )
-    images = _golden_images()
-    engines = {name: load(dataclasses.replace(described, variant=name), folder)() for name in FILES}
-    canonical = np.stack([canonicalise(data, imaging).image for data in images.values()])
-    difference = _differences(engines, load(described, folder, "tensorflow")()(canonical), canonical)
+        for name, file in VARIANT_FILES.items():
+            (folder / file).write_bytes(_convert_to_litert(folder, quantize=name == "int8"))
+    draft = _make_manifest(model, spec)
+    engines = {name: load_engine_factory(dataclasses.replace(draft, variant=name), folder)() for name in VARIANT_FILES}
+    golden_images = _make_golden_images()
+    canonical = np.stack([canonicalise(data, spec.imaging).image for data in golden_images.values()])
+    expected = load_engine_factory(draft, folder, "tensorflow")()(canonical)
+    differences = _measure_differences(engines, expected, canonical)
     variants = {
-        name: {**described.variants[name], **difference[name], **of} for name, of in _judged(engines, decide).items()
+        name: {**draft.variants[name], **differences[name], **comparison}
+        for name, comparison in _compare_variants(engines, fit_decision).items()
     }
-    for of in variants.values():
-        of["usable"] &= of["difference"] <= of["tolerance"]
-    golden.write(folder, images, imaging, engines)
-    if signature_check:
-        shutil.copytree(signature_check, folder / SIGNATURE_CHECK)
-    described = dataclasses.replace(described, variants=variants)
-    chosen = variant if variants[variant]["usable"] else VARIANTS[0]
-    return manifest.write(manifest.select_variant(described, chosen), folder)
+    for properties in variants.values():
+        properties["usable"] &= properties["difference"] <= properties["tolerance"]
+    golden.write(folder, golden_images, spec.imaging, engines)
+    if spec.signature_check:
+        shutil.copytree(spec.signature_check, folder / SIGNATURE_CHECK)
+    variant = spec.variant if variants[spec.variant]["usable"] else VARIANTS[0]
+    return manifest.write(manifest.select_variant(dataclasses.replace(draft, variants=variants), variant), folder)
 
 
 def publish(partial: Path, metrics: dict[str, Any], folder: Path) -> None:
-    """Add the measured numbers and move the artefact to its place; an older one there is replaced."""
+    """Add the metrics to the artefact in ``partial`` and move it to ``folder``, replacing an older artefact there."""
     manifest.write(dataclasses.replace(manifest.read(partial), metrics=metrics), partial)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
@@ -116,63 +107,93 @@ def publish(partial: Path, metrics: dict[str, Any], folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _variant(saved_model: Path, compressed: bool) -> bytes:
-    """The SavedModel through TensorFlow's own converter; ``compressed`` keeps weights in 8 bits (dynamic range)."""
+def read_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that make an artefact."""
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in VERSIONED_PACKAGES},
+    }
+
+
+def _make_manifest(model: keras.Model, spec: ArtifactSpec) -> manifest.Manifest:
+    """The manifest as far as it is known before the variants are compared."""
+    return manifest.Manifest(
+        problem=spec.problem,
+        question=plugins.load("problems", spec.problem).question,
+        backbone=spec.backbone,
+        labels=list(spec.labels),
+        vector_size=model.output_shape[-1],
+        imaging=dataclasses.asdict(spec.imaging),
+        imaging_fingerprint=spec.imaging.fingerprint(),
+        quality=dataclasses.asdict(QualityLimits()),
+        decision={},
+        variants={name: {"file": file} for name, file in VARIANT_FILES.items()},
+        variant=VARIANTS[0],
+        training={**spec.training, "parameters": model.count_params()},
+        metrics={},
+        versions=read_versions(),
+        created_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        signature_check=SIGNATURE_CHECK if spec.signature_check else "",
+    )
+
+
+def _convert_to_litert(saved_model: Path, quantize: bool) -> bytes:
+    """Convert a SavedModel with TensorFlow's converter; ``quantize`` stores weights in 8 bits (dynamic range)."""
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
-    if compressed:
+    if quantize:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter.convert()
 
 
-def _differences(
-    engines: dict[str, Engine], reference: np.ndarray, canonical: np.ndarray
+def _measure_differences(
+    engines: dict[str, Engine], expected: np.ndarray, canonical: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """Largest difference of each variant from TensorFlow over the golden images, with the tolerance it is held to."""
-    compared = {}
+    """Compare each variant's vectors of the golden images with those of TensorFlow, ``expected``.
+
+    Returns the largest absolute difference and the tolerance of each variant. Raises ``ExportFailed`` when the first
+    variant exceeds its tolerance.
+    """
+    differences = {}
     for name, engine in engines.items():
-        difference, tolerance = float(np.max(np.abs(engine(canonical) - reference))), TOLERANCE[name]
+        difference, tolerance = float(np.max(np.abs(engine(canonical) - expected))), VARIANT_TOLERANCES[name]
         if not difference <= tolerance and name == VARIANTS[0]:
             raise ExportFailed(
                 f"the variant {name} is up to {difference:.2g} away from the SavedModel; {tolerance:.2g} is accepted"
             )
-        compared[name] = {"difference": difference, "tolerance": tolerance}
-    return compared
+        differences[name] = {"difference": difference, "tolerance": tolerance}
+    return differences
 
 
-def _judged(engines: dict[str, Engine], decide) -> dict[str, dict[str, Any]]:
-    """Decision and errors of each variant on validation data, and whether it errs as little as the first."""
-    found = {name: decide(engine) for name, engine in engines.items()}
-    least = found[VARIANTS[0]][1]
+def _compare_variants(engines: dict[str, Engine], fit_decision: FitDecision) -> dict[str, dict[str, Any]]:
+    """Fit a decision to each variant; a variant is usable when its error rates hardly exceed those of the first."""
+    fitted = {name: fit_decision(engine) for name, engine in engines.items()}
+    first_errors = fitted[VARIANTS[0]][1]
     return {
         name: {
             "errors": errors,
-            "usable": all(rate <= least[kind] + WORSE for kind, rate in errors.items()),
-            "decision": decision.describe(),
+            "usable": all(rate <= first_errors[error] + MAX_ERROR_INCREASE for error, rate in errors.items()),
+            "decision": decision.to_manifest(),
         }
-        for name, (decision, errors) in found.items()
+        for name, (decision, errors) in fitted.items()
     }
 
 
-def _golden_images() -> dict[str, bytes]:
+def _make_golden_images() -> dict[str, bytes]:
+    """Generate the golden images: encoded image files by name."""
     images = {}
     for writer, kind in GOLDEN:
-        data, suffix = generator.image(GOLDEN_SEED, writer, kind, 0)
+        data, suffix = generator.generate_image(GOLDEN_SEED, writer, kind, 0)
         images[f"{kind}-{writer}{suffix}"] = data
     return images
 
 
-def versions() -> dict[str, str]:
-    """Of Python and the libraries that make an artefact."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in VERSIONS}}
-
-
 @contextlib.contextmanager
-def _quiet():
-    """The converter and absl narrate on several channels; errors still raise."""
+def _suppress_converter_output() -> Iterator[None]:
+    """Silence the converter and absl, which write to several channels; errors still raise."""
     logger, level = tf.get_logger(), tf.get_logger().level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), native_stderr_closed():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), suppress_native_stderr():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -1,9 +1,10 @@
-"""The one training loop, on tf.distribute: one CPU or GPU, or several GPUs, with the same code.
+"""The training loop, on ``tf.distribute``: the same code for one CPU or GPU, several GPUs, and several machines.
 
-Keeps the newest state after every epoch, and the best by what the problem watches on the validation part (a loss, an
-equal error rate); stops when that has not improved for ``patience`` epochs; the same command continues from the newest.
-``keras.Model.fit`` is not used because it fails under multi-worker strategies (keras-team/keras#20585);
-``keras.callbacks.CallbackList`` keeps the callbacks people know. Knows records and problems, not files of images.
+After every epoch it saves the newest state, and the best weights by the metric that the problem monitors on the
+validation split; it stops when that metric has not improved for ``patience`` epochs. The same command resumes from the
+newest state. ``keras.Model.fit`` is not used because it fails under multi-worker strategies (keras-team/keras#20585);
+``keras.callbacks.CallbackList`` runs ordinary Keras callbacks. Works on records and problems, not image files. Next:
+``checkpoints.py`` for the state, ``export.py`` for what follows.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,26 +23,50 @@ from trainer.console.messages import LOG
 from trainer.console.progress import Progress
 from trainer.data import batches
 from trainer.data.records import Records
-from trainer.losses import Loss
 from trainer.problems import Problem
 from trainer.settings import plugins
-from trainer.settings.config import Training
-from trainer.settings.flags import renamed, with_current_names
+from trainer.settings.config import TrainingSettings
+from trainer.settings.flags import get_old_names, use_current_names
 from trainer.training import warm_start
-from trainer.training.checkpoints import OtherCheckpoints, State
-from trainer.training.network import trunk
+from trainer.training.checkpoints import CheckpointConflict, TrainState
+from trainer.training.network import get_backbone
+
+OLD_NAMES = {"source": "data_digest", "imaging": "imaging_fingerprint"}  # keys of run.json one release ago
 
 
 class Diverged(UserError):
-    """The loss is no number any more."""
+    """The loss or the monitored metric is not finite."""
 
 
 class TooFewImages(UserError):
-    """Less than one batch to train on."""
+    """There are fewer training images than one batch needs."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Fitted:
+class TrainingSpec:
+    """What is trained: a problem, a function that builds its model, the data, and the settings."""
+
+    problem: Problem
+    build_model: Callable[[], keras.Model]
+    records: Records
+    settings: TrainingSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+    """The models and the optimizer of a run, on the devices of a strategy.
+
+    ``ema_model`` has the exponential moving average of the weights of ``model``.
+    """
+
+    strategy: tf.distribute.Strategy
+    model: keras.Model
+    ema_model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
     """A model with its best weights, the epoch they come from, and one row for every epoch trained."""
 
     model: keras.Model
@@ -48,110 +74,132 @@ class Fitted:
     history: list[dict[str, float]]
 
 
-def fit(
-    problem: Problem, build: Callable[[], keras.Model], records: Records, training: Training,
-    checkpoints: Path, log: Path, callbacks: Sequence[keras.callbacks.Callback] = (),
-    strategy: tf.distribute.Strategy | None = None,
-) -> Fitted:  # fmt: skip
-    """Train ``build()`` from its newest checkpoint (or from nothing) until validation stops improving.
+TrainStep = Callable[[Any, Any], Any]  # images, targets -> sums over the batch: loss, accuracy, images
+PredictStep = Callable[[Any], Any]  # images -> vectors
 
-    ``log`` is the CSV with one row an epoch; without ``strategy`` the devices of this machine decide. Raises
-    ``TooFewImages``.
+
+def fit(
+    spec: TrainingSpec,
+    checkpoint_dir: Path,
+    history_file: Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    strategy: tf.distribute.Strategy | None = None,
+) -> FitResult:
+    """Train from the newest checkpoint, or from initial weights, until the monitored metric stops improving.
+
+    ``history_file`` is the CSV with one row for each epoch. Without ``strategy`` the devices of this machine determine
+    it. Raises ``TooFewImages``, ``CheckpointConflict`` and ``Diverged``.
     """
-    if records.images("train") < training.batch_size:
+    problem, settings, num_images = spec.problem, spec.settings, spec.records.count_images("train")
+    if num_images < settings.batch_size:
         raise TooFewImages(
-            f"{records.images('train')} training images are less than one batch of {training.batch_size}; "
-            "bring more images or give a smaller --batch-size"
+            f"{num_images} training images are fewer than one batch of {settings.batch_size}; "
+            "add images or give a smaller --batch-size"
         )
-    keras.utils.set_random_seed(training.seed)
+    keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
-    _claim(checkpoints, records, training)
-    strategy = strategy or strategy_here()
-    loss = plugins.load("losses", training.loss)
-    steps_in_all = training.epochs * (records.images("train") // training.batch_size)
-    with strategy.scope():
-        model, averaged = _learning(build, training), build()
-        averaged.set_weights(model.get_weights())
-        optimizer = _optimizer(training, steps_in_all)
-        optimizer.build(model.trainable_variables)
-    state = State(model, averaged, optimizer, checkpoints, log)
-    watchers = keras.callbacks.CallbackList([*callbacks], model=averaged)
-    watchers.on_train_begin()
+    _claim_checkpoints(checkpoint_dir, spec.records, settings)
+    learner = _make_learner(spec, strategy or get_default_strategy())
+    state = TrainState(learner.model, learner.ema_model, learner.optimizer, checkpoint_dir, history_file)
+    callback_list = keras.callbacks.CallbackList([*callbacks], model=learner.ema_model)
+    callback_list.on_train_begin()
     steps = None
-    for epoch in range(state.resume(), training.epochs):
-        # While the backbone is frozen no epoch counts: what follows may well be better.
-        if training.patience and epoch - max(state.best_epoch, training.frozen_epochs) >= training.patience:
+    for epoch in range(state.resume(), settings.epochs):
+        # Epochs with a frozen backbone do not count: the error may well fall once it is trained.
+        if settings.patience and epoch - max(state.best_epoch, settings.frozen_epochs) >= settings.patience:
             best = state.best_epoch
             LOG.info(
-                f"stopped after epoch {epoch}: {problem.watched} has not improved for {epoch - best} epochs; "
+                f"stopped after epoch {epoch}: {problem.monitor} has not improved for {epoch - best} epochs; "
                 f"best epoch {best}"
             )
             break
-        if steps is None or epoch == training.frozen_epochs:  # compiled anew, for more variables
-            trunk(model).trainable = epoch >= training.frozen_epochs
-            steps = compiled_steps(strategy, model, averaged, optimizer, problem, loss, training)
-        watchers.on_epoch_begin(epoch)
-        row = {"epoch": epoch + 1, **_epoch(strategy, steps, problem, averaged, records, training, epoch)}
-        row[problem.watched] = _agreed(strategy, row[problem.watched])
-        if not math.isfinite(row["loss"] + row[problem.watched]):
+        if steps is None or epoch == settings.frozen_epochs:  # a new graph, for a new set of trainable variables
+            get_backbone(learner.model).trainable = epoch >= settings.frozen_epochs
+            steps = compile_steps(learner, problem, settings)
+        callback_list.on_epoch_begin(epoch)
+        row = {"epoch": epoch + 1, **_run_epoch(spec, learner, steps, epoch)}
+        row[problem.monitor] = _average_over_replicas(learner.strategy, row[problem.monitor])
+        if not math.isfinite(row["loss"] + row[problem.monitor]):
             raise Diverged(
-                f"in epoch {epoch + 1} the loss is {row['loss']}, {problem.watched} {row[problem.watched]}; try a "
+                f"in epoch {epoch + 1} the loss is {row['loss']}, {problem.monitor} {row[problem.monitor]}; try a "
                 "smaller --learning-rate"
             )
-        state.keep(row, row[problem.watched])
-        watchers.on_epoch_end(epoch, {name: value for name, value in row.items() if name != "epoch"})
-    watchers.on_train_end()
-    return Fitted(averaged, state.restore_best(), state.history)
+        state.save(row, row[problem.monitor])
+        callback_list.on_epoch_end(epoch, {name: value for name, value in row.items() if name != "epoch"})
+    callback_list.on_train_end()
+    return FitResult(learner.ema_model, state.restore_best(), state.history)
 
 
-def _optimizer(training: Training, steps: int) -> keras.optimizers.Optimizer:
-    """Adam whose rate rises to its start and falls to nothing along a cosine over so many steps.
+def _make_learner(spec: TrainingSpec, strategy: tf.distribute.Strategy) -> Learner:
+    settings = spec.settings
+    num_steps = settings.epochs * (spec.records.count_images("train") // settings.batch_size)
+    with strategy.scope():
+        model, ema_model = _build_trained_model(spec.build_model, settings), spec.build_model()
+        ema_model.set_weights(model.get_weights())
+        optimizer = _make_optimizer(settings, num_steps)
+        optimizer.build(model.trainable_variables)
+    return Learner(strategy, model, ema_model, optimizer)
 
-    The last epochs settle instead of jumping about, so the best of them is a good one.
+
+def _make_optimizer(settings: TrainingSettings, num_steps: int) -> keras.optimizers.Optimizer:
+    """Adam with a linear warmup, then a cosine decay of the learning rate to 0 at the last of ``num_steps``.
+
+    With the small rates of the last epochs the weights settle, so the best of these epochs is a good one.
     """
-    rate, rising = training.learning_rate, int((training.warmup or 0) * steps)
+    rate, warmup_steps = settings.learning_rate, int((settings.warmup or 0) * num_steps)
     schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if rising else rate, steps - rising, warmup_target=rate if rising else None, warmup_steps=rising
+        0.0 if warmup_steps else rate,
+        num_steps - warmup_steps,
+        warmup_target=rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
     )
     optimizer = keras.optimizers.Adam(
-        schedule, weight_decay=training.weight_decay or None, clipnorm=training.clip_norm or None
+        schedule, weight_decay=settings.weight_decay or None, clipnorm=settings.clip_norm or None
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
 
-def _learning(build: Callable[[], keras.Model], training: Training) -> keras.Model:
-    """The model that learns, with the dtype policy and from the weights of the settings."""
-    usual = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(training.dtype_policy)
+def _build_trained_model(build_model: Callable[[], keras.Model], settings: TrainingSettings) -> keras.Model:
+    """Build the model that learns, with the dtype policy and the initial weights of the settings."""
+    default_policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(settings.dtype_policy)
     try:
-        model = build()
+        model = build_model()
     finally:
-        keras.config.set_dtype_policy(usual)
-    if training.init_from:
-        LOG.info(warm_start.load(model, training.init_from))
+        keras.config.set_dtype_policy(default_policy)
+    if settings.init_from:
+        LOG.info(warm_start.load_weights(model, settings.init_from))
     model.summary(print_fn=LOG.debug)
     return model
 
 
-def _claim(checkpoints: Path, records: Records, training: Training) -> None:
-    """Note whose checkpoints these are. Raises ``OtherCheckpoints`` when they are of other data or settings."""
-    mine = {"source": records.source, "imaging": records.imaging, **dataclasses.asdict(training)}
-    note = checkpoints / "run.json"
-    if note.is_file():
-        theirs = with_current_names(json.loads(note.read_text()), renamed(Training), str(note), warn=False)
-        if theirs != mine:
-            changed = ", ".join(sorted(name for name in mine if theirs.get(name) != mine[name]))
-            raise OtherCheckpoints(
-                f"{str(checkpoints)!r} holds the checkpoints of another run (other: {changed}); choose another "
+def _claim_checkpoints(checkpoint_dir: Path, records: Records, settings: TrainingSettings) -> None:
+    """Store the data digest and the settings beside the checkpoints.
+
+    Raises ``CheckpointConflict`` when checkpoints of other data or settings are there.
+    """
+    identity = {
+        "data_digest": records.data_digest,
+        "imaging_fingerprint": records.imaging_fingerprint,
+        **dataclasses.asdict(settings),
+    }
+    path = checkpoint_dir / "run.json"
+    if path.is_file():
+        old_names = {**OLD_NAMES, **get_old_names(TrainingSettings)}
+        stored = use_current_names(json.loads(path.read_text()), old_names, str(path), warn=False)
+        if stored != identity:
+            changed = ", ".join(sorted(name for name in identity if stored.get(name) != identity[name]))
+            raise CheckpointConflict(
+                f"{str(checkpoint_dir)!r} holds the checkpoints of another run (different: {changed}); choose another "
                 "--checkpoint-dir, or delete it"
             )
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(mine) + "\n")
+    checkpoint_dir.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(identity) + "\n")
 
 
-def strategy_here() -> tf.distribute.Strategy:
-    """All GPUs of this machine, or the default device."""
+def get_default_strategy() -> tf.distribute.Strategy:
+    """Return a strategy for all GPUs of this machine, or for its default device."""
     return (
         tf.distribute.MirroredStrategy()
         if len(tf.config.list_physical_devices("GPU")) > 1
@@ -159,86 +207,91 @@ def strategy_here() -> tf.distribute.Strategy:
     )
 
 
-def _agreed(strategy: tf.distribute.Strategy, number: float) -> float:
-    """The mean of a number over all replicas: one value for all workers, which decide by it when to stop.
+def _average_over_replicas(strategy: tf.distribute.Strategy, value: float) -> float:
+    """Return the mean of a metric over all replicas.
 
-    Processors of several kinds may compute it with another last bit.
+    Workers with different processors may compute it with another last bit; all have to stop after the same epoch.
     """
     if strategy.num_replicas_in_sync == 1:
-        return number
+        return value
 
     @tf.function(autograph=False)
-    def mean(value):
-        return strategy.reduce(tf.distribute.ReduceOp.MEAN, strategy.run(lambda: tf.identity(value)), axis=None)
+    def mean(tensor):
+        return strategy.reduce(tf.distribute.ReduceOp.MEAN, strategy.run(lambda: tf.identity(tensor)), axis=None)
 
-    return float(mean(tf.constant(number, tf.float64)))
+    return float(mean(tf.constant(value, tf.float64)))
 
 
-def compiled_steps(
-    strategy, model, averaged, optimizer, problem: Problem, loss: Loss, training: Training
-):  # fmt: skip
-    """(train, answer): compiled functions of one distributed batch, to sums of loss and accuracy, and to vectors.
+def compile_steps(learner: Learner, problem: Problem, settings: TrainingSettings) -> tuple[TrainStep, PredictStep]:
+    """Compile the training step and the prediction step of one distributed batch.
 
-    ``averaged`` follows ``model`` as a running mean of its weights (Polyak and Juditsky 1992); it is what is judged and
-    exported, because single steps swing between the few writers that are hard. What is frozen when this is called stays
-    as it is.
+    ``ema_model`` follows ``model`` as a running average of its weights (Polyak and Juditsky 1992). It is evaluated and
+    exported because single steps swing between the few writers that are hard. Layers that are frozen when this is
+    called stay frozen in the training step.
     """
-    learning = model.trainable_variables
-    pairs = [(mean.value, newest.value) for mean, newest in zip(averaged.weights, model.weights, strict=True)]
+    strategy, model, ema_model, optimizer = learner.strategy, learner.model, learner.ema_model, learner.optimizer
+    loss = plugins.load("losses", settings.loss)
+    variables = model.trainable_variables
+    averages = [(average.value, weight.value) for average, weight in zip(ema_model.weights, model.weights, strict=True)]
 
     def train_replica(images, targets):
         with tf.GradientTape() as tape:
             vectors = model(images, training=True)
             losses = loss.function(targets, vectors)
-            # Divide by the global batch: gradients are summed over replicas.
-            total = tf.reduce_sum(losses) / training.batch_size
-        optimizer.apply_gradients(zip(tape.gradient(total, learning), learning, strict=True))
+            # Divide by the global batch size: gradients are summed over the replicas.
+            total = tf.reduce_sum(losses) / settings.batch_size
+        optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
         hits = problem.accuracy(targets, vectors)
         return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.shape(losses)[0], tf.float32)])
 
-    def average():
-        # Outside the replicas: all of them hold the same weights by now.
+    def update_averages():
+        # Outside the replicas, which all have the same weights now. The first steps count less: the rule is that of
+        # tf.train.ExponentialMovingAverage(num_updates=...), which takes no variables of Keras 3.
         step = tf.cast(optimizer.iterations.value, tf.float32)
-        keep = tf.minimum(training.ema_decay, (1 + step) / (10 + step))  # the first steps are not worth remembering
-        for mean, newest in pairs:
-            strategy.extended.update(mean, lambda m, n: m.assign(keep * m + (1 - keep) * n), args=(newest,))
+        decay = tf.minimum(settings.ema_decay, (1 + step) / (10 + step))
+        for average, weight in averages:
+            strategy.extended.update(average, lambda a, w: a.assign(decay * a + (1 - decay) * w), args=(weight,))
 
     @tf.function(reduce_retracing=True, autograph=False)  # nothing branches on a tensor
-    def train(images, targets):
+    def train_step(images, targets):
         sums = strategy.run(train_replica, args=(images, targets))
-        average()
+        update_averages()
         return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def answer(images):
-        return strategy.run(lambda ours: averaged(ours, training=False), args=(images,))
+    def predict_step(images):
+        return strategy.run(lambda replica_images: ema_model(replica_images, training=False), args=(images,))
 
-    return train, answer
+    return train_step, predict_step
 
 
-def _epoch(strategy, steps, problem, model, records, training, epoch) -> dict[str, float]:
-    """One pass over train and validation; the numbers of the epoch's row."""
-    train, answer = steps
-    canvas, size = model.input_shape[1:3], training.batch_size
-    images = records.images("train") // size * size
-    both = images + records.images("validation")
-    with Progress(f"epoch {epoch + 1}/{training.epochs}", both, later=both * (training.epochs - epoch - 1)) as progress:
-        way = plugins.load("losses", training.loss).sampling
-        stream = batches.training(records, canvas, size, training.seed, epoch, training.augment, way)
-        total = tf.zeros(3)
-        for number, batch in enumerate(strategy.experimental_distribute_dataset(stream), start=1):
-            total += train(*batch)
-            loss, accuracy, count = total.numpy()
+def _run_epoch(
+    spec: TrainingSpec, learner: Learner, steps: tuple[TrainStep, PredictStep], epoch: int
+) -> dict[str, float]:
+    """Train on one pass over the training split, then predict the validation split; return the metrics of the epoch."""
+    train_step, predict_step = steps
+    strategy, records, settings = learner.strategy, spec.records, spec.settings
+    canvas, batch_size = learner.ema_model.input_shape[1:3], settings.batch_size
+    train_images = records.count_images("train") // batch_size * batch_size
+    num_images = train_images + records.count_images("validation")
+    later_images = num_images * (settings.epochs - epoch - 1)
+    with Progress(f"epoch {epoch + 1}/{settings.epochs}", num_images, later_total=later_images) as progress:
+        sampling = plugins.load("losses", settings.loss).sampling
+        batch_settings = batches.BatchSettings(canvas, batch_size, settings.seed, settings.augment, sampling)
+        dataset = batches.training_batches(records, batch_settings, epoch)
+        sums = tf.zeros(3)
+        for number, batch in enumerate(strategy.experimental_distribute_dataset(dataset), start=1):
+            sums += train_step(*batch)
+            loss, accuracy, count = sums.numpy()
             row = {"loss": loss / count, "accuracy": accuracy / count}
-            progress.show(number * size, **row)
-        vectors, seen = [], []
-        for ours, targets in strategy.experimental_distribute_dataset(
-            batches.in_order(records, "validation", canvas, size)
-        ):
-            vectors.append(strategy.gather(answer(ours), axis=0).numpy())
-            seen.append({name: strategy.gather(values, axis=0).numpy() for name, values in targets.items()})
-            progress.show(images + sum(map(len, vectors)), **row)
-        held_out = {name: np.concatenate([each[name] for each in seen]) for name in seen[0]}
-        row.update(problem.watch(np.concatenate(vectors), held_out))
-        progress.show(both, **row)
+            progress.update(number * batch_size, **row)
+        vectors, targets = [], []
+        dataset = batches.ordered_batches(records, "validation", canvas, batch_size)
+        for images, batch_targets in strategy.experimental_distribute_dataset(dataset):
+            vectors.append(strategy.gather(predict_step(images), axis=0).numpy())
+            targets.append({name: strategy.gather(values, axis=0).numpy() for name, values in batch_targets.items()})
+            progress.update(train_images + sum(map(len, vectors)), **row)
+        all_targets = {name: np.concatenate([each[name] for each in targets]) for name in targets[0]}
+        row.update(spec.problem.validation_metrics(np.concatenate(vectors), all_targets))
+        progress.update(num_images, **row)
     return {name: float(value) for name, value in row.items()}

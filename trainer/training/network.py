@@ -1,6 +1,6 @@
-"""A Keras model from a problem, a backbone and a canvas: canonical images to vectors, scaling inside the graph.
+"""Build a Keras model from a problem, a backbone and a canvas; the scaling of pixels is inside the graph.
 
-Knows neither data nor training. Next: ``loop.py`` trains it, ``export.py`` ships it.
+Independent of data and training. Next: ``loop.py`` trains the model, ``export.py`` exports it.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from trainer.settings import plugins
 
 if TYPE_CHECKING:
     from trainer.imaging import Imaging
-    from trainer.settings.config import Model
+    from trainer.settings.config import ModelSettings
 
 
-FEATURES = "features"  # the layer between a backbone and a head
+FEATURES_LAYER = "features"  # the layer between a backbone and a head
 
 
-def build(chosen: Model, imaging: Imaging, labels: tuple[str, ...]) -> keras.Model:
-    """``uint8 [N, H, W, 1] -> float32 [N, D]``; weights follow from ``keras.utils.set_random_seed``."""
+def build_model(settings: ModelSettings, imaging: Imaging, labels: tuple[str, ...]) -> keras.Model:
+    """Build ``uint8 [N, H, W, 1] -> float32 [N, D]``; ``keras.utils.set_random_seed`` determines the weights."""
     images = keras.Input((imaging.height, imaging.width, 1), dtype="uint8", name="images")
     ink = keras.layers.Rescaling(1 / 255, name="ink")(images)
-    backbone = plugins.load("backbones", chosen.backbone)
-    features = backbone.build(ink, chosen)
-    features = keras.layers.Identity(name=FEATURES)(features)
-    head = plugins.load("problems", chosen.problem).head
-    vectors = head(features, len(labels), chosen.embedding_dim or backbone.embedding)
-    return keras.Model(images, vectors, name=chosen.problem)
+    backbone = plugins.load("backbones", settings.backbone)
+    features = backbone.build(ink, settings)
+    features = keras.layers.Identity(name=FEATURES_LAYER)(features)
+    head = plugins.load("problems", settings.problem).head
+    vectors = head(features, len(labels), settings.embedding_dim or backbone.embedding_dim)
+    return keras.Model(images, vectors, name=settings.problem)
 
 
-def trunk(model: keras.Model) -> keras.Model:
-    """The backbone alone, sharing its layers: canonical images to features."""
-    return keras.Model(model.inputs, model.get_layer(FEATURES).output)
+def get_backbone(model: keras.Model) -> keras.Model:
+    """Return the backbone as a model that shares the layers of ``model``: canonical images to features."""
+    return keras.Model(model.inputs, model.get_layer(FEATURES_LAYER).output)

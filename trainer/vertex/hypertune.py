@@ -1,7 +1,8 @@
-"""Numbers for hyperparameter tuning on Vertex AI, in the file that it reads; no package is needed for that.
+"""Report metrics to a hyperparameter tuning study of Vertex AI, in the file that it reads.
 
-The form is that of cloudml-hypertune, which Vertex AI's documentation names: one JSON object a line, values as text.
-Knows numbers, not what they are of.
+The format is that of the package cloudml-hypertune, which Vertex AI's documentation names: one JSON object in a line,
+with values as text. Independent of the meaning of the metrics. Next: ``trainer/pipeline/train.py`` calls it after every
+epoch.
 """
 
 import json
@@ -10,21 +11,21 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-DEFAULT = "/tmp/hypertune/output.metrics"  # noqa: S108 - where Vertex AI looks
+DEFAULT_FILE = "/tmp/hypertune/output.metrics"  # noqa: S108 - the path that Vertex AI reads
 
 
-def report(row: Mapping[str, float], step: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Append every number of a row, where this is a trial of a study; nothing anywhere else.
+def report_metrics(row: Mapping[str, float], step: int, environment: Mapping[str, str] = os.environ) -> None:
+    """Append every metric of a row to the file, if the environment is that of a trial; else do nothing.
 
-    The last number of a name is what Vertex AI takes for the trial's.
+    Vertex AI takes the last value of each metric as the result of the trial.
     """
     trial = environment.get("CLOUD_ML_TRIAL_ID")
-    file = environment.get("CLOUD_ML_HP_METRIC_FILE")
-    if not (trial or file):
+    file_name = environment.get("CLOUD_ML_HP_METRIC_FILE")
+    if not (trial or file_name):
         return
-    path = Path(file or DEFAULT)
+    path = Path(file_name or DEFAULT_FILE)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lines:
+    with path.open("a") as file:
         for name, value in row.items():
-            told = {"timestamp": time.time(), "trial": trial or "0", name: str(float(value)), "global_step": str(step)}
-            lines.write(json.dumps(told) + "\n")
+            entry = {"timestamp": time.time(), "trial": trial or "0", name: str(float(value)), "global_step": str(step)}
+            file.write(json.dumps(entry) + "\n")

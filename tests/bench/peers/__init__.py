@@ -1,7 +1,7 @@
-"""Other model servers around the same SavedModel and the same imaging, each pinned in an environment of its own.
+"""Other model servers with the same SavedModel and the same imaging, each in its own environment.
 
-``NAME.txt`` is what is installed, ``serve_NAME.py`` what is run. Each is set as its makers advise for few
-cores: one worker process a core, one TensorFlow thread a worker.
+``NAME.txt`` pins what is installed, ``serve_NAME.py`` is the program. The settings are those that the makers recommend
+for few cores: one worker process for each core, one TensorFlow thread for each worker. Next: ``common.py``.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""BentoML: one worker process a core."""
+"""BentoML: one worker process for each core. Next: ``common.py``."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import bentoml
     workers="cpu_count", traffic={"timeout": 60, "max_concurrency": 256}, logging={"access": {"enabled": False}}
 )
 class Signatures:
-    """The route is the method's name."""
+    """The service; the name of its method is the route."""
 
     def __init__(self):
         from tests.bench.peers.common import Encoder

@@ -1,4 +1,4 @@
-"""Vertex AI's Custom Prediction Routines: its own model server, its own handler."""
+"""Vertex AI's Custom Prediction Routines: its model server and its handler. Next: ``common.py``."""
 
 import os
 
@@ -9,10 +9,10 @@ from tests.bench.peers import PORT, WORKERS
 
 
 class Signatures(Predictor):
-    """Loads in each worker; ``predict`` is what CPR calls."""
+    """The predictor, which each worker loads."""
 
     def load(self, artifacts_uri: str) -> None:
-        from tests.bench.peers.common import Encoder  # TensorFlow is the workers' only
+        from tests.bench.peers.common import Encoder  # only the workers import TensorFlow
 
         self._encoder = Encoder()
 
@@ -22,10 +22,20 @@ class Signatures(Predictor):
 
 if __name__ == "__main__":
     os.environ.update(
-        HANDLER_MODULE="google.cloud.aiplatform.prediction.handler", HANDLER_CLASS="PredictionHandler",
-        PREDICTOR_MODULE="tests.bench.peers.serve_cpr", PREDICTOR_CLASS="Signatures",
-        AIP_HEALTH_ROUTE="/health", AIP_PREDICT_ROUTE="/predict",
-    )  # fmt: skip
+        HANDLER_MODULE="google.cloud.aiplatform.prediction.handler",
+        HANDLER_CLASS="PredictionHandler",
+        PREDICTOR_MODULE="tests.bench.peers.serve_cpr",
+        PREDICTOR_CLASS="Signatures",
+        AIP_HEALTH_ROUTE="/health",
+        AIP_PREDICT_ROUTE="/predict",
+    )
     server = "google.cloud.aiplatform.prediction.model_server:CprModelServer"
-    patience = {"timeout_worker_healthcheck": 120}  # a worker that imports TensorFlow for 5 s is taken for dead
-    uvicorn.run(server, host="127.0.0.1", port=PORT, factory=True, workers=WORKERS, log_level="warning", **patience)
+    uvicorn.run(
+        server,
+        host="127.0.0.1",
+        port=PORT,
+        factory=True,
+        workers=WORKERS,
+        log_level="warning",
+        timeout_worker_healthcheck=120,  # by default a worker that imports TensorFlow for 5 s is killed
+    )

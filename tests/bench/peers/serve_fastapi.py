@@ -1,4 +1,4 @@
-"""What most people write first: FastAPI, and Keras' ``model.predict`` in a route's thread."""
+"""The simplest server: FastAPI, and Keras' ``model.predict`` in the thread of a route. Next: ``common.py``."""
 
 import base64
 
@@ -25,7 +25,7 @@ def health():
 
 @app.post("/predict")
 def predict(body: dict):
-    images = [canonicalise(base64.b64decode(of["image"]["b64"]), encoder._imaging).image for of in body["instances"]]
+    images = [canonicalise(base64.b64decode(i["image"]["b64"]), encoder._imaging).image for i in body["instances"]]
     vectors = model.predict(np.stack(images), verbose=0)
     return {"predictions": [{"embedding": vector} for vector in vectors.tolist()]}
 

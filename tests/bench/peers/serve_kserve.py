@@ -1,4 +1,4 @@
-"""KServe's model server, its first protocol."""
+"""KServe's model server, with version 1 of its protocol. Next: ``common.py``."""
 
 import logging
 
@@ -6,7 +6,7 @@ import kserve
 
 from tests.bench.peers import PORT, WORKERS
 
-logging.disable(logging.INFO)  # two lines a request, in every worker
+logging.disable(logging.INFO)  # it would log two lines for each request, in every worker
 
 
 class Signatures(kserve.Model):
@@ -17,7 +17,7 @@ class Signatures(kserve.Model):
         self._encoder = None
 
     def load(self):
-        from tests.bench.peers.common import Encoder  # TensorFlow is the workers' only
+        from tests.bench.peers.common import Encoder  # only the workers import TensorFlow
 
         self._encoder = Encoder()
         self.ready = True
@@ -31,6 +31,6 @@ class Signatures(kserve.Model):
 
 if __name__ == "__main__":
     model = Signatures()
-    model.ready = True  # each worker loads its own
+    model.ready = True  # each worker loads its model at its first request
     server = kserve.ModelServer(http_port=PORT, workers=WORKERS, enable_grpc=False, access_log_format=None)
     server.start([model])

@@ -1,4 +1,4 @@
-"""LitServe: a web process and one worker a core."""
+"""LitServe: a web process, and one worker for each core. Next: ``common.py``."""
 
 import litserve
 
@@ -6,10 +6,10 @@ from tests.bench.peers import PORT, WORKERS
 
 
 class Signatures(litserve.LitAPI):
-    """Decodes, computes and encodes in the worker."""
+    """The API, which decodes, computes and encodes in the worker."""
 
     def setup(self, device):
-        from tests.bench.peers.common import Encoder  # TensorFlow is the workers' only
+        from tests.bench.peers.common import Encoder  # only the workers import TensorFlow
 
         self._encoder = Encoder()
 

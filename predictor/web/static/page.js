@@ -1,0 +1,186 @@
+// The page: health, the loaded model, references, images and their answers. Next: client.js sends, results.js draws.
+
+import { renderAnswer, renderTable, toCsv } from "./results.js";
+import { encodeFile, getHealth, getModel, predict } from "./client.js";
+import { createElement, createFigure, createTable, formatPercent } from "./dom.js";
+import { openTraining } from "./train.js";
+
+const MAX_REQUESTS = 4; // at a time; the server refuses requests when its queue is full
+const find = (id) => document.getElementById(id);
+let model = null; // the description of the loaded model
+let references = []; // {file, image}
+let newestRequest = 0; // its number: answers to older requests are dropped
+
+async function pollHealth() {
+  try {
+    const health = await getHealth();
+    showHealth("ready", `ready: ${health.model}, version ${health.version}`);
+    if (model?.version !== health.version) await showModel();
+  } catch (error) {
+    showHealth("waiting", error.message);
+    if (error.code === "no_model") find("question").textContent = "Train a model, then check images";
+  }
+  setTimeout(pollHealth, model ? 10000 : 500);
+}
+
+function showHealth(state, text) {
+  find("lamp").className = `lamp ${state}`;
+  if (find("health").textContent !== text) find("health").textContent = text;
+}
+
+async function showModel() {
+  model = await getModel();
+  for (const id of ["ask", "loaded"]) find(id).hidden = false;
+  find("question").textContent = model.question[0].toUpperCase() + model.question.slice(1);
+  for (const id of ["references", "options"]) find(id).hidden = !model.takes_references;
+  if (!model.takes_references) {
+    references = []; // the previous model may have been a verifier
+    showReferences();
+  }
+  const facts = {
+    Problem: model.problem, Labels: model.labels.join(", "), Backbone: model.backbone,
+    Parameters: model.parameters?.toLocaleString("en"), Variant: `${model.variant}, ${model.engine}`,
+    Canvas: model.canvas.join(" x "), Created: new Date(model.created_at).toLocaleString(), Version: model.version,
+  };
+  find("model").replaceChildren(...Object.entries(facts).filter(([, value]) => value)
+    .flatMap(([name, value]) => [createElement("dt", {}, name), createElement("dd", {}, value)]));
+  find("metrics").replaceChildren(...renderMetrics());
+  const rates = Object.keys(model.thresholds ?? {}).filter((name) => name !== "eer");
+  find("far").replaceChildren(createElement("option", { value: "" }, "equal error rate"),
+    ...rates.map((rate) => createElement("option", { value: rate }, `${formatPercent(Number(rate))} false acceptances`)));
+}
+
+const refreshModel = () => showModel().catch((error) => showHealth("waiting", error.message));
+
+/** Draw the metrics of the manifest, which were measured on test images. */
+function renderMetrics() {
+  const { metrics } = model;
+  if (metrics.references) {
+    const rows = Object.entries(metrics.references).map(([count, rates]) => [count, rates.eer_skilled, rates.eer_random]
+      .map((value) => (typeof value === "number" ? value.toFixed(1) : value ?? "")));
+    const variant = metrics.measured_with ? `, ${metrics.measured_with} variant` : "";
+    return [createTable(`Equal error rates on test writers, in %${variant}`, ["references", "skilled", "random"], rows, ["skilled", "random"])];
+  }
+  const names = ["accuracy", "roc_auc"].filter((name) => typeof metrics[name] === "number");
+  const rows = names.map((name) => [name === "accuracy" ? "accuracy, %" : "ROC-AUC", metrics[name].toFixed(name === "accuracy" ? 1 : 3)]);
+  return rows.length ? [createTable("On test images", ["metric", "value"], rows, ["value"])] : [];
+}
+
+async function addReferences(files) {
+  const added = await Promise.all([...files].map(async (file) => ({ file, image: await encodeFile(file) })));
+  references.push(...added);
+  showReferences();
+}
+
+function showReferences() {
+  find("reference-list").replaceChildren(...references.map((reference, index) => {
+    const remove = createElement("button", { className: "remove", type: "button", "aria-label": `Remove reference ${index + 1}` }, "×");
+    remove.addEventListener("click", () => {
+      references = references.filter((candidate) => candidate !== reference);
+      showReferences();
+      find("add-references").focus();
+    });
+    return createElement("li", {}, createFigure(URL.createObjectURL(reference.file), reference.file.name, `reference ${index + 1}`), remove);
+  }));
+}
+
+async function answerFiles(files) {
+  if (!files.length || !model) return;
+  const request = ++newestRequest;
+  const result = find("result");
+  result.setAttribute("aria-busy", "true");
+  result.replaceChildren(createElement("p", { className: "hint" }, files.length === 1 ? "Working…" : `Working on ${files.length} images…`));
+  const elements = files.length === 1 ? await answerFile(files[0]) : await answerEach([...files]);
+  if (request !== newestRequest) return;
+  result.replaceChildren(...elements);
+  result.setAttribute("aria-busy", "false");
+}
+
+async function answerFile(file) {
+  const instance = { image: await encodeFile(file) };
+  if (references.length) instance.references = references.map((reference) => reference.image);
+  try {
+    const explain = references.length > 0 && find("explain").checked;
+    const answer = await predict(instance, { ...getParameters(), return_ink: true, explain });
+    return [renderAnswer(file.name, URL.createObjectURL(file), answer)];
+  } catch (error) {
+    return [renderError(file, error)];
+  }
+}
+
+const renderError = (file, error) =>
+  createElement("p", { className: "failure" }, createElement("strong", {}, `${file.name}: `), error.message);
+
+/** Answer several files: encode the references once, then compare each file with their embeddings. */
+async function answerEach(files) {
+  const comparison = {};
+  const encoderParameter = {};
+  try {
+    const answers = await Promise.all(references.map((reference) => predict({ image: reference.image })));
+    if (answers.length) {
+      const unusable = answers.findIndex((answer) => !answer.embedding);
+      if (unusable >= 0) throw new Error(`reference ${unusable + 1} is not a signature`);
+      comparison.reference_embeddings = answers.map((answer) => answer.embedding);
+      encoderParameter.encoder = answers[0].encoder;
+    }
+  } catch (error) {
+    return [renderError({ name: "References" }, error)];
+  }
+  const rows = new Array(files.length);
+  let next = 0;
+  const takeFiles = async () => {
+    while (next < files.length) {
+      const index = next++;
+      const file = files[index];
+      try {
+        const instance = { image: await encodeFile(file), ...comparison };
+        rows[index] = [file, await predict(instance, { ...getParameters(), ...encoderParameter })];
+      } catch (error) {
+        rows[index] = [file, error];
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: MAX_REQUESTS }, takeFiles));
+  const link = createElement("a", {
+    className: "button", download: "answers.csv", href: URL.createObjectURL(new Blob([toCsv(rows)], { type: "text/csv" })),
+  }, "Download CSV");
+  return [renderTable(rows), createElement("p", {}, link)];
+}
+
+function getParameters() {
+  const far = find("far").value;
+  return far && references.length ? { far: Number(far) } : {};
+}
+
+/** Pass the files of an input to an action; the input is emptied, so that the same files can be chosen again. */
+const onFiles = (action) => (event) => {
+  const files = [...event.target.files];
+  event.target.value = "";
+  action(files);
+};
+
+function addListeners() {
+  const drop = find("drop");
+  find("choose").addEventListener("change", onFiles(answerFiles));
+  find("photograph").addEventListener("change", onFiles(answerFiles));
+  find("add-references").addEventListener("change", onFiles(addReferences));
+  document.addEventListener("paste", (event) => event.clipboardData.files.length && answerFiles(event.clipboardData.files));
+  for (const [target, action] of [[document.body, answerFiles], [find("references"), addReferences]]) {
+    target.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      drop.classList.add("over");
+    });
+    target.addEventListener("drop", (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      drop.classList.remove("over");
+      action([...event.dataTransfer.files]);
+    });
+  }
+  document.addEventListener("dragleave", () => drop.classList.remove("over"));
+}
+
+addListeners();
+pollHealth();
+find("docs").hidden = !document.body.dataset.docs;
+if (document.body.dataset.mode === "dev") openTraining(refreshModel);
