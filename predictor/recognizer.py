@@ -1,0 +1,159 @@
+"""``from predictor import Recognizer``: answers inside a Python program, without a server.
+
+An answer equals that of the server and of ``predictor.offline``: the artefact, the imaging and the decision are the
+same. Imports no TensorFlow. Next: ``image_input.py`` for what an image may be, ``results.py`` for the answers.
+"""
+
+import collections
+import concurrent.futures
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import PIL.Image
+
+from predictor.image_input import LIMITS, ImageInput, RecognizerError, describe_array, read_image
+from predictor.results import Classification, Embedding, Verification
+from predictor.vcpus import count_vcpus
+from trainer import storage
+from trainer.artifact.artifact import Artifact, EncodedImage
+from trainer.artifact.decision import DecisionParameters, UnsupportedRequest
+from trainer.imaging import ImageError
+
+MAX_REFERENCES = 255  # as many as a server takes in one request by default, beside the questioned image
+
+ReferenceInput = ImageInput | Embedding
+"""An image, an ``Embedding``, or a stored vector ``float32 [D]``."""
+
+
+class NotASignature(ImageError):
+    """An image that a verifier rejects before it compares anything."""
+
+    code = "not_a_signature"
+
+
+class Recognizer:
+    """An artefact that answers. Any number of threads may share one object.
+
+    An image is an ``ImageInput``; a PIL image or an array has the answer of the PNG file with the same pixels. Every
+    method raises ``ImageError`` for an image that cannot be used, and ``RecognizerError`` for a call that this artefact
+    does not answer.
+    """
+
+    def __init__(self, artifact: Artifact, threads: int = 1):
+        """Use an opened artefact as it is; ``load`` also proves it."""
+        self.artifact = artifact
+        self.threads = threads
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> "Recognizer":
+        """Fetch an artefact, open it, and replay its golden answers.
+
+        ``path`` is a folder or a ``gs://`` prefix. ``threads`` is the number of images that ``predict_many`` computes
+        at the same time: without it, the number of vCPUs. Raises ``BadArtifact`` for a folder that is no complete
+        artefact, or that answers differently on this machine, and ``RecognizerError`` for a failed transfer.
+        """
+        if threads is not None and threads < 1:
+            raise RecognizerError(f"threads is {threads}; it has to be 1 or more")
+        try:
+            folder = storage.fetch(os.fspath(path))
+        except storage.StorageError as error:
+            raise RecognizerError(str(error)) from error
+        artifact = Artifact(folder, limits=LIMITS)
+        artifact.replay_golden()
+        return cls(artifact, threads or count_vcpus())
+
+    @property
+    def encoder(self) -> str:
+        """Identify what makes the embeddings; those of one encoder are comparable."""
+        return self.artifact.encoder
+
+    def predict(self, image: ImageInput) -> Classification:
+        """Classify an image."""
+        self._require(False, "predict")
+        return Classification.from_answer(self.artifact.decide(self._encode(image)))
+
+    def predict_many(self, images: Iterable[ImageInput]) -> Iterator[Classification | ImageError]:
+        """Classify images on ``threads`` threads and return the answers in order.
+
+        In the place of an image that cannot be used is its error. Images are taken as answers are, so there may be any
+        number of them.
+        """
+        self._require(False, "predict_many")
+        return self._predict_all(images)
+
+    def verify(
+        self, questioned: ImageInput, references: Sequence[ReferenceInput] | np.ndarray, far: float | None = None
+    ) -> Verification:
+        """Compare a questioned signature with references.
+
+        ``references`` may also be one array ``float32 [n, D]`` of stored vectors. ``far`` selects the stored threshold
+        of a false acceptance rate.
+        """
+        self._require(True, "verify")
+        rows = _check_references(references)
+        encoded = self._encode(questioned)
+        encoders = [row.encoder for row in rows if isinstance(row, Embedding) and row.encoder != self.encoder]
+        parameters = DecisionParameters(far, encoder=encoders[0] if encoders else None)
+        try:
+            answer = self.artifact.decide(encoded, [self._encode_reference(row) for row in rows], parameters)
+        except UnsupportedRequest as error:
+            raise RecognizerError(str(error)) from None
+        return Verification.from_answer(answer)
+
+    def embed(self, image: ImageInput) -> Embedding:
+        """Compute the embedding of a signature, to store it as a reference. Raises ``NotASignature``, too."""
+        self._require(True, "embed")
+        answer = self.artifact.decide(self._encode(image))
+        if "reasons" in answer:
+            codes = ", ".join(f"{reason['code']} ({reason['value']:.3g})" for reason in answer["reasons"])
+            raise NotASignature(f"the image is not a signature: {codes}")
+        return Embedding.from_answer(answer)
+
+    def _require(self, takes_references: bool, method: str) -> None:
+        if self.artifact.decision.takes_references != takes_references:
+            answered = "predict" if takes_references else "verify and embed"
+            problem = self.artifact.manifest.problem
+            raise RecognizerError(f"this artefact, of the problem {problem}, does not answer {method}: use {answered}")
+
+    def _encode(self, image: ImageInput) -> EncodedImage:
+        return self.artifact.encode(read_image(image))
+
+    def _encode_reference(self, reference: ReferenceInput) -> EncodedImage | np.ndarray:
+        if isinstance(reference, Embedding):
+            return reference.vector
+        if isinstance(reference, np.ndarray) and reference.ndim == 1 and reference.dtype.kind == "f":
+            return reference.astype(np.float32, copy=False)
+        return self._encode(reference)
+
+    def _predict_all(self, images: Iterable[ImageInput]) -> Iterator[Classification | ImageError]:
+        def predict(image: ImageInput) -> Classification | ImageError:
+            try:
+                return self.predict(image)
+            except ImageError as error:
+                return error
+
+        pending: collections.deque[concurrent.futures.Future[Classification | ImageError]] = collections.deque()
+        pool = concurrent.futures.ThreadPoolExecutor(self.threads)
+        try:
+            for image in images:
+                pending.append(pool.submit(predict, image))
+                if len(pending) > 2 * self.threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _check_references(references: Sequence[ReferenceInput] | np.ndarray) -> list[ReferenceInput]:
+    """Return the references as a list. Raises ``RecognizerError``."""
+    if isinstance(references, np.ndarray) and not (references.ndim == 2 and references.dtype.kind == "f"):
+        description = describe_array(references)
+        raise RecognizerError(f"references is an array {description}; it has to be a list, or float32 [n, D]")
+    if isinstance(references, str | bytes | os.PathLike | PIL.Image.Image | Embedding):
+        raise RecognizerError(f"references is one {type(references).__name__}; it has to be a list of them")
+    rows = list(references)
+    if not 1 <= len(rows) <= MAX_REFERENCES:
+        raise RecognizerError(f"there are {len(rows)} references; verify takes 1 to {MAX_REFERENCES}")
+    return rows
