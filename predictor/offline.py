@@ -28,10 +28,9 @@ from trainer.artifact.manifest import BadArtifact
 from trainer.console.progress import transfer_progress
 from trainer.imaging import ImageError
 from trainer.imaging.formats import FILE_SUFFIXES
-from trainer.settings.flags import LOG, Parser
+from trainer.settings.flags import OldFlag, Parser
 
 FORMATS = ("table", "csv", "jsonl")
-RENAMED = {"embedding": "return_embedding", "explain": "explanation_dir"}  # flags of the release before
 References = Sequence[EncodedImage | np.ndarray]
 
 
@@ -93,15 +92,10 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         metavar="FOLDER",
         help="folder for pictures of what lowers the score of each image",
     )
-    group.add_argument("--embedding", action="store_true", help=argparse.SUPPRESS)
-    group.add_argument("--explain", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    for old, new in RENAMED.items():
-        if value := getattr(options, old):
-            flags = f"--{old}", f"--{new.replace('_', '-')}"
-            LOG.warning("%s is now %s; the old name will be removed in the next release", *flags)
-            setattr(options, new, value)
-    return options
+    old: dict[str, Any] = {"action": OldFlag, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+    group.add_argument("--embedding", dest="return_embedding", const="--return-embedding", nargs=0, **old)
+    group.add_argument("--explain", dest="explanation_dir", const="--explanation-dir", type=Path, **old)
+    return parser.parse_args(arguments)
 
 
 def _make_reference_lookup(artifact: Artifact, options: argparse.Namespace) -> Callable[[Path], References]:

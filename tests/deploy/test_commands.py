@@ -415,7 +415,6 @@ def test_without_arguments_the_commands_are_listed(capsys):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("--every=3", "--poll-interval"),
         ("--machine=n1-standard-4", "--machine-type"),
         ("--no-log-container", "--container-logging"),
     ],
@@ -423,6 +422,15 @@ def test_without_arguments_the_commands_are_listed(capsys):
 def test_old_flags_work_with_a_warning_that_names_the_new_one(command, cloud, old, new, caplog):
     command("status", old)
     assert f" is now {new}; the old name will be removed in the next release" in caplog.text
+
+
+def test_the_old_flag_of_the_poll_interval_works_alone(caplog, capsys):
+    parser = command_line.make_parser()
+    assert parser.parse_args(["status", "--env", "staging", "--every", "3"]).poll_interval == 3
+    assert "--every is now --poll-interval" in caplog.text
+    with pytest.raises(SystemExit):
+        parser.parse_args(["status", "--env", "staging", "--poll-interval", "9", "--every", "3"])
+    assert "give --poll-interval alone" in capsys.readouterr().err
 
 
 @pytest.fixture

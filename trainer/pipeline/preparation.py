@@ -88,7 +88,7 @@ def prepare_data(config: Config, problem: Problem, run_dir: RunDir) -> PreparedD
     samples = [*run_data.list_training_samples(), *run_data.list_test_samples()]
     digest = _compute_data_digest(config, problem, samples)
     prepared = records.read_existing(run_dir.records_dir, digest, imaging)
-    if not prepared:
+    if not prepared or not _has_current_audit(run_dir):
         labels = dataset.resolve_labels(run_data, problem)
         run_dir.write_config(config)  # from here on, the same command continues an interrupted run
         try:
@@ -107,6 +107,11 @@ def prepare_data(config: Config, problem: Problem, run_dir: RunDir) -> PreparedD
     samples_by_key = {_key(sample): sample for sample in samples}
     test_samples = [_relabel(samples_by_key[key], problem) for key in prepared.test_images]
     return PreparedData(prepared, test_samples, imaging, json.loads(run_dir.audit_file.read_text()))
+
+
+def _has_current_audit(run_dir: RunDir) -> bool:
+    """Return whether the run's audit has the keys of this release; an older one is made again, with its records."""
+    return run_dir.audit_file.is_file() and "writer_overlap" in json.loads(run_dir.audit_file.read_text())
 
 
 def _split_and_write(config: Config, problem: Problem, data: AuditedData, run_dir: RunDir) -> records.Records:

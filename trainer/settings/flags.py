@@ -78,12 +78,18 @@ CONSOLE_SCRIPTS = {  # of each command that installation also gives another name
 
 
 class OldFlag(argparse.Action):
-    """The old name of a flag that is no setting; ``const`` is its current name. It warns and sets the same value."""
+    """The old name of a flag that is no setting: warns and sets the same value, or true with ``nargs=0``.
+
+    ``const`` is the current name. Both names in one command are an error.
+    """
 
     def __call__(self, parser, namespace, values, option_string=None):
         """Warn, and set the value."""
+        (current,) = (action for action in parser._actions if action.option_strings[:1] == [self.const])
+        if getattr(namespace, self.dest) != current.default:
+            parser.error(f"{option_string} is the old name of {self.const}; give {self.const} alone")
         _warn(str(option_string), str(self.const))
-        setattr(namespace, self.dest, values)
+        setattr(namespace, self.dest, True if self.nargs == 0 else values)
 
 
 class Parser(argparse.ArgumentParser):

@@ -90,7 +90,9 @@ def export(model: keras.Model, spec: ArtifactSpec, folder: Path, fit_decision: F
         properties["usable"] &= properties["difference"] <= properties["tolerance"]
     golden.write(folder, golden_images, spec.imaging, engines)
     if spec.signature_check:
-        shutil.copytree(spec.signature_check, folder / SIGNATURE_CHECK)
+        check = folder / SIGNATURE_CHECK
+        shutil.copytree(spec.signature_check, check)
+        manifest.write(manifest.read(check), check)  # in the current format
     variant = spec.variant if variants[spec.variant]["usable"] else VARIANTS[0]
     return manifest.write(manifest.select_variant(dataclasses.replace(draft, variants=variants), variant), folder)
 

@@ -1,6 +1,7 @@
 """The folder of a run: started, killed, continued, finished; an incomplete artefact never counts as complete."""
 
 import datetime
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import pytest
 
 from tests.conftest import CLASSIFIER_FLAGS, ROOT
 from tests.trainer.artifact.test_manifest import as_format_2
-from trainer import task
+from trainer import prepare, task
 from trainer.artifact import manifest
 from trainer.pipeline.run_dir import JobDirConflict, RunDir, find_newest_artifact, open_run_dir
 from trainer.settings.config import parse_config, read_config
@@ -185,6 +186,15 @@ def test_a_finished_run_that_lost_a_file_is_not_complete(run_dir, scans, tmp_pat
     assert RunDir(damaged, damaged / "model", damaged / "checkpoints").is_complete(settings)
     (damaged / "model" / "model.tflite").unlink()
     assert not RunDir(damaged, damaged / "model", damaged / "checkpoints").is_complete(settings)
+
+
+def test_data_with_an_audit_of_the_release_before_is_prepared_again(run_copy, scans):
+    shutil.rmtree(run_copy / "model")
+    audit = json.loads((run_copy / "audit.json").read_text())
+    old_audit = {"crossing" if key == "writer_overlap" else key: value for key, value in audit.items()}
+    (run_copy / "audit.json").write_text(json.dumps(old_audit))
+    assert prepare.main(["--train-dir", str(scans), "--job-dir", str(run_copy), *CLASSIFIER_FLAGS]) == 0
+    assert json.loads((run_copy / "audit.json").read_text()) == audit
 
 
 def test_two_processes_do_not_share_a_run(tmp_path):
