@@ -48,7 +48,7 @@ def _make_scan(format: str, grey: bool) -> bytes:
     writer = generate_writer(rng)
     writing_pen = generate_pen(rng, writer.style.pen_width)
     capture = paper.generate_capture(rng)
-    capture = dataclasses.replace(capture, grey=grey, noise=0.006, shadow=0.03, format=format, quality=85)
+    capture = dataclasses.replace(capture, is_grey=grey, noise=0.006, shadow=0.03, format=format, quality=85)
     ink = pen.render_ink(generate_genuine(writer, rng), writing_pen, 260, rng)
     picture = paper.render_scan(ink, writing_pen, capture, rng)
     picture = cv2.resize(picture, (1000, 600), interpolation=cv2.INTER_AREA).astype(float)
