@@ -1,6 +1,6 @@
-"""Every shell command of the README and the docs works as written; those for Google Cloud, against loopback.
+"""Every shell command of the README and the docs works as written; commands for Google Cloud run against loopback.
 
-Commands are run by ``make test-docs``: each page in a shell of its own, as somebody who reads it would.
+``make test-docs`` runs each page in a shell of its own.
 """
 
 import os
@@ -22,12 +22,15 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(<!-- not run[^>]*-->\n)?```sh\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)\)")
-ONLY_SMALL = {
+SMALL_DEMO = {
     "DEMO_FLAGS": "--writers 12 --epochs 1 --image-height 48 --image-width 96"
 }  # of the demo's training; everything else is as a newcomer has it
 REGISTRY = "us-central1-docker.pkg.dev/my-project/countersign"
-NAMES = {"IMAGE": f"{REGISTRY}/predictor@sha256:{'1f' * 32}", "NEXT_IMAGE": f"{REGISTRY}/predictor@sha256:{'2f' * 32}",
-         "TRAINER": f"{REGISTRY}/trainer:1"}  # fmt: skip
+NAMES = {
+    "IMAGE": f"{REGISTRY}/predictor@sha256:{'1f' * 32}",
+    "NEXT_IMAGE": f"{REGISTRY}/predictor@sha256:{'2f' * 32}",
+    "TRAINER": f"{REGISTRY}/trainer:1",
+}
 
 COMMIT = "git init -q && git -c user.name=x -c user.email=x@example.com commit -q --allow-empty -m x"
 
@@ -64,7 +67,7 @@ def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path, cloud, 
     for name in ("Makefile", "deploy", "trainer", "setup.py", "cloudbuild.yaml", ".gcloudignore"):
         (here / name).symlink_to(ROOT / name)
     subprocess.run(["bash", "-c", COMMIT], cwd=here, check=True)
-    if page.name == "vertex.md":  # it goes on from the README
+    if page.name == "vertex.md":  # continues from the README
         # A copy, because gcloud leaves out links.
         shutil.copytree(request.getfixturevalue("artifact"), here / "runs" / "mine" / "model")
         shutil.copytree(request.getfixturevalue("scans"), here / "scans")
@@ -72,9 +75,16 @@ def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path, cloud, 
     os.utime(here / "requirements.txt", (0, 0))
     binaries = str(Path(sys.executable).parent)
     environment = {
-        **os.environ, **ONLY_SMALL, **NAMES, **cloud.environment, "PYTHONPATH": str(ROOT), "BIN": binaries,
-        "VENV": str(here), "PORT": port, "COUNTERSIGN_CACHE": str(tmp_path / "cache"),
-    }  # fmt: skip
+        **os.environ,
+        **SMALL_DEMO,
+        **NAMES,
+        **cloud.environment,
+        "PYTHONPATH": str(ROOT),
+        "BIN": binaries,
+        "VENV": str(here),
+        "PORT": port,
+        "COUNTERSIGN_CACHE": str(tmp_path / "cache"),
+    }
     del environment["CLOUDSDK_AI_REGION"]  # pages say how to set it
     environment["PATH"] = binaries + os.pathsep + environment["PATH"]
     stop_servers = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"  # also when a command fails
@@ -87,30 +97,32 @@ def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path, cloud, 
         pytest.skip(f"{gcloud.MISSING}: {left} of {len(blocks(page))} blocks of {page.name} were not run")
 
 
-def readme_was_true(here: Path, said: str, cloud: Loopback) -> None:
-    assert said.count('"label"') >= 5, "the demo and the serving section ask about two images each, the cloud about one"
-    assert (here / "answers.csv").read_text().count("\n") == 101
-    assert "nothing to do" not in said.partition("staging: ")[2].partition("\n")[0]
+def check_readme(folder: Path, output: str, cloud: Loopback) -> None:
+    assert output.count('"label"') >= 5, (
+        "the demo and the serving section send two images each, the cloud section sends one"
+    )
+    assert (folder / "answers.csv").read_text().count("\n") == 101
+    assert "nothing to do" not in output.partition("staging: ")[2].partition("\n")[0]
     assert not [name for name in cloud.world.resources if "/endpoints/" in name], "everything was torn down"
 
 
-def vertex_was_true(here: Path, said: str, cloud: Loopback) -> None:
+def check_vertex(folder: Path, output: str, cloud: Loopback) -> None:
     if gcloud.IS_INSTALLED:
         for rpc in ("CreateCustomJob", "UploadModel", "DeployModel", "UndeployModel", "DeleteEndpoint"):
             assert rpc in cloud.world.calls
         specs = [
-            of.job_spec.worker_pool_specs[0] for name, of in cloud.world.resources.items() if "/customJobs/" in name
+            job.job_spec.worker_pool_specs[0] for name, job in cloud.world.resources.items() if "/customJobs/" in name
         ]
         assert any(spec.python_package_spec.package_uris for spec in specs), "the source package"
         assert any(spec.container_spec.image_uri == NAMES["TRAINER"] for spec in specs), "our image"
         assert len(cloud.builds) == 2
         log = Path(cloud.environment["DOCKER_LOG"])
-        asked = [line.split()[0] for line in log.read_text().splitlines()]
-        assert asked == ["build", "push", "build", "run"], "autopackaging, then a local run"
+        commands = [line.split()[0] for line in log.read_text().splitlines()]
+        assert commands == ["build", "push", "build", "run"], "autopackaging, then a local run"
         assert 'COPY ["./setup.py"' in Path(f"{log}.Dockerfile").read_text()
 
 
-CHECKS = {"README.md": readme_was_true, "vertex.md": vertex_was_true}
+CHECKS = {"README.md": check_readme, "vertex.md": check_vertex}
 
 
 def test_every_block_of_a_page_is_run_or_says_why_not():

@@ -133,7 +133,7 @@ def test_the_container_answers_as_another_user_on_a_read_only_disk_and_stops_wit
     for parent in list(artifact.parents)[:4]:
         os.chmod(parent, 0o755)
     with running(image, artifact) as (address, name):
-        assert container.check(address, artifact) == 9
+        assert container.check_container(address, artifact) == 9
         assert httpx.get(address + "/").status_code == 200
         assert httpx.get(address + "/train").status_code == 404, "prod is the default"
         probe = subprocess.run([engine(), "exec", name, "python", "-m", "predictor.healthcheck"], capture_output=True)

@@ -173,4 +173,4 @@ def test_any_artefact_is_evaluated_on_any_labelled_data(
     assert evaluate.main([str(artifact), "--data", str(scans), "--out", str(classification)]) == 0
     assert "classification" in json.loads((classification / "report.json").read_text())
     assert evaluate.main([str(artifact), "--data", f"word={scans / 'text'}", "--out", str(refused)]) == 1
-    assert "the label 'word'; the model knows signature, text" in capsys.readouterr().err
+    assert "the label 'word'; the model's labels are signature, text" in capsys.readouterr().err
