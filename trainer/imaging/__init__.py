@@ -1,7 +1,8 @@
 """Make the canonical image of an image file: the preprocessing of both training and serving.
 
-``decode.py`` turns bytes into grey levels, ``ink.py`` grey levels into ink, ``lines.py`` removes the lines of forms,
-``quality.py`` makes warnings. NumPy, Pillow and OpenCV only, because the server imports this. Next: ``decode.py``;
+``decode.py`` turns bytes into grey levels, ``ink.py`` grey levels into ink, ``background.py`` finds printed paper,
+``lines.py`` removes the lines of forms, ``quality.py`` makes warnings. NumPy, Pillow and OpenCV only, because the
+server imports this. Next: ``decode.py``;
 ``python -m trainer.preprocess IN OUT`` writes canonical images.
 """
 
@@ -42,7 +43,8 @@ __all__ = [
 
 # Increase this if the same bytes and parameters give another canonical image. It is part of the fingerprint, so older
 # records are refused and not mixed with new ones; tests/golden detects a change. Do not increase it to correct the
-# decoding of a kind of file that was read wrongly (too dark, or black): that would refuse every artefact.
+# decoding of a kind of file that was read wrongly (too dark, or black), or the ink of a kind of page that was found
+# wrongly (the print of security paper), while other images are equal: that would refuse every artefact.
 ALGORITHM = 2
 
 # Training has a pool of threads over files, serving a thread for each vCPU; OpenCV's own pool would compete with them.

@@ -2,7 +2,7 @@
 
 Soft-binary ink is black or white at working resolution and resized by area afterwards, so the greys of a canonical
 image depend on geometry alone. The grey levels of scans identify the scanner, which in the popular datasets implies the
-label. Independent of file formats. Next: ``lines.py`` removes the lines of forms, ``quality.py`` makes warnings.
+label. Independent of file formats. Next: ``background.py`` finds printed paper, ``lines.py`` removes lines of forms.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from trainer.imaging import background
 from trainer.imaging.errors import Blank, TooMuchInk
 from trainer.imaging.lines import remove_lines
 
@@ -125,7 +126,7 @@ def _find_ink(page: np.ndarray, side: int) -> tuple[Ink, tuple[int, int, int, in
         raise Blank(
             f"no ink found: the darkest marks are {core_darkness:.0f} of 255 below the paper, ink needs {MIN_DARKNESS}"
         )
-    mask = _find_strokes(darkness, core_darkness)
+    mask, core_darkness = _find_writing(darkness, core_darkness)
     count = cv2.countNonZero(mask)
     if count < MIN_INK:
         raise Blank(f"no ink found: {count} dark pixels are left after cleaning, writing needs {MIN_INK}")
@@ -205,14 +206,26 @@ def _measure_core_darkness(darkness: np.ndarray) -> float:
     return float(np.searchsorted(np.cumsum(np.bincount(dark, minlength=256)), 0.9 * dark.size))
 
 
-def _find_strokes(darkness: np.ndarray, core_darkness: float) -> np.ndarray:
+def _find_writing(darkness: np.ndarray, core_darkness: float) -> tuple[np.ndarray, float]:
+    """Find the strokes on plain or printed paper: ``uint8 [h, w]``, 1 ink; return them and their core darkness.
+
+    On printed paper, the core darkness that was measured on the page is that of the print.
+    """
+    strong, weak = max(MIN_DARKNESS, 0.5 * core_darkness), max(MIN_DARKNESS * 0.75, 0.35 * core_darkness)
+    pen = background.find_pen_levels(darkness, weak)
+    if pen:
+        mask = background.grow_to_edge(_find_strokes(darkness, pen.strong, pen.weak), darkness, pen.edge)
+        if cv2.countNonZero(mask) >= background.LEAST_WRITING * mask.size:
+            return mask, pen.core
+    return _find_strokes(darkness, strong, weak), core_darkness
+
+
+def _find_strokes(darkness: np.ndarray, strong: float, weak: float) -> np.ndarray:
     """Binarise with hysteresis, then remove lines and dirt: ``uint8 [h, w] -> uint8 [h, w]``, 1 ink.
 
     The edge of a stroke is at about half the darkness of its inside, so blur does not change its width. Fainter pixels
     are ink if they are connected to a dark one. A piece smaller than half a dot of the pen is dirt.
     """
-    strong = max(MIN_DARKNESS, 0.5 * core_darkness)
-    weak = max(MIN_DARKNESS * 0.75, 0.35 * core_darkness)
     _, candidate = cv2.threshold(darkness, weak - 0.5, 1, cv2.THRESH_BINARY)
     candidate = remove_lines(candidate)
     pieces, numbers = cv2.connectedComponents(candidate, connectivity=8, ltype=cv2.CV_32S)

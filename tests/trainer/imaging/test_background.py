@@ -1,0 +1,91 @@
+"""Security paper: the print behind the writing is not ink, and no other page is taken for security paper."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from trainer.imaging.background import find_pen_levels
+from trainer.imaging.ink import MIN_DARKNESS, find_ink, fit_to_canvas, relative_darkness
+from trainer.samples import paper, pen, writer
+from trainer.samples.security_paper import FAMILIES
+
+SIDE = 480
+SEEDS = range(8)
+CAPTURE = paper.Capture((0.93, 0.92, 0.9), 0.008, 0.05, 0.6, 0.008, True, 0.0, "PNG", 90)
+INK = pen.Pen(width=3.2, darkness=0.9)
+LINES = ("waves", "crossing waves", "rings", "screen", "microtext")  # families that leave no part of a page empty
+
+
+def page_of(seed: int, ink: pen.Pen = INK) -> np.ndarray:
+    """Return the grey levels of a generated signature on plain paper, ``uint8 [h, w]``."""
+    rng = np.random.default_rng(seed)
+    signature = writer.generate_genuine(writer.generate_writer(rng), rng)
+    return paper.render_scan(pen.render_ink(signature, ink, 90, rng), ink, CAPTURE, rng)
+
+
+def printed(grey: np.ndarray, family: str, contrast: float, seed: int) -> np.ndarray:
+    """Return a page with a pattern printed below the writing."""
+    pattern = FAMILIES[family](*grey.shape, np.random.default_rng(seed))
+    return (grey * (1 - contrast * pattern)).astype(np.uint8)
+
+
+def has_print(grey: np.ndarray) -> bool:
+    """Return whether a page is taken for security paper, at the least darkness of ink that its own darkness gives."""
+    darkness = relative_darkness(grey)
+    core = np.percentile(darkness[darkness >= MIN_DARKNESS], 90)
+    return find_pen_levels(darkness, max(0.75 * MIN_DARKNESS, 0.35 * core)) is not None
+
+
+def canonical(grey: np.ndarray) -> np.ndarray:
+    return fit_to_canvas(find_ink(grey, SIDE).to_binary(), 96, 192, 0.04) > 127
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
+    return float((first & second).sum() / (first | second).sum())
+
+
+@pytest.mark.parametrize("family", LINES)
+@pytest.mark.parametrize(("contrast", "least_overlap"), [(0.12, 0.8), (0.2, 0.7), (0.28, 0.6)])
+def test_fine_print_behind_a_signature_hardly_changes_its_ink(family, contrast, least_overlap):
+    overlaps = [
+        overlap(canonical(grey), canonical(printed(grey, family, contrast, seed)))
+        for seed, grey in ((seed, page_of(seed)) for seed in SEEDS)
+    ]
+    assert np.median(overlaps) > least_overlap
+
+
+def test_ordinary_pages_are_not_taken_for_security_paper():
+    for seed in SEEDS:
+        for ink in (INK, dataclasses.replace(INK, darkness=0.35, unevenness=0.6), dataclasses.replace(INK, width=9)):
+            assert not has_print(page_of(seed, ink))
+
+
+def test_a_tight_crop_whose_strokes_are_partly_pale_is_not_taken_for_security_paper():
+    """Pressure varies: half of the writing may be as pale as print, reach the borders and fill the page."""
+    for seed in SEEDS:
+        grey = page_of(seed)
+        rows, columns = np.nonzero(grey < 160)
+        crop = grey[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].astype(int)
+        half = crop.shape[1] // 2
+        crop[:, :half] = 235 - (235 - crop[:, :half]) // 2
+        assert not has_print(crop.clip(0, 255).astype(np.uint8))
+
+
+def test_print_without_a_pen_has_no_pen_levels():
+    for family in LINES:
+        plain = paper.render_scan(np.zeros((240, 480), np.float32), INK, CAPTURE, np.random.default_rng(3))
+        assert not has_print(printed(plain, family, 0.3, 3))
+
+
+def test_most_pages_with_print_behind_a_signature_are_taken_for_security_paper():
+    taken = [has_print(printed(page_of(seed), family, 0.3, seed)) for family in LINES for seed in SEEDS]
+    assert np.mean(taken) > 0.6
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 480), (480, 1), (3, 480), (19, 19), (60, 480), (480, 480)])
+def test_noise_of_any_shape_gives_levels_in_order_or_none(shape):
+    rng = np.random.default_rng(0)
+    for darkness in (rng.integers(0, 256, shape), rng.integers(0, 2, shape) * 255, np.full(shape, 255)):
+        levels = find_pen_levels(darkness.astype(np.uint8), 18)
+        assert levels is None or levels.edge <= levels.weak <= levels.strong <= levels.core
