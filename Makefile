@@ -7,7 +7,7 @@ DEMO := runs/demo
 DEMO_FLAGS ?=
 PARALLEL := -n auto --dist loadgroup
 
-.PHONY: demo test test-fast coverage test-whole test-docs test-image serve bench bench-serving bench-verification lint lock clean
+.PHONY: demo test test-fast coverage test-whole test-docs test-image serve bench bench-serving bench-verification fonts lint lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answer a JSON request
@@ -59,6 +59,9 @@ bench-serving: $(VENV)/installed-dev  ## measure our server and others, with ove
 
 bench-verification: $(VENV)/installed-dev  ## train and measure verifiers on public data sets in ../shared/data, for an hour
 	$(BIN)/python -m tests.bench.verification
+
+fonts: $(VENV)/installed  ## download the fonts for generated text in 25 scripts into the cache folder; needs npm and a network
+	$(BIN)/python -m trainer.samples.font_download
 
 lint: $(VENV)/installed-dev  ## check style, types and Dockerfiles
 	$(BIN)/ruff check .

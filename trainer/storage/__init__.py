@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainer.storage import lock
+from trainer.storage.cache import get_cache_dir
 from trainer.storage.objects import REMOTE, Bucket, RemoteObject, StorageError, crc32c
 
 __all__ = [
@@ -57,12 +58,6 @@ def get_local_path(path: str) -> Path:
             f"{path!r} is on Cloud Storage and {str(MOUNT)!r} is not mounted here; a local folder is needed"
         )
     return mounted
-
-
-def get_cache_dir() -> Path:
-    """Return the folder of copies: ``COUNTERSIGN_CACHE``, or ``countersign`` in the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("COUNTERSIGN_CACHE") or Path(home) / "countersign")
 
 
 def get_cache_path(path: str, folder: str = "data") -> Path:
