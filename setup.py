@@ -10,6 +10,8 @@ TRAINING = [
     "matplotlib>=3.9",
     "Jinja2>=3.1",  # the HTML page of an audit
     "Hershey-Fonts>=2.1",  # letters as pen strokes, for the generated dataset
+    "Babel>=2.16",  # words in 25 scripts, from Unicode's CLDR, for the generated dataset
+    "Faker>=30",  # names of persons in their own scripts, for the generated dataset
     "tomli-w>=1.0",
     "tomli>=2.0; python_version < '3.11'",
 ]
@@ -83,6 +85,7 @@ setup(
     packages=find_packages(include=["trainer", "trainer.*", "predictor", "predictor.*", "deploy", "deploy.*"]),
     package_data={
         "trainer.audit": ["report.html"],
+        "trainer.samples": ["fonts.json"],
         "predictor": ["web/*", "web/static/*"],
         "deploy": ["prices.toml", "environments/*.toml", "jobs/*"],
     },

@@ -1,7 +1,7 @@
 """``python docs/pictures.py CLASSIFIER VERIFIER``: draw the pictures of the documentation, from generated images only.
 
 Both are artefacts: CLASSIFIER of signature_vs_text (``make demo`` trains one), VERIFIER of same_writer. Next:
-``trainer/samples/generator.py``.
+``trainer/generators/signatures.py``.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from PIL import Image
 
 from trainer.artifact import explain
 from trainer.artifact.artifact import Artifact
-from trainer.samples import generator
+from trainer.generators import signatures as generator
 
 DOCS_DIR = Path(__file__).parent
 SEED = 31  # not that of ``make demo``, so that no writer is in its training data

@@ -124,7 +124,7 @@ def verifier_run_dir(tensorflow, verification_data, make_once) -> Path:
 
 
 def _generate_dataset(folder: Path, spec: dict, seed: int) -> None:
-    from trainer.samples import generator
+    from trainer.generators import signatures as generator
     from trainer.samples.amount import DatasetSpec
 
     list(generator.write_dataset(folder, DatasetSpec(**spec), seed=seed))
@@ -152,7 +152,7 @@ def verifier_server(verifier_artifact):
 @pytest.fixture(scope="session")
 def signature() -> bytes:
     """The bytes of one genuine signature, the first of ``scans``."""
-    from trainer.samples import generator
+    from trainer.generators import signatures as generator
 
     return generator.generate_image(5, 1, "genuine", 0)[0]
 

@@ -23,7 +23,7 @@ import hypothesis
 import schemathesis
 
 from tests.conftest import serving
-from trainer.samples import generator
+from trainer.generators import signatures as generator
 
 MAX_SECONDS = 5.0
 MAX_GROWTH = 40_000_000  # bytes of resident memory, after the first tenth

@@ -1,6 +1,7 @@
 """Request bodies of the serving benchmarks: images of generated signatures. Next: ``serving.py``, which sends them."""
 
 import base64
+import dataclasses
 import io
 import json
 from collections.abc import Callable
@@ -9,8 +10,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from trainer.samples import paper, pen
-from trainer.samples.writer import generate_genuine, generate_pen, generate_writer
+from trainer.samples.capture import generate_capture
+from trainer.samples.sample import scan_signature
+from trainer.samples.writer import generate_writer
 
 WRITERS = 16  # different images, so that no server answers from a cache
 
@@ -48,9 +50,9 @@ def _render_scan(seed: int, width: int, height: int) -> np.ndarray:
     """Render a signature as a scan: ``uint8 [height, width, 3]``."""
     rng = np.random.default_rng(seed)
     writer = generate_writer(rng)
-    writing_pen, capture = generate_pen(rng, writer.style.pen_width), paper.generate_capture(rng)
-    ink = pen.render_ink(generate_genuine(writer, rng), writing_pen, 260, rng)
-    scan = cv2.resize(paper.render_scan(ink, writing_pen, capture, rng), (width, height), interpolation=cv2.INTER_AREA)
+    device = dataclasses.replace(generate_capture(rng), is_bilevel=False)
+    scan = scan_signature(writer, 1200, device, rng).pixels
+    scan = cv2.resize(scan, (width, height), interpolation=cv2.INTER_AREA)
     return scan if scan.ndim == 3 else np.repeat(scan[:, :, None], 3, axis=2)
 
 

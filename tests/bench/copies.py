@@ -17,7 +17,7 @@ from PIL import Image
 from trainer import corpora
 from trainer.audit.audit import run_audit
 from trainer.data import image_index
-from trainer.samples import generator
+from trainer.generators import signatures as generator
 
 WRITERS, COPIES = 1000, 20
 

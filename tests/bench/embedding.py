@@ -21,7 +21,7 @@ from predictor.request import build_body
 from tests.bench.artifacts import export_untrained
 from tests.conftest import serving
 from trainer.artifact.artifact import Artifact
-from trainer.samples import generator
+from trainer.generators import signatures as generator
 
 IMAGES, ROUNDS = 12, 40
 

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from trainer.imaging import Imaging, canonicalise
-from trainer.samples import paper, pen
-from trainer.samples.writer import generate_genuine, generate_pen, generate_writer
+from trainer.samples.capture import Scan, encode_file, generate_capture
+from trainer.samples.sample import scan_signature
+from trainer.samples.writer import generate_writer
 
 ROUNDS = 60
 
@@ -46,14 +47,13 @@ def _make_scan(format: str, grey: bool) -> bytes:
     """Make a file of a generated signature as a flat-bed scanner saves it, 1000 x 600 pixels."""
     rng = np.random.default_rng(3)
     writer = generate_writer(rng)
-    writing_pen = generate_pen(rng, writer.style.pen_width)
-    capture = paper.generate_capture(rng)
-    capture = dataclasses.replace(capture, is_grey=grey, noise=0.006, shadow=0.03, format=format, quality=85)
-    ink = pen.render_ink(generate_genuine(writer, rng), writing_pen, 260, rng)
-    picture = paper.render_scan(ink, writing_pen, capture, rng)
+    device = dataclasses.replace(
+        generate_capture(rng), is_bilevel=False, is_grey=grey, noise=0.006, shadow=0.03, format=format, quality=85
+    )
+    picture = scan_signature(writer, 1200, device, rng).pixels
     picture = cv2.resize(picture, (1000, 600), interpolation=cv2.INTER_AREA).astype(float)
     noisy = np.clip(picture + rng.normal(0, 1.5, picture.shape), 0, 255).astype(np.uint8)
-    return paper.encode_file(noisy, capture)[0]
+    return encode_file(Scan(noisy, device))[0]
 
 
 def _measure_seconds(work: Callable[[], object]) -> float:

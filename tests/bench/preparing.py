@@ -45,7 +45,7 @@ print(f"RESULT {len(listing.samples)} {rate:.0f} {seconds:.0f} {peak_before} {me
 
 def main(counts: list[int]) -> None:
     """Print one line for each count, and before them one for the first count on one core."""
-    from trainer.samples import generator
+    from trainer.generators import signatures as generator
     from trainer.samples.amount import DatasetSpec
 
     with tempfile.TemporaryDirectory() as folder:

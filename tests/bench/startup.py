@@ -15,8 +15,8 @@ from pathlib import Path
 
 from predictor.request import build_body
 from tests.bench.processes import find_free_port, measure_peak_memory
+from trainer.generators import signatures as generator
 from trainer.pipeline.run_dir import find_newest_artifact
-from trainer.samples import generator
 
 ROUNDS, REQUESTS = 7, 400
 

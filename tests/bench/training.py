@@ -13,9 +13,9 @@ from pathlib import Path
 from trainer import corpora
 from trainer.console import quiet
 from trainer.data import image_index, records, splits
+from trainer.generators import signatures as generator
 from trainer.imaging import Imaging
 from trainer.pipeline.problem_defaults import resolve_settings
-from trainer.samples import generator
 from trainer.samples.amount import DatasetSpec
 from trainer.settings import plugins
 from trainer.settings.config import parse_config

@@ -10,8 +10,8 @@ from PIL import Image
 from trainer import corpora
 from trainer import preprocess as imaging_command
 from trainer.data import sources
+from trainer.generators import signatures as generator
 from trainer.samples import __main__ as command
-from trainer.samples import generator
 from trainer.samples.amount import DatasetSpec
 from trainer.settings import plugins
 

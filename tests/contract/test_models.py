@@ -14,9 +14,9 @@ from trainer.artifact.manifest import read
 from trainer.corpora import Sample
 from trainer.evaluation import report
 from trainer.evaluation.measure import Evaluation
+from trainer.generators import signatures as generator
 from trainer.imaging import Imaging
 from trainer.pipeline.problem_defaults import resolve_settings
-from trainer.samples import generator
 from trainer.settings import plugins
 from trainer.settings.config import Config, parse_config
 from trainer.training import network

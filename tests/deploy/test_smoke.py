@@ -17,8 +17,8 @@ from deploy.errors import SmokeTestFailed
 from deploy.waiting import Clock, Wait
 from trainer.artifact import golden_file
 from trainer.console.errors import UserError
+from trainer.generators import signatures as generator
 from trainer.imaging import ImageError
-from trainer.samples import generator
 
 IMAGE = "image@sha256:" + "0" * 64
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from trainer.generators import signatures as generator
 from trainer.imaging import ALGORITHM, Imaging, canonicalise
-from trainer.samples import generator
 
 FOLDER = Path(__file__).parent / "imaging"
 SEED = 11

@@ -12,7 +12,7 @@ import pytest
 
 from predictor import offline, request, settings
 from tests.conftest import ROOT
-from trainer.samples import generator
+from trainer.generators import signatures as generator
 
 
 @pytest.fixture

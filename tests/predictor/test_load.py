@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import ROOT, serving, terminate
 from tests.predictor.test_server import get_error, predict
-from trainer.samples import generator
+from trainer.generators import signatures as generator
 
 LARGE_BODIES = "--max-body-bytes=100000000"
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.conftest import serving
 from trainer.artifact import manifest
+from trainer.generators import signatures as generator
 from trainer.pipeline.run_dir import find_newest_artifact
-from trainer.samples import generator
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (

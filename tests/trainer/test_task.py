@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import CLASSIFIER_FLAGS
 from trainer import task
 from trainer.artifact import manifest
-from trainer.samples import generator
+from trainer.generators import signatures as generator
 from trainer.samples.amount import DatasetSpec
 
 pytestmark = pytest.mark.usefixtures("tensorflow")  # every command here trains, or fails just before

@@ -15,7 +15,6 @@ from trainer.console.progress import Progress
 from trainer.corpora import CorpusListing, Sample
 from trainer.data import sources
 from trainer.data.sources import DataSource
-from trainer.samples import generator
 from trainer.settings import plugins
 from trainer.settings.config import Config
 from trainer.settings.spelling import suggest_nearest
@@ -116,6 +115,9 @@ def _generate_dataset(config: Config, problem: "Problem", folder: Path) -> DataS
         partial = folder.with_name("samples.partial")
         shutil.rmtree(partial, ignore_errors=True)
         spec = dataclasses.replace(problem.generated_dataset, writers=config.data.writers)
+        generator = plugins.load("generators", spec.generator)
+        if limits := generator.describe_limits():
+            LOG.info(f"  {limits}")
         with Progress("generating", spec.count_images()) as progress:
             for done in generator.write_dataset(partial, spec, config.training.seed):
                 progress.update(done)

@@ -1,6 +1,6 @@
-"""The generated dataset: signatures, skilled forgeries and words of synthetic writers.
+"""Drawing of generated images: signatures, skilled forgeries, words in 25 scripts, and what is neither.
 
-The default data of ``trainer.task`` and the only images in tests and docs. ``amount.py`` is the size of a dataset,
-``generator.py`` writes its files; ``writer.py`` is the movement, ``pen.py`` the ink, ``words.py`` the text,
-``paper.py`` the scan. Next: ``generator.py``.
+``amount.py`` is the size of a dataset; ``sample.py`` draws one image: ``signature.py`` or ``text.py`` says what is
+written, ``movement.py`` moves the pen, ``ink.py`` draws its line, ``page.py`` puts it on paper and ``capture.py`` scans
+it. ``trainer/generators`` makes files and streams of them. Next: ``sample.py``.
 """

@@ -1,13 +1,12 @@
 """``python -m trainer.samples OUT --writers 40 --seed 7``: write the generated dataset as files.
 
-Next: ``generator.py``.
+Next: ``trainer/generators/signatures.py``.
 """
 
 import shutil
 from pathlib import Path
 
 from trainer.console.progress import Progress
-from trainer.samples import generator
 from trainer.samples.amount import DatasetSpec
 from trainer.settings import plugins
 from trainer.settings.flags import Parser
@@ -26,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         ("genuine", "genuine signatures of each writer"),
         ("forged", "skilled forgeries of each writer"),
         ("text", "words of each writer"),
+        ("other", "other marks of each writer, such as stamps"),
     ):
         parser.add_argument(f"--{name}", type=int, default=getattr(DatasetSpec, name), help=f"{unit} (%(default)s)")
     options = parser.parse_args(arguments)
@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--seed is {options.seed}; it has to be 0 or more")
     if options.out.exists() and not options.out.is_dir():
         parser.error(f"{str(options.out)!r} is a file; it has to be a folder")
-    spec = DatasetSpec(options.layout, options.writers, options.genuine, options.forged, options.text)
-    if spec.writers < 1 or min(spec.genuine, spec.forged, spec.text) < 0:
+    spec = DatasetSpec(options.layout, options.writers, options.genuine, options.forged, options.text, options.other)
+    if spec.writers < 1 or min(spec.genuine, spec.forged, spec.text, spec.other) < 0:
         parser.error("--writers has to be 1 or more, the others 0 or more")
     if options.out.exists() and any(options.out.iterdir()):
         parser.error(f"{str(options.out)!r} is not empty; choose another, no file is overwritten")
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         with Progress("generating", spec.count_images()) as progress:
-            for done in generator.write_dataset(partial, spec, options.seed):
+            for done in plugins.load("generators", spec.generator).write_dataset(partial, spec, options.seed):
                 progress.update(done)
         partial.replace(options.out)
     except OSError as error:

@@ -1,6 +1,6 @@
 """Size and layout of a generated dataset; without the generator, so that a problem can define it cheaply.
 
-Next: ``generator.py``, which writes it.
+Next: ``trainer/generators/signatures.py``, which writes it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class SampleKind(str, enum.Enum):
     GENUINE = "genuine"
     FORGED = "forged"
     TEXT = "text"
+    OTHER = "other"
 
     def __str__(self) -> str:
         return self.value
@@ -32,13 +33,18 @@ class SampleKind(str, enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-    """Size and layout of a generated dataset: the number of writers, and of images of each kind by every writer."""
+    """Size and layout of a generated dataset: the number of writers, and of images of each kind by every writer.
+
+    ``generator`` is the plug-in that makes them.
+    """
 
     layout: str = "class_folders"
     writers: int = 40
     genuine: int = 12
     forged: int = 8
     text: int = 20
+    other: int = 0
+    generator: str = "signatures"
 
     def count_images(self) -> int:
         """Count the image files of the dataset."""
@@ -50,5 +56,5 @@ class DatasetSpec:
 def label_of(corpus: Corpus, kind: str) -> str | None:
     """Return the label of a kind of image in a layout; ``None`` where the layout cannot express it."""
     if corpus.labels is None:
-        return "text" if kind == "text" else "signature"
+        return kind if kind in (SampleKind.TEXT, SampleKind.OTHER) else "signature"
     return kind if kind in corpus.labels else None

@@ -28,7 +28,6 @@ from trainer.artifact.manifest import SIGNATURE_CHECK, VARIANTS
 from trainer.console.errors import UserError
 from trainer.console.quiet import suppress_native_stderr
 from trainer.imaging import Imaging, QualityLimits, canonicalise
-from trainer.samples import generator
 from trainer.samples.amount import SampleKind
 from trainer.settings import plugins
 
@@ -183,6 +182,7 @@ def _compare_variants(engines: dict[str, Engine], fit_decision: FitDecision) -> 
 def _make_golden_images() -> dict[str, bytes]:
     """Generate the golden images: encoded image files by name."""
     images = {}
+    generator = plugins.load("generators", "signatures")
     for writer, kind in GOLDEN:
         data, suffix = generator.generate_image(GOLDEN_SEED, writer, kind, 0)
         images[f"{kind}-{writer}{suffix}"] = data

@@ -5,8 +5,8 @@ import pytest
 
 from trainer.artifact import golden
 from trainer.artifact.golden_file import VECTOR_TOLERANCE
+from trainer.generators import signatures as generator
 from trainer.imaging import Imaging
-from trainer.samples import generator
 
 IMAGING = Imaging(32, 64)
 VECTOR = np.array([0.25, 0.5, 0.25], np.float32)

@@ -10,7 +10,7 @@ from tests.conftest import VERIFIER_FLAGS
 from trainer import imaging, task
 from trainer.artifact import manifest
 from trainer.artifact.artifact import Artifact
-from trainer.samples import generator
+from trainer.generators import signatures as generator
 
 pytestmark = pytest.mark.xdist_group("signature_check")  # one process, in which the artefact is exported once
 

@@ -15,8 +15,8 @@ from trainer.audit import __main__ as command
 from trainer.audit import leak_probe, verification_check
 from trainer.audit.audit import run_audit
 from trainer.data import image_features, image_index, near_duplicates, records
+from trainer.generators import signatures as generator
 from trainer.imaging import Imaging, canonicalise
-from trainer.samples import generator
 from trainer.samples.amount import DatasetSpec
 
 CANVAS = image_index.COMPARISON_IMAGING

@@ -5,8 +5,8 @@ import pytest
 
 from trainer.data import augmentation
 from trainer.data.augmentation import Warp
+from trainer.generators import signatures as generator
 from trainer.imaging import Imaging, canonicalise
-from trainer.samples import generator
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import CLASSIFIER_FLAGS
 from trainer import prepare
 from trainer.data import records
-from trainer.samples import generator
+from trainer.generators import signatures as generator
 from trainer.samples.amount import DatasetSpec
 
 GENUINE_ONLY = DatasetSpec("writer_folders", writers=9, genuine=4)

@@ -6,8 +6,8 @@ import pytest
 from trainer import corpora
 from trainer.data import batches, image_index, records, sampling, splits
 from trainer.data.sampling import FORGED_PER_WRITER, GENUINE_PER_WRITER, Sampling, TooFewWriters, WriterRows
+from trainer.generators import signatures as generator
 from trainer.imaging import Imaging
-from trainer.samples import generator
 from trainer.samples.amount import DatasetSpec
 from trainer.settings.flags import BadSetting
 

@@ -7,21 +7,29 @@ import pytest
 
 from trainer.imaging.background import find_pen_levels
 from trainer.imaging.ink import MIN_DARKNESS, find_ink, fit_to_canvas, relative_darkness
-from trainer.samples import paper, pen, writer
+from trainer.samples.capture import Capture, scan
+from trainer.samples.handwriting import generate_style, write
+from trainer.samples.ink import Pen, render_ink
+from trainer.samples.letters import CURSIVE_FONT
+from trainer.samples.movement import compute_trajectories
+from trainer.samples.page import draw_page
 from trainer.samples.security_paper import FAMILIES
+from trainer.samples.strokes import tilt
 
 SIDE = 480
 SEEDS = range(8)
-CAPTURE = paper.Capture((0.93, 0.92, 0.9), 0.008, 0.05, 0.6, 0.008, True, 0.0, "PNG", 90)
-INK = pen.Pen(width=3.2, darkness=0.9)
+SCANNER = Capture(True, False, 0.05, 0.6, 0.008, 1.0, 0.0, 0.0, "PNG", 90)
+INK = Pen(width=3.2, darkness=0.9)
 LINES = ("waves", "crossing waves", "rings", "screen", "microtext")  # families that leave no part of a page empty
 
 
-def page_of(seed: int, ink: pen.Pen = INK) -> np.ndarray:
-    """Return the grey levels of a generated signature on plain paper, ``uint8 [h, w]``."""
+def page_of(seed: int, ink: Pen = INK) -> np.ndarray:
+    """Return the grey levels of a name that a generated writer writes on plain paper, ``uint8 [h, w]``."""
     rng = np.random.default_rng(seed)
-    signature = writer.generate_genuine(writer.generate_writer(rng), rng)
-    return paper.render_scan(pen.render_ink(signature, ink, 90, rng), ink, CAPTURE, rng)
+    style = dataclasses.replace(generate_style("latin", rng), font=CURSIVE_FONT, letter_width=1.0)
+    written = tilt(write("E. Garcia", style, rng), style.slant, style.baseline_angle)
+    drawn = render_ink(compute_trajectories(written, style.motion, rng), ink, 90, rng)
+    return scan(draw_page(drawn, ink, rng, True, clutter=0), SCANNER, rng).pixels
 
 
 def printed(grey: np.ndarray, family: str, contrast: float, seed: int) -> np.ndarray:
@@ -74,7 +82,8 @@ def test_a_tight_crop_whose_strokes_are_partly_pale_is_not_taken_for_security_pa
 
 def test_print_without_a_pen_has_no_pen_levels():
     for family in LINES:
-        plain = paper.render_scan(np.zeros((240, 480), np.float32), INK, CAPTURE, np.random.default_rng(3))
+        rng = np.random.default_rng(3)
+        plain = scan(draw_page(np.zeros((240, 480), np.float32), INK, rng, True, clutter=0), SCANNER, rng).pixels
         assert not has_print(printed(plain, family, 0.3, 3))
 
 

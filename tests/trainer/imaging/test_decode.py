@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.trainer.imaging.test_ink import saved
+from tests.trainer.imaging.test_ink import SCANS, saved
 from trainer.imaging.decode import decode
-from trainer.samples import generator
 
 MODULE = sys.modules["trainer.imaging.decode"]  # the package has a function of that name
-GREY = decode(generator.generate_image(1, 4, "genuine", 0)[0]).grey
+GREY = decode(SCANS[0].read_bytes()).grey
 PICTURE = Image.fromarray(cv2.resize(GREY, (401, 299), interpolation=cv2.INTER_AREA))
 LEVELS = np.asarray(PICTURE)
 

@@ -17,16 +17,16 @@ from PIL import Image
 
 from trainer.imaging import ALGORITHM, ImageError, ImageTooLarge, Imaging, Limits, NoInk, UnreadableImage, canonicalise
 from trainer.imaging.decode import decode
-from trainer.samples import generator
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "imaging"
+SCANS = sorted((GOLDEN.parent / "scans").iterdir())  # generated signatures of four writers, as of scanners and phones
 CANVAS = Imaging()
 
 
 @pytest.fixture(scope="module")
 def grey() -> np.ndarray:
     """The grey levels of a generated signature, ``uint8 [h, w]``."""
-    return decode(generator.generate_image(1, 4, "genuine", 0)[0]).grey
+    return decode(SCANS[0].read_bytes()).grey
 
 
 def saved(picture: Image.Image, format: str, **options) -> bytes:
@@ -282,7 +282,7 @@ def test_too_many_bytes_are_refused_before_decoding():
 
 def seeds() -> list[bytes]:
     """Return small generated files of every format, which a test damages."""
-    picture = Image.fromarray(decode(generator.generate_image(1, 4, "genuine", 0)[0]).grey).resize((160, 80))
+    picture = Image.fromarray(decode(SCANS[0].read_bytes()).grey).resize((160, 80))
     colour, bilevel = picture.convert("RGB"), picture.convert("1")
     return [
         *(path.read_bytes() for path in sorted(GOLDEN.glob("*.source.*"))[:3]),

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.trainer.imaging.test_ink import GOLDEN
 from trainer.imaging import ImageTooLarge, Limits, QualityLimits, decode, headers
 from trainer.imaging.decode import Page
 from trainer.imaging.ink import APART, _drop_far_specks, find_ink
-from trainer.samples import generator
 
 
 @pytest.fixture(scope="module")
 def signature() -> bytes:
-    return generator.generate_image(3, 1, "genuine", 0)[0]
+    return (GOLDEN / "forged-1.source.png").read_bytes()
 
 
 def test_a_file_of_the_largest_size_is_read_and_one_with_a_byte_more_is_refused(signature):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,25 +15,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.trainer.imaging.test_ink import chunk, saved
+from tests.trainer.imaging.test_ink import SCANS, chunk, saved
 from trainer import corpora
 from trainer import preprocess as command
 from trainer.imaging import Blank, Imaging, QualityLimits, TooMuchInk, canonicalise, compute_quality, decode
 from trainer.imaging.ink import find_ink
-from trainer.samples import generator
 
 CANVAS = Imaging(96, 192)
 
 
-def draw_page(writer: int) -> np.ndarray:
+def draw_page(scan: Path) -> np.ndarray:
     """Return a generated signature of about 900 pixels with a margin, ``uint8 [h, w]``."""
-    grey = decode(generator.generate_image(1, writer, "genuine", 0)[0]).grey
+    grey = decode(scan.read_bytes()).grey
     scale = 900 / max(grey.shape)
     grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     return np.pad(grey, 60, mode="edge")
 
 
-PAGES = [draw_page(writer) for writer in (4, 7, 9, 12)]
+PAGES = [draw_page(scan) for scan in SCANS]
 
 
 def png(grey: np.ndarray, **options) -> bytes:

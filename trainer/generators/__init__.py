@@ -1,0 +1,32 @@
+"""Generators of data, one file each: images of people who do not exist, for problems without data of their own.
+
+A new generator is one more file that defines ``GENERATOR``; a problem names it in its ``generated_dataset``. The
+drawing is in ``trainer/samples``. Next: ``signatures.py``.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from trainer.samples.amount import DatasetSpec
+
+PLUGIN_ATTRIBUTE = "GENERATOR"
+
+
+@dataclasses.dataclass(frozen=True)
+class Generator:
+    """How images are generated; everything follows from the arguments and the fonts of the machine.
+
+    ``generate_image(seed, writer, kind, number)`` returns the bytes and the suffix of a file. ``write_dataset(folder,
+    spec, seed)`` writes a dataset and yields the number of files so far. ``labels`` are those of ``generate_canonical
+    (label, seed, position, imaging)``, which returns one canonical image ``uint8 [H, W, 1]`` of an endless stream.
+    ``describe_limits()`` says what is missing on this machine, such as fonts; empty if nothing is.
+    """
+
+    generate_image: Callable[[int, int, str, int], tuple[bytes, str]]
+    write_dataset: Callable[[Path, DatasetSpec, int], Iterator[int]]
+    labels: tuple[str, ...]
+    generate_canonical: Callable[..., np.ndarray]
+    describe_limits: Callable[[], str]
