@@ -140,6 +140,8 @@ def test_all_forms_of_an_exported_model_give_the_same_vectors(pair, images, tmp_
     assert written.variants["int8"]["usable"], "the error rates are the same here"
     assert litert.decision == fitted
     assert not (tmp_path / "partial").exists()
+    stored = sum(path.stat().st_size for path in (tmp_path / "model" / "variables").iterdir())
+    assert stored < 4.2 * built.count_params() + 20_000, "every weight is stored once, with 4 bytes"
     variant.write_variant(tmp_path / "model", "int8", tmp_path / "small")
     _check_engines(litert, expected, images, 1e-4)
     _check_engines(reference, expected, images, 1e-4)

@@ -72,7 +72,7 @@ def export(model: keras.Model, spec: ArtifactSpec, folder: Path, fit_decision: F
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with _suppress_converter_output():
-        model.export(folder, format="tf_saved_model", verbose=False)
+        _write_saved_model(model, folder)
         for name, file in VARIANT_FILES.items():
             (folder / file).write_bytes(_convert_to_litert(folder, quantize=name == "int8"))
     draft = _make_manifest(model, spec)
@@ -136,6 +136,19 @@ def _make_manifest(model: keras.Model, spec: ArtifactSpec) -> manifest.Manifest:
         created_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         signature_check=SIGNATURE_CHECK if spec.signature_check else "",
     )
+
+
+def _write_saved_model(model: keras.Model, folder: Path) -> None:
+    """Write the SavedModel ``uint8 [N, H, W, 1] -> float32 [N, D]`` with the signatures that ``model.export`` gives it.
+
+    ``model.export`` itself stores every weight twice: as a variable of Keras and as the variable of TensorFlow in it.
+    """
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    images = tf.TensorSpec(model.input_shape, tf.uint8, name="images")
+    module.serve = tf.function(lambda images: model(images, training=False), input_signature=[images], autograph=False)
+    signatures = {"serve": module.serve, "serving_default": module.serve}
+    tf.saved_model.save(module, str(folder), signatures=signatures)
 
 
 def _convert_to_litert(saved_model: Path, quantize: bool) -> bytes:

@@ -45,7 +45,8 @@ def load_weights(model: keras.Model, init_from: str) -> str:
 def _read_artifact_weights(artifact_dir: Path) -> dict[str, np.ndarray]:
     """Read the weights of an artefact's SavedModel, by path."""
     manifest.verify(manifest.read(artifact_dir), artifact_dir)
-    variables = tf.saved_model.load(str(artifact_dir)).variables
+    loaded = tf.saved_model.load(str(artifact_dir))  # kept, because a signature does not own its variables
+    variables = loaded.signatures["serving_default"].variables
     return {variable.name.split(":")[0]: variable.numpy() for variable in variables}
 
 
