@@ -40,7 +40,7 @@ test-docs: $(VENV)/installed-dev  ## run all commands of the README and the docs
 test-image: $(VENV)/installed-dev  ## build and run the prediction container; needs a network
 	$(BIN)/python -m pytest -m image tests/test_image.py
 
-serve: $(VENV)/installed  ## serve the newest model on this machine in mode dev; without a model, the page can train one
+serve: $(VENV)/installed  ## serve the newest model on this machine in mode dev, without a run the ready one; the page can train another
 	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --artifact "$$($(BIN)/python -m trainer.pipeline.run_dir)"
 
 bench: $(VENV)/installed-dev  ## measure speed; not part of the tests

@@ -1,4 +1,4 @@
-"""Open artefacts, local or on Cloud Storage, and keep each one in the store under its sha256.
+"""Open artefacts, local, ready or on Cloud Storage, and keep each one in the store under its sha256.
 
 Independent of the SDK. Next: ``executor.py`` registers what is stored here.
 """
@@ -12,6 +12,7 @@ from trainer import storage
 from trainer.artifact import manifest
 from trainer.artifact.manifest import BadArtifact
 from trainer.console.progress import transfer_progress
+from trainer.ready import fetch_artifact
 from trainer.storage import Workdir
 
 
@@ -23,7 +24,7 @@ def open_declared(environment: Environment) -> Release:
 @functools.cache
 def open_artifact(artifact: str, image: str) -> Release:
     """Download an artefact if necessary, read and verify it. Raises ``BadArtifact`` or ``StorageError``."""
-    folder = storage.fetch(artifact, progress=transfer_progress)
+    folder = fetch_artifact(artifact, progress=transfer_progress)
     contents = manifest.read(folder)
     manifest.verify(contents, folder)
     return Release(folder, contents, manifest.identity(folder), image)

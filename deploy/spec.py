@@ -38,7 +38,7 @@ class RegisteredModelSettings:
     model_id: str = option(
         "countersign", "id of the model in the registry; each artefact is a version of it", formats.RESOURCE_ID, "ID"
     )
-    artifact: str = option("", "the artefact: a folder or a gs:// prefix", metavar="PATH")
+    artifact: str = option("", "the artefact: a folder, a gs:// prefix or ready:NAME", metavar="PATH")
     store: str = option(
         "", "gs:// prefix below which artefacts are kept, each under its sha256", formats.GS_PREFIX, "PREFIX"
     )

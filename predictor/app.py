@@ -109,7 +109,7 @@ class PredictionServer:
 
     async def _load(self) -> None:
         try:
-            log("INFO", "ready", **await _run_on_daemon_thread(self.service.load))
+            log("INFO", "ready", artifact=self.settings.artifact, **await _run_on_daemon_thread(self.service.load))
         except Exception as error:  # noqa: BLE001 - after any error this server can never answer
             fields = {} if isinstance(error, LoadError) else {"traceback": traceback.format_exc()}
             log("ERROR", f"the model cannot be served: {error}", artifact=self.settings.artifact, **fields)

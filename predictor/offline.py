@@ -1,8 +1,8 @@
-"""``python -m predictor.offline ARTIFACT PATH...``: answer image files and folders without a server.
+"""``python -m predictor.offline PATH...``: answer image files and folders without a server.
 
-The answers are those of a server with the same artefact. The row of an image that cannot be used has its error. A
-verifier compares with --reference files or with --enrolled writers: the name of its folder is the writer that a file
-claims. Next: ``trainer/artifact/artifact.py``, which answers.
+The answers are those of a server with the same artefact; without --artifact, the ready one answers. The row of an image
+that cannot be used has its error. A verifier compares with --reference files or with --enrolled writers: the name of
+its folder is the writer that a file claims. Next: ``trainer/artifact/artifact.py``, which answers.
 """
 
 import argparse
@@ -20,15 +20,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trainer import storage
-from trainer.artifact import enrolment, explain
+from trainer import ready, storage
+from trainer.artifact import enrolment, explain, manifest
 from trainer.artifact.artifact import Artifact, EncodedImage
 from trainer.artifact.decision import Decision, DecisionParameters, UnsupportedRequest
 from trainer.artifact.manifest import BadArtifact
 from trainer.console.progress import transfer_progress
 from trainer.imaging import ImageError
 from trainer.imaging.formats import FILE_SUFFIXES
-from trainer.settings.flags import OldFlag, Parser
+from trainer.settings.flags import LOG, OldFlag, Parser
 
 FORMATS = ("table", "csv", "jsonl")
 References = Sequence[EncodedImage | np.ndarray]
@@ -38,8 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Print one row for each image; return 1 when the model cannot be opened or an image has an error."""
     options = _parse_arguments(arguments)
     try:
-        artifact = Artifact(storage.fetch(options.artifact, progress=transfer_progress))
+        artifact = Artifact(ready.fetch_artifact(options.artifact or ready.DEFAULT, progress=transfer_progress))
         artifact.replay_golden()
+        if not options.artifact:
+            question = artifact.manifest.question
+            print(f"{ready.DEFAULT} answers: {question} Another artefact: --artifact", file=sys.stderr)
         files = list(_find_files(options.paths))
         get_references = _make_reference_lookup(artifact, options)
         if options.explanation_dir:
@@ -71,8 +74,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = Parser(prog="python -m predictor.offline", description=__doc__)
-    parser.add_argument("artifact", metavar="ARTIFACT", help="the artefact's folder, may be gs://")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image file, or folder of image files")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="image file, or folder of image files")
+    parser.add_argument(
+        "--artifact",
+        default="",
+        metavar="PATH",
+        help=f"the artefact: a folder, a gs:// prefix or ready:NAME (default: {ready.DEFAULT})",
+    )
     parser.add_argument("--format", choices=FORMATS, default="table", help="table, csv or jsonl (default: table)")
     group = parser.add_argument_group("for verifiers")
     reference_help = "genuine signature to compare with; may be repeated"
@@ -95,7 +103,18 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     old: dict[str, Any] = {"action": OldFlag, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
     group.add_argument("--embedding", dest="return_embedding", const="--return-embedding", nargs=0, **old)
     group.add_argument("--explain", dest="explanation_dir", const="--explanation-dir", type=Path, **old)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not options.artifact and _is_artifact(options.paths[0]):  # the form of the release before
+        options.artifact = options.paths.pop(0)
+        if not options.paths:
+            parser.error(f"{options.artifact!r} is an artefact; give image files or folders, too")
+        LOG.warning("an artefact as the first PATH is now --artifact PATH; the next release takes it for images")
+    options.paths = [Path(path) for path in options.paths]
+    return options
+
+
+def _is_artifact(path: str) -> bool:
+    return path.startswith(storage.REMOTE) or (Path(path) / manifest.FILE).is_file()
 
 
 def _make_reference_lookup(artifact: Artifact, options: argparse.Namespace) -> Callable[[Path], References]:

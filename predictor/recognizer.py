@@ -15,7 +15,7 @@ import PIL.Image
 from predictor.image_input import LIMITS, ImageInput, RecognizerError, describe_array, read_image
 from predictor.results import Classification, Embedding, Verification
 from predictor.vcpus import count_vcpus
-from trainer import storage
+from trainer import ready, storage
 from trainer.artifact.artifact import Artifact, EncodedImage
 from trainer.artifact.decision import DecisionParameters, UnsupportedRequest
 from trainer.imaging import ImageError
@@ -46,17 +46,18 @@ class Recognizer:
         self.threads = threads
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], threads: int | None = None) -> "Recognizer":
+    def load(cls, path: str | os.PathLike[str] = ready.DEFAULT, threads: int | None = None) -> "Recognizer":
         """Fetch an artefact, open it, and replay its golden answers.
 
-        ``path`` is a folder or a ``gs://`` prefix. ``threads`` is the number of images that ``predict_many`` computes
-        at the same time: without it, the number of vCPUs. Raises ``BadArtifact`` for a folder that is no complete
-        artefact, or that answers differently on this machine, and ``RecognizerError`` for a failed transfer.
+        ``path`` is a folder, a ``gs://`` prefix or ``ready:NAME``, an artefact that the package carries. ``threads`` is
+        the number of images that ``predict_many`` computes at the same time: without it, the number of vCPUs. Raises
+        ``BadArtifact`` for a folder that is no complete artefact, or that answers differently on this machine, and for
+        a ready artefact that is not installed; ``RecognizerError`` for a failed transfer.
         """
         if threads is not None and threads < 1:
             raise RecognizerError(f"threads is {threads}; it has to be 1 or more")
         try:
-            folder = storage.fetch(os.fspath(path))
+            folder = ready.fetch_artifact(os.fspath(path))
         except storage.StorageError as error:
             raise RecognizerError(str(error)) from error
         artifact = Artifact(folder, limits=LIMITS)

@@ -34,6 +34,7 @@ from trainer.artifact import decision, explain
 from trainer.artifact.artifact import Artifact, EncodedImage
 from trainer.artifact.manifest import BadArtifact
 from trainer.imaging import ImageError, Limits, encode_png
+from trainer.ready import fetch_artifact
 
 if TYPE_CHECKING:
     from predictor.settings import Settings
@@ -85,11 +86,11 @@ class Service:
     def _open(self, path: str) -> tuple[Artifact, int]:
         """Open the artefact at a path; return it with the number of golden answers that it reproduced."""
         if not storage.is_remote(path):
-            return self._open_folder(storage.fetch(path))
+            return self._open_folder(fetch_artifact(path))
         # In a new folder: a second server on this machine must not change the artefact of this one. An opened artefact
         # does not read its files again.
         with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
-            return self._open_folder(storage.fetch(path, Path(folder) / "model"))
+            return self._open_folder(fetch_artifact(path, Path(folder) / "model"))
 
     def _open_folder(self, folder: Path) -> tuple[Artifact, int]:
         limits = Limits(self._settings.max_image_bytes, self._settings.max_image_pixels)

@@ -10,7 +10,9 @@ import os
 from collections.abc import Mapping
 
 from predictor.vcpus import count_vcpus
+from trainer import ready
 from trainer.artifact import engine
+from trainer.artifact.manifest import BadArtifact
 from trainer.settings.flags import Parser, between, get_flag_values, one_of, option, parse_values
 
 MODES = ("prod", "dev")
@@ -28,10 +30,15 @@ class Settings:
     """Serving.
 
     Vertex AI sets AIP_STORAGE_URI, AIP_HTTP_PORT, AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE, Cloud Run sets PORT; a flag
-    wins over both. ENV_MODE sets the mode.
+    wins over both. ENV_MODE sets the mode. On Vertex AI the artefact has to be named.
     """
 
-    artifact: str = option("", "the artefact: a folder or a gs:// prefix", metavar="PATH", was="model")
+    artifact: str = option(
+        "",
+        f"the artefact: a folder, a gs:// prefix or ready:NAME; if none is named, {ready.DEFAULT}",
+        metavar="PATH",
+        was="model",
+    )
     host: str = option(
         "127.0.0.1", "address to listen on; 0.0.0.0 where Vertex AI or Cloud Run set a port", metavar="ADDRESS"
     )
@@ -100,14 +107,39 @@ def from_command_line(arguments: list[str] | None = None, environment: Mapping[s
     except ValueError as error:
         parser.error(str(error))
     settings = Settings(**values)
-    if not settings.artifact and settings.mode != "dev":
-        parser.error("no model: give --artifact PATH or set AIP_STORAGE_URI; with ENV_MODE=dev the page can train one")
+    try:
+        artifact = settings.artifact or _find_ready_artifact(settings, environment)
+    except BadArtifact as error:
+        parser.error(f"no model: {error}")
+    settings = dataclasses.replace(settings, artifact=artifact)
     if settings.mode == "dev" and not settings.allow_remote_training and not _is_loopback(settings.host):
         parser.error(
             f"development mode listens on this machine only, not on {settings.host}: whoever reaches it may train and "
             "load models; --allow-remote-training allows that, or use ENV_MODE=prod"
         )
     return settings
+
+
+def _find_ready_artifact(settings: Settings, environment: Mapping[str, str]) -> str:
+    """Return the ready artefact for a server to which no artefact was named; empty if mode dev has to train one first.
+
+    Raises ``BadArtifact`` if there is none, and on Vertex AI: a deployment that lost the name of its model must not
+    answer with another one.
+    """
+    if environment.get("AIP_HTTP_PORT"):
+        raise BadArtifact(
+            "Vertex AI names none, AIP_STORAGE_URI is empty: register the model with its artefact, or give "
+            f"--artifact, such as {ready.DEFAULT}, as an argument of the container"
+        )
+    try:
+        ready.resolve(ready.DEFAULT)
+    except BadArtifact as error:
+        if settings.mode == "dev":
+            return ""
+        raise BadArtifact(
+            f"give --artifact PATH or set AIP_STORAGE_URI, because {error}; with ENV_MODE=dev the page can train one"
+        ) from None
+    return ready.DEFAULT
 
 
 def _is_loopback(host: str) -> bool:

@@ -111,6 +111,23 @@ def artifact(run_dir) -> Path:
     return run_dir / "model"
 
 
+@pytest.fixture
+def ready_artifact(artifact, tmp_path, monkeypatch) -> Path:
+    """``artifact`` as the only ready one, ``ready:signature_vs_text``, also in processes that the test starts."""
+    folder = tmp_path / "ready" / "signature_vs_text"
+    folder.parent.mkdir()
+    folder.symlink_to(artifact)
+    monkeypatch.setenv("COUNTERSIGN_READY", str(folder.parent))
+    return folder
+
+
+@pytest.fixture
+def no_ready_artifact(tmp_path, monkeypatch) -> None:
+    """An installation without any ready artefact."""
+    (tmp_path / "none-ready").mkdir()
+    monkeypatch.setenv("COUNTERSIGN_READY", str(tmp_path / "none-ready"))
+
+
 @pytest.fixture(scope="session")
 def verification_data(make_once) -> Path:
     """Genuine signatures and skilled forgeries of 16 writers, in paired folders."""

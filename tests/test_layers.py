@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("trainer", "predictor", "deploy")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-SHARED = ("trainer.console", "trainer.imaging", "trainer.settings", "trainer.storage")
+SHARED = ("trainer.console", "trainer.imaging", "trainer.ready", "trainer.settings", "trainer.storage")
 ALLOWED = {
     "trainer": ("trainer",),
     "predictor": ("predictor", "trainer.artifact", *SHARED),

@@ -75,7 +75,7 @@ def test_every_console_script_prints_its_help(site, tmp_path, command, name):
 def test_a_console_script_does_what_its_module_does(site, artifact, tmp_path):
     image = next((artifact / "golden").glob("*.png"))
     (tmp_path / "broken.png").write_bytes(b"no image")
-    arguments = [str(artifact), str(image), "broken.png", "--format", "jsonl"]
+    arguments = ["--artifact", str(artifact), str(image), "broken.png", "--format", "jsonl"]
     script, module = (
         subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(site)}, capture_output=True, text=True)
         for command in (
@@ -127,7 +127,7 @@ def test_the_serving_image_has_what_the_server_imports(artifact, tmp_path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 copy(ROOT / source, path)
     image = next((artifact / "golden").glob("*.png"))
-    run("-m", "predictor.offline", str(artifact), str(image), cwd=tmp_path, env={"PATH": ""})
+    run("-m", "predictor.offline", "--artifact", str(artifact), str(image), cwd=tmp_path, env={"PATH": ""})
     check = f"assert trainer.__file__.startswith({str(tmp_path)!r})"
     run("-c", f"import predictor.app, predictor.__main__, trainer; {check}", cwd=tmp_path, env={"PATH": ""})
 

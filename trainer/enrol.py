@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer import corpora, storage
+from trainer import corpora
 from trainer.artifact import enrolment
 from trainer.artifact.artifact import Artifact
 from trainer.console import quiet
@@ -20,6 +20,7 @@ from trainer.console.progress import transfer_progress
 from trainer.corpora import Sample
 from trainer.data import sources
 from trainer.data.files import map_samples
+from trainer.ready import fetch_artifact
 from trainer.settings.flags import Parser
 
 
@@ -29,12 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
     Images that cannot be used are named and left out.
     """
     flags = Parser(prog="python -m trainer.enrol", description=__doc__)
-    flags.add_argument("model", metavar="MODEL", help="the artefact's folder, may be gs://")
+    flags.add_argument("model", metavar="MODEL", help="the artefact: a folder, a gs:// prefix or ready:NAME")
     flags.add_argument("data", nargs="+", metavar="DATA", help="folder, zip, CSV file or gs:// path of signatures")
     flags.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .npz file to write")
     options = flags.parse_args(arguments)
     try:
-        artifact = Artifact(storage.fetch(options.model, progress=transfer_progress))
+        artifact = Artifact(fetch_artifact(options.model, progress=transfer_progress))
         artifact.replay_golden()
         enrolments = _enrol(artifact, [sources.fetch_source(path) for path in options.data])
         enrolment.write(enrolments, options.out)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from trainer import corpora, storage
+from trainer import corpora
 from trainer.artifact.artifact import Artifact
 from trainer.audit.audit import run_audit
 from trainer.console import quiet
@@ -19,6 +19,7 @@ from trainer.data import sources
 from trainer.data.image_index import build_image_index
 from trainer.evaluation import report
 from trainer.evaluation.measure import evaluate
+from trainer.ready import fetch_artifact
 from trainer.settings import plugins
 from trainer.settings.flags import Parser
 
@@ -26,7 +27,7 @@ from trainer.settings.flags import Parser
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status, 1 when the artefact or the data cannot be used."""
     flags = Parser(prog="python -m trainer.evaluate", description=__doc__)
-    flags.add_argument("model", metavar="MODEL", help="the artefact's folder, may be gs://")
+    flags.add_argument("model", metavar="MODEL", help="the artefact: a folder, a gs:// prefix or ready:NAME")
     flags.add_argument(
         "--data",
         action="append",
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = flags.parse_args(arguments)
     quiet.import_tensorflow()  # imported by the file of a problem for its head, which is not used here
     try:
-        artifact = Artifact(storage.fetch(options.model, progress=transfer_progress))
+        artifact = Artifact(fetch_artifact(options.model, progress=transfer_progress))
         _evaluate(artifact, options.data, options.out, options.layout)
     except (UserError, OSError) as error:
         print(f"python -m trainer.evaluate: {error}", file=sys.stderr)

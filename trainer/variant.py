@@ -8,25 +8,25 @@ import shutil
 import sys
 from pathlib import Path
 
-from trainer import storage
 from trainer.artifact import manifest
 from trainer.artifact.artifact import Artifact
 from trainer.console.errors import UserError
 from trainer.console.progress import transfer_progress
+from trainer.ready import fetch_artifact
 from trainer.settings.flags import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the copy and replay its golden answers. Return the exit status: 1 if that variant is not usable."""
     flags = Parser(prog="python -m trainer.variant", description=__doc__)
-    flags.add_argument("model", metavar="MODEL", help="folder of the artefact, may be gs://")
+    flags.add_argument("model", metavar="MODEL", help="the artefact: a folder, a gs:// prefix or ready:NAME")
     flags.add_argument(
         "variant", choices=manifest.VARIANTS, metavar="VARIANT", help="variant that answers: float32 or int8"
     )
     flags.add_argument("out", metavar="OUT", type=Path, help="folder to create")
     options = flags.parse_args(arguments)
     try:
-        write_variant(storage.fetch(options.model, progress=transfer_progress), options.variant, options.out)
+        write_variant(fetch_artifact(options.model, progress=transfer_progress), options.variant, options.out)
     except (UserError, OSError) as error:
         print(f"python -m trainer.variant: {error}", file=sys.stderr)
         return 1

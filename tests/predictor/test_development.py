@@ -49,7 +49,7 @@ def test_invalid_settings_start_no_training(dev_server, content, status):
     assert httpx.get(dev_server + "/train").json()["state"] != "running"
 
 
-def test_without_a_model_the_server_starts_and_its_errors_name_the_next_step(tmp_path):
+def test_without_a_model_the_server_starts_and_its_errors_name_the_next_step(tmp_path, no_ready_artifact):
     with serving("--mode", "dev", COUNTERSIGN_RUNS=str(tmp_path)) as address:
         assert httpx.get(address + "/").status_code == 200
         for response in (httpx.get(address + "/health"), httpx.post(address + "/predict", json={"instances": []})):

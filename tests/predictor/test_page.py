@@ -182,7 +182,9 @@ def test_the_page_loads_nothing_from_other_hosts_and_runs_no_inline_script(open_
 
 
 @pytest.mark.slow
-def test_a_development_server_without_a_model_trains_one_and_serves_it(open_page, images, scans, tmp_path):
+def test_a_development_server_without_a_model_trains_one_and_serves_it(
+    open_page, images, scans, tmp_path, no_ready_artifact
+):
     archive = shutil.make_archive(str(tmp_path / "scans"), "zip", scans)
     (tmp_path / "tmp").mkdir()
     folders = {

@@ -76,7 +76,7 @@ def blank():
 
 
 def test_a_file_has_the_answer_of_the_offline_command(classifier, artifact, files, capsys):
-    assert offline.main([str(artifact), *map(str, files), "--format", "jsonl"]) == 0
+    assert offline.main(["--artifact", str(artifact), *map(str, files), "--format", "jsonl"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [{"file": str(path), **classifier.predict(path).to_dict()} for path in files] == rows
 

@@ -54,11 +54,16 @@ def test_a_classifier_enrols_nobody(artifact, verification_data, tmp_path, capsy
 def test_offline_verifies_a_file_against_references(verifier_artifact, verification_data, capsys):
     genuine = [str(path) for path in sorted((verification_data / "005").iterdir())]
     references = [word for path in genuine[1:4] for word in ("--reference", path)]
-    assert offline.main([str(verifier_artifact), genuine[0], *references, "--format", "jsonl", "--far", "0.01"]) == 0
+    assert (
+        offline.main(
+            ["--artifact", str(verifier_artifact), genuine[0], *references, "--format", "jsonl", "--far", "0.01"]
+        )
+        == 0
+    )
     (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert row["decision"] in ("accept", "inconclusive", "reject")
     assert len(row["per_reference"]) == 3
-    assert offline.main([str(verifier_artifact), genuine[1], *references[:2]]) == 0
+    assert offline.main(["--artifact", str(verifier_artifact), genuine[1], *references[:2]]) == 0
     assert "accept" in capsys.readouterr().out, "the reference itself"
 
 
@@ -67,11 +72,11 @@ def test_offline_takes_the_claimed_writer_from_the_folder_and_writes_csv(
 ):
     folders = [str(verification_data / name) for name in ("001", "002_forg")]
     options = ["--enrolled", str(enrolments_file), "--format", "csv"]
-    assert offline.main([str(verifier_artifact), *folders, *options]) == 1
+    assert offline.main(["--artifact", str(verifier_artifact), *folders, *options]) == 1
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["error"] for row in rows] == [""] * 7 + ["not_enrolled"] * 3, "no writer is called 002_forg"
     assert {row["references"] for row in rows[:7]} == {"7"}
-    assert offline.main([str(verifier_artifact), folders[1], "--writer", "002", *options]) == 0
+    assert offline.main(["--artifact", str(verifier_artifact), folders[1], "--writer", "002", *options]) == 0
 
 
 @pytest.mark.parametrize(
@@ -87,13 +92,13 @@ def test_the_errors_of_offline_name_what_a_verifier_needs(
 ):
     file = str(next((verification_data / "001").iterdir()))
     arguments = [file if word == "FILE" else word for word in arguments]
-    assert offline.main([str(verifier_artifact), file, *arguments]) == 1
+    assert offline.main(["--artifact", str(verifier_artifact), file, *arguments]) == 1
     assert message in capsys.readouterr().err
 
 
 def test_a_classifier_takes_no_references(artifact, verification_data, capsys):
     file = str(next((verification_data / "001").iterdir()))
-    assert offline.main([str(artifact), file, "--reference", file]) == 1
+    assert offline.main(["--artifact", str(artifact), file, "--reference", file]) == 1
     assert "judges single images" in capsys.readouterr().err
 
 
@@ -101,7 +106,7 @@ def test_offline_writes_the_explanation_as_an_image(verifier_artifact, verificat
     questioned, reference = sorted((verification_data / "004").iterdir())[:2]
     folder = tmp_path / "explanations"
     arguments = [questioned, "--reference", reference, "--explanation-dir", folder]
-    assert offline.main([str(verifier_artifact), *map(str, arguments)]) == 0
+    assert offline.main(["--artifact", str(verifier_artifact), *map(str, arguments)]) == 0
     (path,) = folder.iterdir()
     with Image.open(path) as overlay:
         assert overlay.size == (64 * explain.SCALE, 32 * explain.SCALE)

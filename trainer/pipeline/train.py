@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import storage
 from trainer.artifact import manifest
 from trainer.artifact.artifact import Artifact
 from trainer.artifact.decision import Decision
@@ -26,6 +25,7 @@ from trainer.pipeline.preparation import PreparedData, prepare_data
 from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.pipeline.run_dir import RunDir, open_run_dir
 from trainer.problems import Problem
+from trainer.ready import fetch_artifact
 from trainer.settings import plugins
 from trainer.settings.config import Config
 from trainer.training import cluster, export, network
@@ -183,7 +183,7 @@ def _fetch_signature_check(artifact_path: str) -> Path | None:
     """Fetch the artefact of --signature-check. Raises ``BadArtifact`` when it has no label "signature"."""
     if not artifact_path:
         return None
-    folder = storage.fetch(artifact_path, progress=transfer_progress)
+    folder = fetch_artifact(artifact_path, progress=transfer_progress)
     check_manifest = Artifact(folder).manifest
     if "signature" not in check_manifest.labels:
         raise manifest.BadArtifact(

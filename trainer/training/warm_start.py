@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import storage
 from trainer.artifact import manifest
 from trainer.console.errors import UserError
 from trainer.console.progress import transfer_progress
+from trainer.ready import fetch_artifact
 from trainer.training.network import get_backbone
 
 
@@ -26,7 +26,7 @@ def load_weights(model: keras.Model, init_from: str) -> str:
 
     Raises ``NoMatchingWeights`` when none of the backbone's weights match.
     """
-    path = storage.fetch(init_from, progress=transfer_progress)
+    path = fetch_artifact(init_from, progress=transfer_progress)
     values = _read_file_weights(path) if path.is_file() else _read_artifact_weights(path)
     loaded = []
     for weight in model.weights:

@@ -177,7 +177,16 @@ def test_a_server_logs_the_warning_about_an_older_format_as_json(older, capsys):
 
 def test_a_warning_is_not_printed_among_the_answers_of_a_command(older, signature, tmp_path):
     (tmp_path / "image.png").write_bytes(signature)
-    command = [sys.executable, "-m", "predictor.offline", str(older), str(tmp_path / "image.png"), "--format", "csv"]
+    command = [
+        sys.executable,
+        "-m",
+        "predictor.offline",
+        "--artifact",
+        str(older),
+        str(tmp_path / "image.png"),
+        "--format",
+        "csv",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.startswith("file,label,score")
     assert "countersign/2" not in done.stdout
