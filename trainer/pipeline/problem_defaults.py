@@ -1,4 +1,4 @@
-"""Complete the settings of a run with the defaults of its problem, so that a run records complete settings.
+"""Complete the settings of a run with the defaults of its problem or warm start, so that a run records all of them.
 
 Independent of the data. Next: ``preparation.py`` and ``train.py``, which use the complete settings.
 """
@@ -6,9 +6,12 @@ Independent of the data. Next: ``preparation.py`` and ``train.py``, which use th
 import dataclasses
 from typing import Any, TypeVar
 
+from trainer.artifact import manifest
 from trainer.console.errors import UserError
+from trainer.console.progress import transfer_progress
 from trainer.data import sampling
 from trainer.problems import Problem
+from trainer.ready import fetch_artifact
 from trainer.settings import plugins
 from trainer.settings.config import Config
 from trainer.settings.sections import ModelSettings, TrainingSettings
@@ -18,9 +21,10 @@ Section = TypeVar("Section", ModelSettings, TrainingSettings)
 
 
 def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Config:
-    """Return the settings with the problem's defaults for what was not set.
+    """Return the settings with the defaults of the problem, or of --init-from, for what was not set.
 
-    Raises ``UserError`` for settings that contradict each other, or a batch that ``replicas`` devices cannot share.
+    Raises ``UserError`` for settings that contradict each other, or a batch that ``replicas`` devices cannot share, and
+    ``OSError`` if the artefact of --init-from cannot be fetched.
     """
     height, width = problem.canvas
     defaults = {
@@ -29,6 +33,7 @@ def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Con
         "image_width": width,
         "loss": problem.losses[0],
         **problem.defaults,
+        **_read_initial_network(config.training.init_from),
     }
     model, training = _fill(config.model, defaults), _fill(config.training, defaults)
     if training.loss not in problem.losses:
@@ -44,6 +49,19 @@ def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Con
     if not data.train_dir:
         data = dataclasses.replace(data, writers=data.writers or problem.generated_dataset.writers)
     return dataclasses.replace(config, model=model, training=training, data=data)
+
+
+def _read_initial_network(init_from: str) -> dict[str, Any]:
+    """Return backbone and canvas of the artefact of --init-from, whose weights fit no other network.
+
+    A ``.keras`` file does not name its backbone. Raises ``BadArtifact`` or ``StorageError``.
+    """
+    path = fetch_artifact(init_from, progress=transfer_progress) if init_from else None
+    if path is None or path.is_file():
+        return {}
+    described = manifest.read(path)
+    height, width = described.imaging["height"], described.imaging["width"]
+    return {"backbone": described.backbone, "image_height": height, "image_width": width}
 
 
 def _fill(section: Section, defaults: dict[str, Any]) -> Section:

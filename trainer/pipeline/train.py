@@ -74,6 +74,9 @@ def _run_stages(run: RunContext) -> None:
         LOG.info(problem.report_builder.format_table(manifest.read(run_dir.artifact_dir).metrics))
         return
     LOG.info(f"{config.model.problem}: {problem.question}\nrun: {run_dir.folder}")
+    if config.training.init_from:
+        network_text = f"{config.model.backbone}, {config.model.image_height} x {config.model.image_width} pixels"
+        LOG.info(f"network: {network_text}; what no flag sets is that of {config.training.init_from}")
     _log_machine()
     signature_check = _fetch_signature_check(config.model.signature_check)
     with log_duration("prepare"):

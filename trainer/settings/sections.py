@@ -169,8 +169,8 @@ class TrainingSettings:
     )
     init_from: str = option(
         "",
-        "artefact or .keras file with initial weights, may be gs:// or ready:NAME; layers with another name or shape "
-        "are initialised at random",
+        "artefact or .keras file with initial weights, may be gs:// or ready:NAME; sets --backbone and canvas unless "
+        "they are given; layers with another name or shape are initialised at random",
         metavar="PATH",
     )
     frozen_epochs: int = option(

@@ -134,7 +134,7 @@ def _make_learner(spec: TrainingSpec, strategy: tf.distribute.Strategy) -> Learn
     settings = spec.settings
     num_steps = settings.epochs * (spec.records.count_images("train") // settings.batch_size)
     with strategy.scope():
-        model, ema_model = _build_trained_model(spec.build_model, settings), spec.build_model()
+        model, ema_model = _build_trained_model(spec), spec.build_model()
         ema_model.set_weights(model.get_weights())
         optimizer = _make_optimizer(settings, num_steps)
         optimizer.build(model.trainable_variables)
@@ -160,16 +160,16 @@ def _make_optimizer(settings: TrainingSettings, num_steps: int) -> keras.optimiz
     return optimizer
 
 
-def _build_trained_model(build_model: Callable[[], keras.Model], settings: TrainingSettings) -> keras.Model:
+def _build_trained_model(spec: TrainingSpec) -> keras.Model:
     """Build the model that learns, with the dtype policy and the initial weights of the settings."""
     default_policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(settings.dtype_policy)
+    keras.config.set_dtype_policy(spec.settings.dtype_policy)
     try:
-        model = build_model()
+        model = spec.build_model()
     finally:
         keras.config.set_dtype_policy(default_policy)
-    if settings.init_from:
-        LOG.info(warm_start.load_weights(model, settings.init_from))
+    if spec.settings.init_from:
+        LOG.info(warm_start.load_weights(model, spec.settings.init_from, spec.records.labels))
     model.summary(print_fn=LOG.debug)
     return model
 

@@ -4,6 +4,8 @@ Weights are matched by their path in the network, so that another head, or anoth
 initial weights while the backbone is loaded. Independent of data. Next: ``loop.py`` trains from there.
 """
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -16,46 +18,71 @@ from trainer.console.progress import transfer_progress
 from trainer.ready import fetch_artifact
 from trainer.training.network import get_backbone
 
+MAX_LAYERS = 8  # that a message names
+
 
 class NoMatchingWeights(UserError):
     """No weight of the backbone could be loaded; the message says why."""
 
 
-def load_weights(model: keras.Model, init_from: str) -> str:
-    """Assign every weight whose path and shape match; return one line that says how many.
+@dataclasses.dataclass(frozen=True)
+class InitialWeights:
+    """Weights by their path in the network, and the labels that they were trained for, if these are known."""
 
+    weights: dict[str, np.ndarray]
+    labels: tuple[str, ...] = ()
+
+
+def load_weights(model: keras.Model, init_from: str, labels: Sequence[str] = ()) -> str:
+    """Assign every weight whose path and shape match; return a message that says which layers stay random, and why.
+
+    Outside the backbone nothing is loaded from an artefact with other ``labels``: its head answers another question.
     Raises ``NoMatchingWeights`` when none of the backbone's weights match.
     """
     path = fetch_artifact(init_from, progress=transfer_progress)
-    values = _read_file_weights(path) if path.is_file() else _read_artifact_weights(path)
+    source = _read_file(path) if path.is_file() else _read_artifact(path)
+    backbone = {weight.path for weight in get_backbone(model).weights}
+    has_other_labels = bool(labels and source.labels) and source.labels != tuple(labels)
     loaded = []
     for weight in model.weights:
-        value = values.get(weight.path)
+        value = source.weights.get(weight.path)
+        if has_other_labels and weight.path not in backbone:
+            continue
         if value is not None and value.shape == tuple(weight.shape):
             weight.assign(value)
             loaded.append(weight.path)
-    if not set(loaded) & {weight.path for weight in get_backbone(model).weights}:  # a head alone is no warm start
+    if not backbone & set(loaded):  # a head alone is no warm start
         raise NoMatchingWeights(
-            f"--init-from {init_from!r}: none of its {len(values)} weights has the name and shape of one of "
+            f"--init-from {init_from!r}: none of its {len(source.weights)} weights has the name and shape of one of "
             "this network's; is it the same --backbone and canvas?"
         )
-    return f"starting from {init_from}: {len(loaded)} of {len(model.weights)} weights"
+    message = f"starting from {init_from}: {len(loaded)} of {len(model.weights)} weights"
+    unmatched = list(dict.fromkeys(w.path.rpartition("/")[0] for w in model.weights if w.path not in loaded))
+    if unmatched:
+        reason = f" (its labels are {', '.join(source.labels)})" if has_other_labels else ""
+        more = f" and {len(unmatched) - MAX_LAYERS} more" if len(unmatched) > MAX_LAYERS else ""
+        layers = ", ".join(unmatched[:MAX_LAYERS]) + more
+        message += f"; initialised at random, because it has no such layer of that shape{reason}: {layers}"
+    return message
 
 
-def _read_artifact_weights(artifact_dir: Path) -> dict[str, np.ndarray]:
-    """Read the weights of an artefact's SavedModel, by path."""
-    manifest.verify(manifest.read(artifact_dir), artifact_dir)
+def _read_artifact(artifact_dir: Path) -> InitialWeights:
+    """Read the weights of an artefact's SavedModel. Raises ``BadArtifact``."""
+    described = manifest.read(artifact_dir)
+    manifest.verify(described, artifact_dir)
     loaded = tf.saved_model.load(str(artifact_dir))  # kept, because a signature does not own its variables
     variables = loaded.signatures["serving_default"].variables
-    return {variable.name.split(":")[0]: variable.numpy() for variable in variables}
+    return InitialWeights(
+        {variable.name.split(":")[0]: variable.numpy() for variable in variables}, tuple(described.labels)
+    )
 
 
-def _read_file_weights(path: Path) -> dict[str, np.ndarray]:
-    """Read the weights of a ``.keras`` file, by path."""
+def _read_file(path: Path) -> InitialWeights:
+    """Read the weights of a ``.keras`` file. Raises ``NoMatchingWeights``."""
     try:
         saved = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, TypeError) as error:
         raise NoMatchingWeights(
             f"--init-from {str(path)!r} is neither an artefact nor a .keras file: {error}"
         ) from None
-    return {weight.path: weight.value.numpy() for weight in saved.weights}
+    return InitialWeights({weight.path: weight.value.numpy() for weight in saved.weights})

@@ -76,7 +76,7 @@ def test_the_contrastive_loss_trains_only_the_head_of_a_frozen_artefact(
 
 
 def read_backbone_weights(artifact_dir) -> list[np.ndarray]:
-    weights = warm_start._read_artifact_weights(artifact_dir)
+    weights = warm_start._read_artifact(artifact_dir).weights
     return [value for name, value in weights.items() if name.startswith(("conv", "norm"))]
 
 
