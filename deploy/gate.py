@@ -5,17 +5,12 @@ Pure. Next: ``promotion_checks.py`` selects the versions to compare.
 
 from collections.abc import Mapping
 
-from trainer.artifact.manifest import Manifest
+from trainer.artifact.manifest import Manifest, read_error_rates
 from trainer.console.errors import UserError
 
 
 class PromotionRefused(UserError):
     """The candidate does not pass the gate; the message lists the reasons."""
-
-
-def read_error_rates(manifest: Manifest) -> dict[str, float]:
-    """Return the published error rates of an artefact, in percent by name."""
-    return dict(manifest.metrics.get("errors", {}))
 
 
 def list_objections(

@@ -1,15 +1,15 @@
 """The model card and the evaluation of a version in the registry, both made of the manifest alone.
 
-The card is the version's description; its last lines identify artefact and image. Independent of the SDK.
+The card is the version's description; its last lines identify artefact and image. Independent of the SDK. Next:
+``trainer/artifact/card.py``, which words the other lines.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from deploy import gate
 from deploy.live_state import DIGEST_DIGITS, VersionIdentity
-from trainer.artifact.manifest import Manifest
+from trainer.artifact import card
+from trainer.artifact.manifest import Manifest, read_error_rates
 
 ARTIFACT, IMAGE = "Artefact sha256: ", "Image: "  # the lines of a card that identify a version
 # https://cloud.google.com/vertex-ai/docs/evaluation/introduction: the schema of evaluations with a confusion matrix and
@@ -19,23 +19,7 @@ SCHEMA = "gs://google-cloud-aiplatform/schema/modelevaluation/classification_met
 
 def render(manifest: Manifest, artifact_sha256: str, image: str) -> str:
     """Return a model card (Mitchell et al. 2019) in Markdown: question, error rates, thresholds, data and identity."""
-    training, decision = manifest.training, manifest.decision
-    rates = ", ".join(f"{name} {rate:.2f} %" for name, rate in gate.read_error_rates(manifest).items())
-    audit = training.get("audit")
-    findings = "; ".join(f"{severity}: {', '.join(codes)}" for severity, codes in (audit or {}).items())
-    lines = [
-        f"# {manifest.problem} / {manifest.backbone}",
-        f"Question: {manifest.question}",
-        f"Error rates on {training.get('test_images', 'unknown')} unseen images: {rates or 'not measured'}.",
-        f"Decision: {decision.get('kind')}; thresholds: {_format_thresholds(decision)}.",
-        f"Audit of the data: {'not recorded' if audit is None else findings or 'no findings'}.",
-        f"Trained: {manifest.created_at}, best epoch {training.get('best_epoch')} of {training.get('epochs')}, seed "
-        f"{training.get('seed')}, {training.get('parameters')} parameters; answers with {manifest.variant}.",
-        "Intended for documents that a person reviews as well: an answer is evidence, not proof of identity. Writers, "
-        "scanners and pens unlike those of the test images have not been measured.",
-        f"{ARTIFACT}{artifact_sha256}",
-        f"{IMAGE}{image}",
-    ]
+    lines = [*card.describe(manifest), card.INTENDED_USE, f"{ARTIFACT}{artifact_sha256}", f"{IMAGE}{image}"]
     return "\n".join(lines)
 
 
@@ -49,13 +33,13 @@ def make_labels(identity: VersionIdentity, manifest: Manifest) -> dict[str, str]
     }
 
 
-def parse_identity(card: str) -> tuple[VersionIdentity, str] | None:
-    """Return identity and full image name of a version from its card; None for a card that this tool did not write.
+def parse_identity(description: str) -> tuple[VersionIdentity, str] | None:
+    """Return identity and full image name of a version from its card; None for one that this tool did not write.
 
     The card is read and not the labels, because Vertex AI merges the labels of a version with those of its model.
     """
-    artifact = re.search(rf"^{ARTIFACT}([0-9a-f]{{64}})$", card, re.MULTILINE)
-    image = re.search(rf"^{IMAGE}(\S+@sha256:([0-9a-f]{{64}}))$", card, re.MULTILINE)
+    artifact = re.search(rf"^{ARTIFACT}([0-9a-f]{{64}})$", description, re.MULTILINE)
+    image = re.search(rf"^{IMAGE}(\S+@sha256:([0-9a-f]{{64}}))$", description, re.MULTILINE)
     if not artifact or not image:
         return None
     return VersionIdentity(artifact[1][:DIGEST_DIGITS], image[2][:DIGEST_DIGITS]), image[1]
@@ -87,18 +71,8 @@ def make_evaluation(manifest: Manifest) -> dict[str, Any]:
         "metricsSchemaUri": SCHEMA,
         "metrics": metrics,
         "metadata": {
-            "errors": gate.read_error_rates(manifest),
+            "errors": read_error_rates(manifest),
             "images": manifest.training.get("test_images"),
             "problem": manifest.problem,
         },
     }
-
-
-def _format_thresholds(decision: Mapping[str, Any]) -> str:
-    thresholds = decision.get("thresholds")
-    if isinstance(thresholds, Mapping):  # by false acceptance rate, then by number of references
-        return "; ".join(
-            f"{rate}: " + ", ".join(f"{count} ref. {value:.4f}" for count, value in by_count.items())
-            for rate, by_count in thresholds.items()
-        )
-    return ", ".join(f"{label} {value:g}" for label, value in zip(decision["labels"], thresholds or (), strict=False))

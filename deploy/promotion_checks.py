@@ -12,6 +12,7 @@ from deploy.live_state import LiveState, VersionIdentity
 from deploy.plan import Plan
 from deploy.release import Release
 from deploy.spec import Environment
+from trainer.artifact.manifest import read_error_rates
 from trainer.console.errors import UserError
 
 OpenRelease = Callable[[VersionIdentity], Release]
@@ -32,7 +33,7 @@ def check_candidate(environment: Environment, desired: DesiredState, candidate: 
     for serving_rates in incumbent_rates or [None]:
         gate.check(candidate.manifest, serving_rates, environment.model.max_error_increase)
     reason = "" if incumbents else f"; {_explain_no_incumbent(desired, candidate.identity, live)}"
-    print(f"the candidate passes the gate: {_format(gate.read_error_rates(candidate.manifest))}{reason}")
+    print(f"the candidate passes the gate: {_format(read_error_rates(candidate.manifest))}{reason}")
     for incumbent in incumbents:
         print(f"  version {incumbent.number} serves: {_format(incumbent.error_rates) or 'no error rates'}")
 

@@ -14,7 +14,7 @@ SHARED = ("trainer.console", "trainer.imaging", "trainer.ready", "trainer.settin
 ALLOWED = {
     "trainer": ("trainer",),
     "predictor": ("predictor", "trainer.artifact", *SHARED),
-    "deploy": ("deploy", "trainer.artifact.manifest", "trainer.artifact.golden_file", *SHARED),
+    "deploy": ("deploy", "trainer.artifact.card", "trainer.artifact.manifest", "trainer.artifact.golden_file", *SHARED),
 }
 MAX_LINES = 300  # lines of a file
 

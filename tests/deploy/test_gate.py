@@ -69,9 +69,9 @@ def test_an_artefact_without_audit_and_rates_is_not_promoted(classifier):
 
 
 def test_a_trained_artefact_has_what_the_gate_needs(classifier, verifier):
-    assert set(gate.read_error_rates(classifier)) == {"error"}
-    assert gate.read_error_rates(classifier)["error"] == pytest.approx(100 - classifier.metrics["accuracy"])
-    assert {name.rpartition("_")[0] for name in gate.read_error_rates(verifier)} == {"eer_skilled", "eer_random"}
+    assert set(manifest.read_error_rates(classifier)) == {"error"}
+    assert manifest.read_error_rates(classifier)["error"] == pytest.approx(100 - classifier.metrics["accuracy"])
+    assert {name.rpartition("_")[0] for name in manifest.read_error_rates(verifier)} == {"eer_skilled", "eer_random"}
     for contents in (classifier, verifier):
         assert set(contents.training["audit"]) <= {"error", "warning", "info"}
 
@@ -81,7 +81,7 @@ def test_the_card_has_question_rates_thresholds_audit_and_identity(classifier, v
         card = model_card.render(contents, "ab" * 32, "image@sha256:" + "1" * 64)
         assert contents.question in card
         assert "ab" * 32 in card
-        for name, rate in gate.read_error_rates(contents).items():
+        for name, rate in manifest.read_error_rates(contents).items():
             assert f"{name} {rate:.2f} %" in card
     assert "1 ref." in model_card.render(verifier, "ab" * 32, "image")
     assert "signature 0.5" in model_card.render(classifier, "ab" * 32, "image")
@@ -100,7 +100,7 @@ def test_the_evaluation_holds_curves_and_error_rates(classifier, verifier):
     evaluation = model_card.make_evaluation(classifier)
     assert evaluation["metrics"]["confusionMatrix"]["rows"] == classifier.metrics["confusion"]
     evaluation = model_card.make_evaluation(verifier)
-    assert evaluation["metadata"]["errors"] == gate.read_error_rates(verifier)
+    assert evaluation["metadata"]["errors"] == manifest.read_error_rates(verifier)
     (*_, most_references) = verifier.metrics["references"].values()
     assert evaluation["metrics"]["auRoc"] == most_references["auc_skilled"]
 

@@ -168,6 +168,11 @@ def _check_types(manifest: Manifest, path: Path) -> None:
             raise BadArtifact(f"{str(path)!r}: {field.name!r} is {actual.__name__}, it has to be {expected.__name__}")
 
 
+def read_error_rates(manifest: Manifest) -> dict[str, float]:
+    """Return the published error rates of an artefact, in percent by name."""
+    return dict(manifest.metrics.get("errors", {}))
+
+
 def select_variant(manifest: Manifest, name: str) -> Manifest:
     """Return the manifest of the same artefact with another answering variant.
 
