@@ -86,6 +86,11 @@ setup(
     package_data={
         "trainer.audit": ["report.html"],
         "trainer.samples": ["fonts.json"],
+        "trainer.ready": [  # the files of artefacts, of which one may contain another, its signature check
+            f"*/{folder}{name}"
+            for folder in ("", "signature_check/")
+            for name in ("*.json", "*.md", "*.pb", "*.tflite", "variables/*", "golden/*")
+        ],
         "predictor": ["web/*", "web/static/*"],
         "deploy": ["prices.toml", "environments/*.toml", "jobs/*"],
     },

@@ -5,11 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
 
 from tests.conftest import ROOT
+from trainer.artifact import manifest
 from trainer.settings.flags import CONSOLE_SCRIPTS
 
 PACKAGES = ("trainer", "predictor", "deploy")
@@ -30,12 +32,21 @@ def test_setup_py_installs_alone_in_an_empty_directory(tmp_path):
     assert list((tmp_path / "installed").glob("countersign-*.dist-info"))
 
 
+def put_ready_artifact(package, artifact):
+    """Put a ready artefact into a copy of the package where the checkout has none; return its folder."""
+    folder = package / "ready" / "signature_vs_text"
+    if not folder.exists():
+        shutil.copytree(artifact, folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
-def built(tmp_path_factory):
-    """The folder of an sdist, and of a wheel that was built from it."""
+def built(tmp_path_factory, artifact):
+    """The folder of an sdist, and of a wheel that was built from it; both have a ready artefact."""
     source = tmp_path_factory.mktemp("source")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    put_ready_artifact(source / "trainer", artifact)
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     run("-m", "build", "--no-isolation", "--outdir", "dist", ".", cwd=source)
@@ -59,6 +70,34 @@ def test_the_wheel_has_every_module_and_runs_without_the_source(built, site, tmp
     assert {p.relative_to(ROOT).as_posix() for p in (ROOT / "predictor" / "web").rglob("*.*")} <= names
     code = "import trainer.settings.config as c; assert '/site/' in c.__file__; c.parse_config(['--help'])"
     assert "--train-dir" in run("-c", code, cwd=tmp_path, env={"PYTHONPATH": str(site)})
+
+
+@pytest.mark.slow
+def test_wheel_and_sdist_have_every_file_of_the_ready_artefacts(built, site):
+    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    with tarfile.open(sdist) as archive:
+        in_sdist = {name.partition("/")[2] for name in archive.getnames()}
+    artifacts = [path.parent for path in (site / "trainer" / "ready").glob("*/manifest.json")]
+    assert artifacts
+    for folder in artifacts:
+        relative = folder.relative_to(site).as_posix()
+        expected = {f"{relative}/{name}" for name in ("manifest.json", *manifest.read(folder).files)}
+        assert expected <= names
+        assert expected <= in_sdist
+    assert not [name for name in names if "__pycache__" in name]
+
+
+@pytest.mark.slow
+def test_an_installation_in_an_empty_folder_answers_without_training_and_without_network(site, artifact, tmp_path):
+    shutil.copy(next((artifact / "golden").glob("*.png")), tmp_path / "scan.png")
+    no_network = "import socket; socket.socket.connect = socket.create_connection = None"
+    (tmp_path / "patches").mkdir()
+    (tmp_path / "patches" / "sitecustomize.py").write_text(no_network)
+    environment = {"PYTHONPATH": f"{tmp_path / 'patches'}{os.pathsep}{site}", "HOME": str(tmp_path)}
+    printed = run("-m", "predictor.offline", "scan.png", "--format", "csv", cwd=tmp_path, env=environment)
+    assert printed.splitlines()[1].startswith("scan.png,")
+    assert {path.name for path in tmp_path.iterdir()} == {"scan.png", "patches"}, "nothing was written"
 
 
 @pytest.mark.slow
@@ -128,6 +167,8 @@ def test_the_serving_image_has_what_the_server_imports(artifact, tmp_path):
                 copy(ROOT / source, path)
     image = next((artifact / "golden").glob("*.png"))
     run("-m", "predictor.offline", "--artifact", str(artifact), str(image), cwd=tmp_path, env={"PATH": ""})
+    put_ready_artifact(tmp_path / "trainer", artifact)
+    run("-m", "predictor.offline", str(image), cwd=tmp_path, env={"PATH": ""})
     check = f"assert trainer.__file__.startswith({str(tmp_path)!r})"
     run("-c", f"import predictor.app, predictor.__main__, trainer; {check}", cwd=tmp_path, env={"PATH": ""})
 
