@@ -1,16 +1,20 @@
 """Every problem on every backbone keeps the contract of an exported model; a new plug-in is tested without a change."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from trainer import variant
 from trainer.artifact import decision
 from trainer.artifact.artifact import Artifact
-from trainer.artifact.manifest import read
+from trainer.artifact.manifest import identity, read
 from trainer.corpora import Sample
 from trainer.evaluation import report
 from trainer.evaluation.measure import Evaluation
@@ -146,6 +150,26 @@ def test_all_forms_of_an_exported_model_give_the_same_vectors(pair, images, tmp_
     _check_engines(litert, expected, images, 1e-4)
     _check_engines(reference, expected, images, 1e-4)
     _check_engines(Artifact(tmp_path / "small"), expected, images, written.variants["int8"]["tolerance"])
+
+
+EXPORT = """
+import sys, pathlib, tests.contract.test_models as t
+labels = t.get_labels("signature_vs_text")
+fitted = t._fit_decision("signature_vs_text", labels)
+spec = t.ArtifactSpec("signature_vs_text", "lightweight", labels, t.IMAGING, {})
+t.export(t.build("signature_vs_text", "lightweight"), spec, pathlib.Path(sys.argv[1]), lambda engine: fitted)
+"""
+
+
+@pytest.mark.whole
+def test_equal_weights_are_exported_to_equal_bytes_by_any_process(tmp_path):
+    """Apart from the time, which ``SOURCE_DATE_EPOCH`` sets."""
+    for name in ("first", "second"):
+        command = [sys.executable, "-c", EXPORT, str(tmp_path / name)]
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert identity(tmp_path / "first") == identity(tmp_path / "second"), "it covers every file"
+    assert read(tmp_path / "first").created_at == "2023-11-14T22:13:20+00:00"
 
 
 def _check_engines(artifact, expected, images, tolerance):

@@ -10,8 +10,10 @@ import datetime
 import importlib.metadata
 import io
 import logging
+import os
 import platform
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,6 +75,7 @@ def export(model: keras.Model, spec: ArtifactSpec, folder: Path, fit_decision: F
     folder.mkdir(parents=True)
     with _suppress_converter_output():
         _write_saved_model(model, folder)
+        (folder / "fingerprint.pb").unlink(missing_ok=True)  # has a random id, by which equal exports would differ
         for name, file in VARIANT_FILES.items():
             (folder / file).write_bytes(_convert_to_litert(folder, quantize=name == "int8"))
     draft = _make_manifest(model, spec)
@@ -133,9 +136,15 @@ def _make_manifest(model: keras.Model, spec: ArtifactSpec) -> manifest.Manifest:
         training={**spec.training, "parameters": model.count_params()},
         metrics={},
         versions=read_versions(),
-        created_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        created_at=_get_time().isoformat(timespec="seconds"),
         signature_check=SIGNATURE_CHECK if spec.signature_check else "",
     )
+
+
+def _get_time() -> datetime.datetime:
+    """Return the time, or that of ``SOURCE_DATE_EPOCH`` (reproducible-builds.org), in UTC."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    return datetime.datetime.fromtimestamp(float(seconds) if seconds else time.time(), datetime.timezone.utc)
 
 
 def _write_saved_model(model: keras.Model, folder: Path) -> None:
