@@ -16,6 +16,7 @@ import urllib.request
 from predictor.request import build_body
 from tests.bench.processes import find_free_port, measure_peak_memory
 from trainer import ready
+from trainer.generators import signatures as generator
 from trainer.pipeline.run_dir import find_newest_artifact
 
 ROUNDS, REQUESTS = 7, 400

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 
@@ -46,6 +47,32 @@ def test_more_than_two_labels_are_learnt_with_a_softmax(tensorflow, capsys, tmp_
     artifact_manifest = manifest.read(tmp_path / "job" / "model")
     assert artifact_manifest.labels == ["blue", "green", "red"]
     assert artifact_manifest.vector_size == 3
+
+
+def test_a_stream_joins_the_training_images_and_an_interrupted_run_sees_the_same(tensorflow, capsys, tmp_path, scans):
+    def train(name, *flags):
+        status, printed = run(capsys, "--train-dir", scans, "--stream", "48", "--job-dir", tmp_path / name, *flags)
+        assert status == 0, printed
+        return (tmp_path / name / "report" / "history.csv").read_text()
+
+    first, again = train("first"), train("again")
+    assert first == again
+    assert first != train("other", "--seed", "8")
+
+
+def test_a_stream_without_the_labels_of_the_data_is_refused(tensorflow, capsys, tmp_path, scans):
+    for label, folder in (("red", "signature"), ("text", "text")):
+        shutil.copytree(scans / folder, tmp_path / "data" / label)
+    status, printed = run(capsys, "--train-dir", tmp_path / "data", "--stream", "48", "--job-dir", tmp_path / "job")
+    assert status == 1
+    assert "red" in printed
+    assert "signature, text, other" in printed
+
+
+def test_a_stream_for_a_loss_that_compares_writers_is_refused(capsys, tmp_path, scans):
+    status, printed = run(capsys, "--train-dir", scans, "--problem", "same_writer", "--stream", "48")
+    assert status == 1
+    assert "compares" in printed
 
 
 def test_forgeries_of_a_closed_set_are_learnt_from_paired_folders(tensorflow, capsys, tmp_path):

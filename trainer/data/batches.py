@@ -16,6 +16,7 @@ import tensorflow as tf
 from trainer.data import augmentation
 from trainer.data.records import Records
 from trainer.data.sampling import SAMPLERS, Sampling, WriterRows, check_writers
+from trainer.data.stream import StreamSpec, stream_epoch
 
 BUFFER_BYTES = 64 * 2**20  # of images in the shuffle buffer, or from which batches of writers are drawn
 FEATURES = {"label": "label", "writer": "writer", "corpus_index": "source"}  # target: feature of the shards
@@ -39,6 +40,7 @@ class BatchSettings:
     seed: int
     augment: bool
     sampling: Sampling = Sampling.IMAGES
+    stream: StreamSpec | None = None  # generated images that join those of the records
 
 
 def training_batches(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:
@@ -48,7 +50,10 @@ def training_batches(records: Records, settings: BatchSettings, epoch: int) -> t
     """
     if settings.sampling in SAMPLERS:
         return _shard_by_data(_sampled_batches(records, settings, epoch)).prefetch(4)
-    batches = _shuffled_batches(records, settings, epoch)
+    if settings.stream:
+        batches = _mixed_batches(records, settings, settings.stream, epoch)
+    else:
+        batches = _shuffled_batches(records, settings, epoch)
     if settings.augment:
         seed = _combine_seed(settings.seed, epoch)
         batches = batches.enumerate().map(
@@ -65,17 +70,42 @@ def _shard_by_data(batches: tf.data.Dataset) -> tf.data.Dataset:
     return batches.with_options(options)
 
 
+def _mixed_batches(records: Records, settings: BatchSettings, stream: StreamSpec, epoch: int) -> tf.data.Dataset:
+    """Batches of images of the records and of the stream, in every batch by their numbers, at least one of each."""
+    size, canvas = settings.batch_size, settings.canvas
+    recorded = records.count_images("train")
+    steps = (recorded + stream.count) // size
+    share = min(size - 1, max(1, round(size * recorded / (recorded + stream.count))))
+    examples = _shuffled_examples(records, settings, epoch).repeat().batch(share).map(_make_parser(canvas))
+
+    def generate():
+        for images, labels in stream_epoch(stream, epoch):
+            yield images, {name: labels if name == "label" else np.full_like(labels, -1) for name in FEATURES}
+
+    target = tf.TensorSpec((None,), tf.int32)
+    signature = (tf.TensorSpec((None, *canvas, 1), tf.uint8), dict.fromkeys(FEATURES, target))
+    generated = tf.data.Dataset.from_generator(generate, output_signature=signature).unbatch()
+    generated = generated.repeat().batch(size - share, drop_remainder=True)
+    join = _without_autograph(lambda *parts: tf.nest.map_structure(lambda *tensors: tf.concat(tensors, 0), *parts))
+    return tf.data.Dataset.zip((examples, generated)).map(join).take(steps)
+
+
 def _shuffled_batches(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:
     """Batches of every training image once, in random order."""
+    examples = _shuffled_examples(records, settings, epoch)
+    batches = examples.batch(settings.batch_size, drop_remainder=True)
+    return batches.map(_make_parser(settings.canvas), num_parallel_calls=1)
+
+
+def _shuffled_examples(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:
+    """Serialised examples of every training image once, in random order."""
     buffer_size, paths, seed = _memory_capacity(settings.canvas), records.shard_paths("train"), settings.seed
     if records.count_images("train") <= buffer_size:  # all of it fits: read once, and the buffer mixes all
         examples = _cached(tuple(paths))
     else:
         files = tf.random.experimental.stateless_shuffle(tf.constant(paths), seed=[seed, epoch])
         examples = tf.data.TFRecordDataset(files, compression_type="GZIP")
-    batches = examples.shuffle(buffer_size, seed=_combine_seed(seed, epoch))
-    batches = batches.batch(settings.batch_size, drop_remainder=True)
-    return batches.map(_make_parser(settings.canvas), num_parallel_calls=1)
+    return examples.shuffle(buffer_size, seed=_combine_seed(seed, epoch))
 
 
 def _sampled_batches(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:

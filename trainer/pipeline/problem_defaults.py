@@ -43,6 +43,11 @@ def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Con
             f"{', '.join(losses)}"
         )
     sampling.check_batch_size(plugins.load("losses", training.loss).sampling, training.batch_size, replicas)
+    if training.stream and plugins.load("losses", training.loss).sampling in sampling.SAMPLERS:
+        raise UserError(
+            f"--stream {training.stream}: the loss {training.loss} compares images of a writer; generated images of a "
+            "stream are each of another one"
+        )
     if model.preset and not plugins.load("backbones", model.backbone).has_presets:
         raise UserError(f"--preset {model.preset!r}: the backbone {model.backbone} has no presets; see --init-from")
     data = config.data

@@ -19,6 +19,7 @@ from trainer.artifact.engine import Engine
 from trainer.console.messages import LOG, log_duration
 from trainer.console.progress import transfer_progress
 from trainer.data import batches
+from trainer.data.stream import StreamSpec
 from trainer.evaluation import report
 from trainer.evaluation.measure import evaluate
 from trainer.pipeline.preparation import PreparedData, prepare_data
@@ -28,6 +29,7 @@ from trainer.problems import Problem
 from trainer.ready import fetch_artifact
 from trainer.settings import plugins
 from trainer.settings.config import Config
+from trainer.settings.flags import BadSetting
 from trainer.training import cluster, export, network
 from trainer.training.loop import FitResult, TrainingSpec, fit
 from trainer.vertex import experiments, hypertune
@@ -109,7 +111,7 @@ def _fit(run: RunContext, prepared: PreparedData, tracker: experiments.Tracker |
     def build() -> "keras.Model":
         return network.build_model(config.model, prepared.imaging, prepared.records.labels)
 
-    spec = TrainingSpec(problem, build, prepared.records, config.training)
+    spec = TrainingSpec(problem, build, prepared.records, config.training, _make_stream(config, problem, prepared))
     callbacks = _make_callbacks(run, tracker)
     fitted = fit(spec, run_dir.checkpoint_dir, run_dir.history_file, callbacks, run.worker.strategy)
     if run.worker.is_chief:
@@ -122,6 +124,20 @@ def _fit(run: RunContext, prepared: PreparedData, tracker: experiments.Tracker |
     )
     backbone = plugins.load("backbones", config.model.backbone)
     return dataclasses.replace(fitted, model=problem.build_export_model(fitted.model, vectors, backbone))
+
+
+def _make_stream(config: Config, problem: Problem, prepared: PreparedData) -> StreamSpec | None:
+    """Describe the generated images beside the records; ``None`` without --stream. Raises ``BadSetting``."""
+    if not config.training.stream:
+        return None
+    name, labels = problem.generated_dataset.generator, prepared.records.labels
+    known = plugins.load("generators", name).labels
+    if not set(labels) <= set(known):
+        raise BadSetting(
+            f"--stream {config.training.stream}: the labels of the data are {', '.join(labels)}; generated images have "
+            f"{', '.join(known)}, so that every label of the data has to be one of these"
+        )
+    return StreamSpec(name, labels, config.training.stream, config.training.seed, prepared.imaging)
 
 
 def _publish(

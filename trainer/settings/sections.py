@@ -139,6 +139,13 @@ class TrainingSettings:
         _integer(0, 100_000),
         "EPOCHS",
     )
+    stream: int = option(
+        0,
+        "generated images that join the training images of each epoch, made beside the training, none of them twice "
+        "(default: 0); see docs/training.md",
+        _integer(0, 100_000_000),
+        "IMAGES",
+    )
     batch_size: int = option(0, "images in one step, over all devices together", _integer(1, 65_536), "N")
     learning_rate: float = option(
         0.0, "highest learning rate of Adam; it falls to 0 along a cosine", between(1e-8, 10), "RATE"

@@ -23,6 +23,7 @@ from trainer.console.messages import LOG
 from trainer.console.progress import Progress
 from trainer.data import batches
 from trainer.data.records import Records
+from trainer.data.stream import StreamSpec
 from trainer.problems import Problem
 from trainer.settings import plugins
 from trainer.settings.config import TrainingSettings
@@ -30,6 +31,7 @@ from trainer.settings.flags import get_old_names, use_current_names
 from trainer.training import warm_start
 from trainer.training.checkpoints import CheckpointConflict, TrainState
 from trainer.training.network import get_backbone
+from trainer.training.optimizer import make_optimizer
 
 OLD_NAMES = {"source": "data_digest", "imaging": "imaging_fingerprint"}  # keys of run.json one release ago
 
@@ -50,6 +52,11 @@ class TrainingSpec:
     build_model: Callable[[], keras.Model]
     records: Records
     settings: TrainingSettings
+    stream: StreamSpec | None = None  # generated images beside the records
+
+    def count_images(self) -> int:
+        """Count the training images of an epoch."""
+        return self.records.count_images("train") + (self.stream.count if self.stream else 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +97,7 @@ def fit(
     ``history_file`` is the CSV with one row for each epoch. Without ``strategy`` the devices of this machine determine
     it. Raises ``TooFewImages``, ``CheckpointConflict`` and ``Diverged``.
     """
-    problem, settings, num_images = spec.problem, spec.settings, spec.records.count_images("train")
+    problem, settings, num_images = spec.problem, spec.settings, spec.count_images()
     if num_images < settings.batch_size:
         raise TooFewImages(
             f"{num_images} training images are fewer than one batch of {settings.batch_size}; "
@@ -132,32 +139,13 @@ def fit(
 
 def _make_learner(spec: TrainingSpec, strategy: tf.distribute.Strategy) -> Learner:
     settings = spec.settings
-    num_steps = settings.epochs * (spec.records.count_images("train") // settings.batch_size)
+    num_steps = settings.epochs * (spec.count_images() // settings.batch_size)
     with strategy.scope():
         model, ema_model = _build_trained_model(spec), spec.build_model()
         ema_model.set_weights(model.get_weights())
-        optimizer = _make_optimizer(settings, num_steps)
+        optimizer = make_optimizer(settings, num_steps)
         optimizer.build(model.trainable_variables)
     return Learner(strategy, model, ema_model, optimizer)
-
-
-def _make_optimizer(settings: TrainingSettings, num_steps: int) -> keras.optimizers.Optimizer:
-    """Adam with a linear warmup, then a cosine decay of the learning rate to 0 at the last of ``num_steps``.
-
-    With the small rates of the last epochs the weights settle, so the best of these epochs is a good one.
-    """
-    rate, warmup_steps = settings.learning_rate, int((settings.warmup or 0) * num_steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup_steps else rate,
-        num_steps - warmup_steps,
-        warmup_target=rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
-    )
-    optimizer = keras.optimizers.Adam(
-        schedule, weight_decay=settings.weight_decay or None, clipnorm=settings.clip_norm or None
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
 
 
 def _build_trained_model(spec: TrainingSpec) -> keras.Model:
@@ -272,12 +260,14 @@ def _run_epoch(
     train_step, predict_step = steps
     strategy, records, settings = learner.strategy, spec.records, spec.settings
     canvas, batch_size = learner.ema_model.input_shape[1:3], settings.batch_size
-    train_images = records.count_images("train") // batch_size * batch_size
+    train_images = spec.count_images() // batch_size * batch_size
     num_images = train_images + records.count_images("validation")
     later_images = num_images * (settings.epochs - epoch - 1)
     with Progress(f"epoch {epoch + 1}/{settings.epochs}", num_images, later_total=later_images) as progress:
         sampling = plugins.load("losses", settings.loss).sampling
-        batch_settings = batches.BatchSettings(canvas, batch_size, settings.seed, settings.augment, sampling)
+        batch_settings = batches.BatchSettings(
+            canvas, batch_size, settings.seed, settings.augment, sampling, spec.stream
+        )
         dataset = batches.training_batches(records, batch_settings, epoch)
         sums = tf.zeros(3)
         for number, batch in enumerate(strategy.experimental_distribute_dataset(dataset), start=1):

@@ -1,0 +1,62 @@
+"""The stream of generated images: a function of seed and position, whoever makes an image and when."""
+
+import multiprocessing
+
+import numpy as np
+import pytest
+
+from trainer.data import stream
+from trainer.data.stream import StreamSpec
+from trainer.generators import signatures
+from trainer.imaging import Imaging, canonicalise
+from trainer.samples import capture, sample
+
+SPEC = StreamSpec("signatures", ("other", "signature", "text"), 24, 5, Imaging(32, 64))
+
+
+def read(spec: StreamSpec, epoch: int, processes: int) -> tuple[np.ndarray, np.ndarray]:
+    chunks = list(stream.stream_epoch(spec, epoch, processes))
+    return np.concatenate([images for images, _ in chunks]), np.concatenate([labels for _, labels in chunks])
+
+
+@pytest.mark.slow
+def test_an_epoch_does_not_depend_on_the_number_of_processes_and_differs_from_the_next():
+    images, labels = read(SPEC, 1, processes=1)
+    again, labels_again = read(SPEC, 1, processes=2)
+    np.testing.assert_array_equal(images, again)
+    np.testing.assert_array_equal(labels, labels_again)
+    assert images.shape == (24, 32, 64, 1)
+    following, _ = read(SPEC, 2, processes=1)
+    assert not any((image == other).all() for image in images for other in following)
+
+
+def test_a_chunk_is_a_part_of_the_stream_wherever_it_begins():
+    images, labels = stream.make_chunk(SPEC, 10, 4)
+    np.testing.assert_array_equal(images[2:], stream.make_chunk(SPEC, 12, 2)[0])
+    np.testing.assert_array_equal(labels, [SPEC.label_of(position) for position in range(10, 14)])
+
+
+def test_labels_take_turns_by_their_weights_and_others_than_the_generators_do_not_occur():
+    labels = [SPEC.label_of(position) for position in range(700)]
+    assert np.bincount(labels).tolist() == [100, 300, 300]
+    two = StreamSpec("signatures", ("signature", "text"), 24, 5, Imaging(32, 64))
+    assert np.bincount([two.label_of(position) for position in range(96)]).tolist() == [48, 48]
+
+
+@pytest.mark.slow
+def test_a_stream_that_is_left_early_stops_its_processes():
+    chunks = stream.stream_epoch(StreamSpec("signatures", ("text",), 10_000, 5, Imaging(32, 64)), 0, processes=1)
+    next(chunks)
+    assert multiprocessing.active_children()
+    chunks.close()
+    assert not multiprocessing.active_children()
+
+
+def test_an_image_of_the_stream_is_the_canonical_image_of_its_file():
+    formats = set()
+    for seed in range(12):
+        scan = sample.generate_picture("text", np.random.default_rng(seed))
+        formats.add(scan.capture.format)
+        direct = signatures._canonicalise(scan, Imaging(32, 64))
+        np.testing.assert_array_equal(direct, canonicalise(capture.encode_file(scan)[0], Imaging(32, 64)).image)
+    assert formats == {"PNG", "JPEG"}
