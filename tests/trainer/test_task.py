@@ -53,7 +53,7 @@ def test_a_stream_joins_the_training_images_and_an_interrupted_run_sees_the_same
     def train(name, *flags):
         status, printed = run(capsys, "--train-dir", scans, "--stream", "48", "--job-dir", tmp_path / name, *flags)
         assert status == 0, printed
-        return (tmp_path / name / "report" / "history.csv").read_text()
+        return (tmp_path / name / "training.csv").read_text()
 
     first, again = train("first"), train("again")
     assert first == again

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MODIFIED_TIME = 1_577_836_800  # of every generated file, in seconds since 1970: 1 January 2020
 WRITER_STREAM, ENDLESS_STREAM = 1, 2  # so that no two uses of a seed draw the same numbers
-WRITER_CLUTTER = 0.2  # share of the scans of a known writer with printed lines, stamps and other writing
 ATTEMPTS = 20  # to generate an image in which ink is found
 
 
@@ -41,12 +40,10 @@ def generate_image(seed: int, writer: int, kind: str, number: int) -> tuple[byte
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([*key, attempt] if attempt else key)
         if kind in (SampleKind.TEXT, SampleKind.OTHER):
-            picture = sample.generate_picture(kind, rng)
+            picture = sample.generate_scan(kind, sample.CLEAN_SCAN, rng)
         else:
             signer = generate_writer(np.random.default_rng([WRITER_STREAM, seed, writer]))
-            side, _ = sample.draw_size(rng)
-            is_forged = kind == SampleKind.FORGED
-            picture = sample.photograph(*sample.render_signature(signer, side, is_forged, rng), rng, WRITER_CLUTTER)
+            picture = sample.generate_signature_scan(signer, kind == SampleKind.FORGED, sample.CLEAN_SCAN, rng)
         if _canonicalise(picture, Imaging()) is not None:
             return capture.encode_file(picture)
     raise RuntimeError(f"{ATTEMPTS} images of seed {seed}, writer {writer}, {kind} {number} have no ink")
@@ -56,7 +53,7 @@ def generate_canonical(label: str, seed: int, position: int, parameters: Imaging
     """Generate the canonical image ``uint8 [H, W, 1]`` at a position of the endless stream of a seed."""
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([ENDLESS_STREAM, seed, position, attempt])
-        image = _canonicalise(sample.generate_picture(label, rng), parameters)
+        image = _canonicalise(sample.generate_scan(label, sample.ANY_SCAN, rng), parameters)
         if image is not None:
             return image
     raise RuntimeError(f"{ATTEMPTS} images of seed {seed} at position {position} have no ink")

@@ -11,7 +11,7 @@ PROBLEM = make_classification_problem(
     question="is this a signature or text?",
     canvas=(96, 192),
     backbone="compact",
-    generated_dataset=DatasetSpec("class_folders", writers=160, genuine=3, forged=2, text=5),
+    generated_dataset=DatasetSpec("class_folders", writers=160, genuine=3, forged=2, text=5, other=2),
     is_writer_independent=True,
     label_map={"genuine": "signature", "forged": "signature"},
 )

@@ -12,6 +12,8 @@ from PIL import Image
 
 from trainer.samples import paper
 
+DEVICE_SHARES = (0.58, 0.2, 0.22)  # scanners, phones, bilevel devices
+
 
 @dataclasses.dataclass(frozen=True)
 class Capture:
@@ -37,9 +39,12 @@ class Scan:
     capture: Capture
 
 
-def generate_capture(rng: np.random.Generator) -> Capture:
-    """Generate a capture: mostly a flat-bed scanner, sometimes a phone, a fax or a copy of a copy."""
-    device = rng.choice(["scanner", "phone", "bilevel"], p=[0.58, 0.2, 0.22])
+def generate_capture(rng: np.random.Generator, shares: tuple[float, float, float] = DEVICE_SHARES) -> Capture:
+    """Generate a capture: mostly a flat-bed scanner, sometimes a phone, a fax or a copy of a copy.
+
+    ``shares`` are those of scanners, phones and devices that know black and white alone.
+    """
+    device = rng.choice(["scanner", "phone", "bilevel"], p=shares)
     is_phone, is_bilevel = device == "phone", device == "bilevel"
     return Capture(
         is_grey=bool(is_bilevel or rng.random() < 0.55),

@@ -4,6 +4,8 @@ Next: ``writer.py``, ``text.py`` and ``objects.py`` for what is written, ``gener
 images without end.
 """
 
+import dataclasses
+
 import numpy as np
 
 from trainer.samples import capture, objects, page, text
@@ -12,13 +14,41 @@ from trainer.samples.ink import Pen, limit_width, render_ink
 from trainer.samples.writer import Writer, generate_forgery, generate_genuine, generate_writer
 
 LABELS = ("signature", "text", "other")
-RENDERED_SHARE = 0.1  # of signatures are names in a font of a hand, so that outlines do not name the class
 FORGED_SHARE = 0.2  # of signatures: a forged signature is a signature
+RENDERED_SHARE = 0.1  # of signatures are names in a font of a hand, so that outlines do not name the class
 
 
-def generate_picture(label: str, rng: np.random.Generator) -> Scan:
-    """Generate the picture of one image with a label of ``LABELS``, determined by the state of ``rng``."""
-    side, pen_share = draw_size(rng)
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """How images are taken, for every label alike, so that neither resolution nor thickness nor dirt names a label.
+
+    ``devices`` are the shares of scanners, phones and bilevel devices; ``clutter`` the share of pages with
+    surroundings; ``small`` the share of images whose writing is 60 to 200 pixels long.
+    """
+
+    devices: tuple[float, float, float]
+    clutter: float
+    small: float
+
+    def draw_size(self, rng: np.random.Generator) -> tuple[float, float]:
+        """Draw the longest side of the writing in pixels, and the width of a pen as a share of it."""
+        is_small = rng.random() < self.small
+        side = float(np.exp(rng.uniform(np.log(60), np.log(200)))) if is_small else rng.uniform(180, 520)
+        return side, float(np.exp(rng.normal(np.log(0.0095), 0.65)))
+
+    def photograph(self, ink: np.ndarray, pen: Pen, rng: np.random.Generator) -> Scan:
+        """Put ink on a page and record it by a device, both drawn at random."""
+        device = capture.generate_capture(rng, self.devices)
+        return capture.scan(page.draw_page(ink, pen, rng, device.is_grey, self.clutter), device, rng)
+
+
+ANY_SCAN = Conditions((0.58, 0.2, 0.22), clutter=1.0, small=0.3)
+CLEAN_SCAN = Conditions((0.8, 0.12, 0.08), clutter=0.15, small=0.0)  # as of people who want to compare signatures
+
+
+def generate_scan(label: str, conditions: Conditions, rng: np.random.Generator) -> Scan:
+    """Generate the scan of one image with a label of ``LABELS``, determined by the state of ``rng``."""
+    side, pen_share = conditions.draw_size(rng)
     if label == "signature" and rng.random() < RENDERED_SHARE:
         ink, pen = text.generate_written_name(side, pen_share, rng)
     elif label == "signature":
@@ -27,16 +57,13 @@ def generate_picture(label: str, rng: np.random.Generator) -> Scan:
         ink, pen = text.generate_text(side, pen_share, rng)
     else:
         ink, pen = objects.generate_object(side, pen_share, rng)
-    return photograph(ink, pen, rng)
+    return conditions.photograph(ink, pen, rng)
 
 
-def draw_size(rng: np.random.Generator) -> tuple[float, float]:
-    """Draw the longest side of the writing in pixels, and the width of a pen as a share of it.
-
-    The same for every label, so that neither resolution nor thickness tells labels apart.
-    """
-    side = float(np.exp(rng.uniform(np.log(60), np.log(200)))) if rng.random() < 0.3 else rng.uniform(180, 520)
-    return side, float(np.exp(rng.normal(np.log(0.0095), 0.65)))
+def generate_signature_scan(writer: Writer, is_forged: bool, conditions: Conditions, rng: np.random.Generator) -> Scan:
+    """Generate the scan of a signature of a writer, or of a forgery of one."""
+    side, _ = conditions.draw_size(rng)
+    return conditions.photograph(*render_signature(writer, side, is_forged, rng), rng)
 
 
 def render_signature(
@@ -50,12 +77,6 @@ def render_signature(
     height = text.fit_height(paths, side)
     pen = limit_width(pen or writer.take_pen(side, rng), height)
     return render_ink(paths, pen, height, rng), pen
-
-
-def photograph(ink: np.ndarray, pen: Pen, rng: np.random.Generator, clutter: float = 1.0) -> Scan:
-    """Put ink on a page and record it by a device, both drawn at random; ``clutter`` is that of ``draw_page``."""
-    device = capture.generate_capture(rng)
-    return capture.scan(page.draw_page(ink, pen, rng, device.is_grey, clutter), device, rng)
 
 
 def scan_signature(

@@ -19,6 +19,7 @@ SHARES = {
     "japanese": 2.0,
     "korean": 1.5,
 }
+RARELY_LEGIBLE = ("arabic",)  # people who write it seldom sign with a legible name
 
 
 def choose_script(rng: np.random.Generator, latin_share: float) -> str:

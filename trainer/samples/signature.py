@@ -9,14 +9,13 @@ import numpy as np
 
 from trainer.samples import flourish, fonts, lexicon, strokes
 from trainer.samples.handwriting import WritingStyle, generate_style, write
-from trainer.samples.scripts import choose_script
+from trainer.samples.scripts import RARELY_LEGIBLE, choose_script
 from trainer.samples.strokes import Strokes
 
 LATIN_SHARE = 0.6  # of signatures
 # A name, a name that becomes a wave, initials, an initial with a wave, no letter.
 FORMS = (0.44, 0.22, 0.09, 0.12, 0.13)
-ILLEGIBLE_FORMS = (0.15, 0.45, 0.0, 0.15, 0.25)
-ILLEGIBLE = ("arabic",)  # scripts in which people rarely sign with a legible name
+ILLEGIBLE_FORMS = (0.05, 0.5, 0.0, 0.15, 0.3)
 ATTEMPTS = 8  # to find a name that the font has
 
 
@@ -24,7 +23,7 @@ def generate_signature(rng: np.random.Generator) -> tuple[WritingStyle, Strokes]
     """Generate the style of a writer and the targets of the signature, on its base line."""
     script = choose_script(rng, LATIN_SHARE)
     style = generate_style(script, rng)
-    form = rng.choice(5, p=ILLEGIBLE_FORMS if script in ILLEGIBLE else FORMS)
+    form = rng.choice(5, p=ILLEGIBLE_FORMS if script in RARELY_LEGIBLE else FORMS)
     if form == 4:
         targets = flourish.generate_paraph(rng)
         mean = 0.35

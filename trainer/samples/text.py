@@ -16,7 +16,7 @@ from trainer.samples.handwriting import generate_style, write
 from trainer.samples.ink import Pen, generate_pen, limit_width, render_ink
 from trainer.samples.letters import CURSIVE_FONT
 from trainer.samples.movement import compute_trajectories
-from trainer.samples.scripts import choose_script
+from trainer.samples.scripts import RARELY_LEGIBLE, choose_script
 from trainer.samples.strokes import Strokes
 
 LATIN_SHARE = 0.45
@@ -42,6 +42,7 @@ def generate_text(side: float, pen_share: float, rng: np.random.Generator) -> tu
 def generate_written_name(side: float, pen_share: float, rng: np.random.Generator) -> tuple[np.ndarray, Pen]:
     """Render a name with a font of a hand, as the signature of a careful writer; ink ``float32 [h, w]`` and its pen."""
     script = choose_script(rng, 0.4)
+    script = "latin" if script in RARELY_LEGIBLE else script
     return render_words(script, side, rng, True, is_name=True), generate_pen(rng, max(1.0, pen_share * side))
 
 
@@ -124,7 +125,7 @@ def generate_lines(script: str, rng: np.random.Generator, is_hand: bool) -> list
 
 
 def _change_case(text: str, rng: np.random.Generator, is_hand: bool) -> str:
-    shares = (0.92, 0.03, 0.05) if is_hand else (0.45, 0.3, 0.25)
+    shares = (0.83, 0.12, 0.05) if is_hand else (0.45, 0.3, 0.25)
     return [text.lower, text.capitalize, text.upper][rng.choice(3, p=shares)]()
 
 

@@ -33,7 +33,8 @@ from trainer.imaging import Imaging, QualityLimits, canonicalise
 from trainer.samples.amount import SampleKind
 from trainer.settings import plugins
 
-GOLDEN = [(writer, kind.value) for writer in (1, 2, 3) for kind in SampleKind]
+GOLDEN_KINDS = (SampleKind.GENUINE, SampleKind.FORGED, SampleKind.TEXT)
+GOLDEN = [(writer, kind.value) for writer in (1, 2, 3) for kind in GOLDEN_KINDS]
 GOLDEN_SEED = 2**40  # greater than every --seed, so that no golden writer is in any training data
 VARIANT_FILES = {"float32": "model.tflite", "int8": "model.int8.tflite"}
 # Differences from the SavedModel, in a probability or a component of an embedding; 8-bit weights move vectors a little.

@@ -55,7 +55,7 @@ def test_a_stream_that_is_left_early_stops_its_processes():
 def test_an_image_of_the_stream_is_the_canonical_image_of_its_file():
     formats = set()
     for seed in range(12):
-        scan = sample.generate_picture("text", np.random.default_rng(seed))
+        scan = sample.generate_scan("text", sample.ANY_SCAN, np.random.default_rng(seed))
         formats.add(scan.capture.format)
         direct = signatures._canonicalise(scan, Imaging(32, 64))
         np.testing.assert_array_equal(direct, canonicalise(capture.encode_file(scan)[0], Imaging(32, 64)).image)

@@ -74,7 +74,8 @@ def test_the_trained_model_has_the_requested_dtype_policy_and_float32_vectors(im
     def build():
         return network.build_model(config.model, SMALL, ("genuine", "forged"))
 
-    model = loop._build_trained_model(build, training)
+    problem = plugins.load("problems", "same_writer")
+    model = loop._build_trained_model(loop.TrainingSpec(problem, build, records=None, settings=training))
     assert model.get_layer("conv3").compute_dtype == "bfloat16"
     assert model(images, training=False).dtype == "float32"
     assert build().get_layer("conv3").compute_dtype == "float32", "the policy of later models is unchanged"
