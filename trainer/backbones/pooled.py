@@ -30,7 +30,7 @@ def build(ink: KerasTensor, settings: ModelSettings) -> KerasTensor:
     layout = layers.Flatten(name="layout")(layers.AveragePooling2D(cell, name="layout_cells")(layout))
     average = layers.GlobalAveragePooling2D(name="average")(ink)
     maximum = layers.GlobalMaxPooling2D(name="maximum")(ink)
-    features = layers.Concatenate(name="features")([average, maximum, layout])
+    features = layers.Concatenate(name="joined")([average, maximum, layout])
     features = layers.Dropout(settings.dropout, name="dropout")(features)
     return layers.Dense(FEATURES, activation="relu", name="dense")(features)
 

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib
 import re
+import threading
 from collections.abc import Iterable
 
 import numpy as np
@@ -59,6 +60,7 @@ ZERO = {  # the digit 0 of scripts that are often written with their own digits
     "arabic": "٠", "devanagari": "०", "bengali": "০", "tamil": "௦", "telugu": "౦", "thai": "๐", "gujarati": "૦",
     "gurmukhi": "੦", "kannada": "೦", "malayalam": "൦", "khmer": "០", "lao": "໐", "burmese": "၀", "tibetan": "༠",
 }  # fmt: skip
+_LOADING = threading.Lock()  # Faker's modules import each other, which fails in two threads at a time
 UNSPACED = ("chinese", "japanese", "thai", "khmer", "lao", "burmese", "tibetan")  # written without spaces
 IDEOGRAPHIC = ("chinese", "japanese", "korean")  # a name is two to four characters
 CASED = ("latin", "greek", "cyrillic", "armenian")  # a capital begins a name
@@ -89,9 +91,14 @@ class Lexicon:
     family_names: tuple[str, ...]
 
 
-@functools.lru_cache(maxsize=32)
 def load_lexicon(script: str) -> Lexicon:
     """Load the lexicon of a script of ``LOCALES``; the same for the same versions of Babel and Faker."""
+    with _LOADING:
+        return _load_lexicon(script)
+
+
+@functools.lru_cache(maxsize=32)
+def _load_lexicon(script: str) -> Lexicon:
     cldr, persons = LOCALES[script]
     words = [word for name in cldr.split() for word in _read_cldr(name)]
     words += [word for name in LOREM.get(script, "").split() for word in _read_faker("lorem", name, "word_list")]
