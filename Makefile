@@ -48,6 +48,7 @@ bench: $(VENV)/installed-dev  ## measure speed; not part of the tests
 	$(BIN)/python -m tests.bench.preparing
 	$(BIN)/python -m tests.bench.copies
 	$(BIN)/python -m tests.bench.training
+	$(BIN)/python -m tests.bench.generating
 	$(BIN)/python -m tests.bench.startup
 	$(BIN)/python -m tests.bench.embedding
 	$(BIN)/python -m tests.bench.request_parsing

@@ -18,13 +18,12 @@ from trainer.artifact.manifest import identity, read
 from trainer.corpora import Sample
 from trainer.evaluation import report
 from trainer.evaluation.measure import Evaluation
-from trainer.generators import signatures as generator
 from trainer.imaging import Imaging
 from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.settings import plugins
 from trainer.settings.config import Config, parse_config
 from trainer.training import network
-from trainer.training.export import ArtifactSpec, export, publish
+from trainer.training.export import GOLDEN, ArtifactSpec, export, publish
 
 LABELS = ("first", "second", "third")
 VERIFICATION_LABELS = ("genuine", "forged")
@@ -136,7 +135,7 @@ def test_all_forms_of_an_exported_model_give_the_same_vectors(pair, images, tmp_
     expected = built(images, training=False)
     np.testing.assert_allclose(litert.engine_pool(images), expected, atol=1e-5)
     np.testing.assert_allclose(reference.engine_pool(images), expected, atol=1e-5)
-    assert litert.replay_golden() == len(generator.SampleKind) * 3
+    assert litert.replay_golden() == len(GOLDEN)
     written = read(tmp_path / "model")
     assert written.metrics == {"accuracy": 50.0}
     assert written.vector_size == built.output_shape[-1]

@@ -10,6 +10,7 @@ import numpy as np
 from trainer.samples.strokes import Strokes, extent
 
 Box = tuple[float, float, float, float]
+MIN_TURNS = 7  # targets of a paraph; with fewer, those of two writers would be alike
 
 
 def generate_flourishes(strokes: Strokes, rng: np.random.Generator, mean: float) -> Strokes:
@@ -24,10 +25,11 @@ def generate_flourishes(strokes: Strokes, rng: np.random.Generator, mean: float)
 
 
 def generate_paraph(rng: np.random.Generator) -> Strokes:
-    """Generate a signature without letters: one to three fast movements of loops, zigzags and sweeps."""
+    """Generate a signature without letters: one to three or more fast movements of loops, zigzags and sweeps."""
     strokes: Strokes = []
     x, y = 0.0, -0.4
-    for _ in range(int(rng.choice([1, 2, 3], p=[0.5, 0.33, 0.17]))):
+    count = int(rng.choice([1, 2, 3], p=[0.5, 0.33, 0.17]))
+    while len(strokes) < count or sum(map(len, strokes)) < MIN_TURNS:
         part = PARTS[int(rng.integers(len(PARTS)))](rng)
         part = part * np.exp(rng.normal(0, 0.25, 2))
         strokes.append(part - part[0] + (x, y))

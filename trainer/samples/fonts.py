@@ -30,8 +30,9 @@ RIGHT_TO_LEFT = {"arabic", "hebrew"}
 MARGIN = 2  # pixels around the ink
 SIZE_STEP = 4  # pixels between two font sizes, so that few fonts are open
 GAP = 0.28  # width of a space that a font lacks, in font sizes
+MAX_OPEN = 1536  # fonts; opening one takes milliseconds, because a file is compressed
 UNASSIGNED = ("\U0010fffd", "\uffff")  # code points for which every font draws .notdef
-PROBE_SIZE = 24  # pixels
+PROBE_SIZE = 36  # pixels: a size at which texts are rendered, so that a file is opened once for both
 MACHINE_NAMES = re.compile(r"mono|courier|consol|typewriter|cmtt|fixed|terminal|ocr", re.IGNORECASE)
 HAND_NAMES = re.compile(r"hand|script|comic|chalk|inkfree|chancery|noteworthy|snell|brush|segoe(pr|sc)", re.IGNORECASE)
 
@@ -246,7 +247,7 @@ def _draw_alone(path: Path, character: str, shaped: bool = False) -> tuple[bytes
     return _to_array(font.getmask(character, "L")).tobytes(), font.getlength(character)
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=MAX_OPEN)
 def _open_font(path: Path, size: int, shaped: bool) -> Any:
     """Open a font of Pillow; ``shaped`` uses Raqm where Pillow has it, otherwise glyphs are set side by side."""
     from PIL import ImageFont
