@@ -24,14 +24,14 @@ RARELY_LEGIBLE = ("arabic",)  # people who write it seldom sign with a legible n
 
 def choose_script(rng: np.random.Generator, latin_share: float) -> str:
     """Choose a script that this machine has fonts for: Latin with a given share, else another by ``SHARES``."""
-    scripts, bounds = _list_scripts()
+    scripts, bounds = _list_scripts(fonts.load_catalogue())
     if not scripts or rng.random() < latin_share:
         return "latin"
     return scripts[int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right"))]
 
 
-@functools.lru_cache(maxsize=1)
-def _list_scripts() -> tuple[tuple[str, ...], np.ndarray]:
+@functools.lru_cache(maxsize=4)
+def _list_scripts(catalogue: fonts.FontCatalogue) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the scripts of the catalogue but Latin, and the cumulated shares of them."""
-    scripts = tuple(script for script in fonts.load_catalogue().scripts() if script != "latin")
+    scripts = tuple(script for script in catalogue.scripts() if script != "latin")
     return scripts, np.cumsum([SHARES.get(script, 1.0) for script in scripts])
