@@ -14,6 +14,7 @@ from trainer.samples.movement import TIME_STEP, smooth_noise
 OVERSAMPLE = 2  # factor by which ink is drawn larger, before it is resized by area
 LEVELS = 4  # of darkness along a line
 COARSENESS = 0.12  # steps of the thickness of a line, as a share of it
+DOT_TIME, DOT_WIDTH = 0.05, 1.3  # seconds of a movement that is a dot, and its width
 SHIFT = 4  # cv2 takes fixed-point coordinates with this many fractional bits
 MAX_PEN_WIDTH = 0.28  # in letter heights
 MAX_SIDE = 4096  # pixels of an oversampled sheet
@@ -136,7 +137,8 @@ def _measure_line(
     position = np.concatenate([np.arange(len(path)) for path in paths])
     from_end = np.concatenate([np.arange(len(path))[::-1] for path in paths])
     seconds = np.minimum(position, from_end) * TIME_STEP
-    factor *= 1 - pen.taper * np.clip(1 - seconds / 0.03, 0, 1)
+    is_dot = (position + from_end) * TIME_STEP < DOT_TIME  # a dot is pressed, not drawn
+    factor *= np.where(is_dot, DOT_WIDTH, 1 - pen.taper * np.clip(1 - seconds / 0.03, 0, 1))
     step = max(1, round(COARSENESS * pen.width * OVERSAMPLE))  # few changes: every one is a call of OpenCV
     thickness = np.maximum(1, np.rint(pen.width * OVERSAMPLE * factor / step) * step).astype(int)
     flow = 1 - pen.unevenness * np.clip(smooth_noise(count, 12, rng), 0, 2) - 0.15 * np.minimum(speed, 1)

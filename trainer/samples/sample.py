@@ -23,7 +23,7 @@ class Conditions:
     """How images are taken, for every label alike, so that neither resolution nor thickness nor dirt names a label.
 
     ``devices`` are the shares of scanners, phones and bilevel devices; ``clutter`` the share of pages with
-    surroundings; ``small`` the share of images whose writing is 60 to 200 pixels long.
+    surroundings; ``small`` the share of images whose writing is 45 to 200 pixels long.
     """
 
     devices: tuple[float, float, float]
@@ -33,7 +33,7 @@ class Conditions:
     def draw_size(self, rng: np.random.Generator) -> tuple[float, float]:
         """Draw the longest side of the writing in pixels, and the width of a pen as a share of it."""
         is_small = rng.random() < self.small
-        side = float(np.exp(rng.uniform(np.log(60), np.log(200)))) if is_small else rng.uniform(180, 520)
+        side = float(np.exp(rng.uniform(np.log(45), np.log(200)))) if is_small else rng.uniform(180, 520)
         return side, float(np.exp(rng.normal(np.log(0.0095), 0.65)))
 
     def photograph(self, ink: np.ndarray, pen: Pen, rng: np.random.Generator) -> Scan:
@@ -42,7 +42,7 @@ class Conditions:
         return capture.scan(page.draw_page(ink, pen, rng, device.is_grey, self.clutter), device, rng)
 
 
-ANY_SCAN = Conditions((0.58, 0.2, 0.22), clutter=1.0, small=0.3)
+ANY_SCAN = Conditions((0.58, 0.2, 0.22), clutter=1.0, small=0.4)
 CLEAN_SCAN = Conditions((0.8, 0.12, 0.08), clutter=0.15, small=0.0)  # as of people who want to compare signatures
 
 

@@ -106,8 +106,10 @@ def generate_lines(script: str, rng: np.random.Generator, is_hand: bool) -> list
     words = lexicon.load_lexicon(script).words
     if kind == 0:
         text = lexicon.pick(words, rng)
-        if rng.random() < 0.4:  # the words of a text are shorter than those of a lexicon
+        if script in lexicon.CASED and rng.random() < 0.4:  # words of a text are shorter than those of a lexicon
             text = min((lexicon.pick(words, rng) for _ in range(3)), key=len)
+        elif is_hand:  # two letters without case may be initials
+            text = max((lexicon.pick(words, rng) for _ in range(2)), key=len)
         if is_hand and script in lexicon.IDEOGRAPHIC:  # two to four characters by hand are mostly a name
             text = text[:1] if rng.random() < 0.4 else (text + lexicon.pick(words, rng) + lexicon.pick(words, rng))[:7]
         if rng.random() < 0.12:

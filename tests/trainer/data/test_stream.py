@@ -58,5 +58,6 @@ def test_an_image_of_the_stream_is_the_canonical_image_of_its_file():
         scan = sample.generate_scan("text", sample.ANY_SCAN, np.random.default_rng(seed))
         formats.add(scan.capture.format)
         direct = signatures._canonicalise(scan, Imaging(32, 64))
-        np.testing.assert_array_equal(direct, canonicalise(capture.encode_file(scan)[0], Imaging(32, 64)).image)
+        if direct is not None:  # else no ink was found, and another image is generated
+            np.testing.assert_array_equal(direct, canonicalise(capture.encode_file(scan)[0], Imaging(32, 64)).image)
     assert formats == {"PNG", "JPEG"}
