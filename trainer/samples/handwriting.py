@@ -35,7 +35,6 @@ class WritingStyle:
     baseline_angle: float  # radians
     deviation: float  # from the letter of the font
     motion: Motion
-    pen_width: float  # in letter heights
 
 
 def generate_style(script: str, rng: np.random.Generator) -> WritingStyle:
@@ -52,7 +51,6 @@ def generate_style(script: str, rng: np.random.Generator) -> WritingStyle:
         baseline_angle=rng.normal(-0.06, 0.09),
         deviation=rng.uniform(0.1, 0.35),
         motion=Motion(rng.uniform(0.4, 0.8), rng.uniform(0.2, 0.36), float(np.exp(rng.normal(-2.3, 0.25)))),
-        pen_width=float(np.exp(rng.normal(-2.6, 0.5))),
     )
 
 

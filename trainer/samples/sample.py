@@ -42,7 +42,7 @@ class Conditions:
         return capture.scan(page.draw_page(ink, pen, rng, device.is_grey, self.clutter), device, rng)
 
 
-ANY_SCAN = Conditions((0.58, 0.2, 0.22), clutter=1.0, small=0.4)
+ANY_SCAN = Conditions(capture.DEVICE_SHARES, clutter=1.0, small=0.4)
 CLEAN_SCAN = Conditions((0.8, 0.12, 0.08), clutter=0.15, small=0.0)  # as of people who want to compare signatures
 
 

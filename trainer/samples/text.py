@@ -29,7 +29,7 @@ ATTEMPTS = 8  # to find a text that a font has
 def generate_text(side: float, pen_share: float, rng: np.random.Generator) -> tuple[np.ndarray, Pen]:
     """Generate text as ink ``float32 [h, w]``, 0 none to 1 full, and its pen.
 
-    ``side`` is the size_that_fits longest side of the ink in pixels, ``pen_share`` the width of a pen as a share of it.
+    ``side`` is the longest side of the ink in pixels, ``pen_share`` the width of a pen as a share of it.
     """
     script = choose_script(rng, LATIN_SHARE)
     pen = generate_pen(rng, max(1.0, pen_share * side))
@@ -95,7 +95,10 @@ def render_words(
             continue
         ink = _stack(rendered, rng)
         return _deform(ink, side, rng, is_hand)
-    return render_words("latin", side, rng, is_hand, is_name)  # numbers and words of this script are not in its fonts
+    # The fonts of this script lack its words and numbers: a Latin word, without accents in the last resort.
+    if script != "latin":
+        return render_words("latin", side, rng, is_hand, is_name)
+    return _deform(fonts.render_text(faces[0], "minimum", SIZES[1]), side, rng, is_hand)
 
 
 def generate_lines(script: str, rng: np.random.Generator, is_hand: bool) -> list[str]:
@@ -108,7 +111,7 @@ def generate_lines(script: str, rng: np.random.Generator, is_hand: bool) -> list
         text = lexicon.pick(words, rng)
         if script in lexicon.CASED and rng.random() < 0.4:  # words of a text are shorter than those of a lexicon
             text = min((lexicon.pick(words, rng) for _ in range(3)), key=len)
-        elif is_hand:  # two letters without case may be initials
+        elif is_hand and script not in lexicon.CASED:  # two letters without case may be initials
             text = max((lexicon.pick(words, rng) for _ in range(2)), key=len)
         if is_hand and script in lexicon.IDEOGRAPHIC:  # two to four characters by hand are mostly a name
             text = text[:1] if rng.random() < 0.4 else (text + lexicon.pick(words, rng) + lexicon.pick(words, rng))[:7]

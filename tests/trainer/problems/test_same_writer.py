@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
@@ -33,17 +34,38 @@ def build_model(*flags):
     return network.build_model(config.model, Imaging(32, 64), ("genuine", "forged")), config
 
 
-def test_a_run_ends_with_a_calibrated_decision_and_a_report_with_the_documented_metrics(
-    verifier_artifact, verifier_run_dir
-):
-    written = manifest.read(verifier_artifact)
+@pytest.fixture
+def waves(tmp_path):
+    """Six waves of each of 60 "writers", and three forgeries of another frequency; easy, and without any font."""
+    rng, x = np.random.default_rng(0), np.linspace(0, 1, 200)
+    for writer in range(60):
+        own_frequency, slant, phase = rng.uniform(2, 7), rng.uniform(-1.2, 1.2), rng.random()
+        for name, count, factor in ((f"{writer:03d}", 6, 1.0), (f"{writer:03d}_forg", 3, 1.35)):
+            (tmp_path / "waves" / name).mkdir(parents=True)
+            for number in range(count):
+                frequency = own_frequency * factor * rng.uniform(0.97, 1.03)
+                amplitude = 1 + 0.2 * np.sin(6 * x + rng.uniform(0, 6))
+                wave = amplitude * np.sin(2 * np.pi * (frequency * x + phase + rng.normal(0, 0.02)))
+                points = np.stack([20 + 200 * x + 22 * slant * wave, 64 + 25 * wave], axis=1).round().astype(np.int32)
+                page = cv2.polylines(np.full((128, 256), 255, np.uint8), [points], False, (20,), 3, cv2.LINE_AA)
+                cv2.imwrite(str(tmp_path / "waves" / name / f"{number}.png"), page)
+    return tmp_path / "waves"
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_a_calibrated_decision_and_a_report_with_the_documented_metrics(capsys, waves, tmp_path):
+    flags = ("--train-dir", waves, "--job-dir", tmp_path / "job", "--epochs", "20", "--learning-rate", "0.003")
+    status, printed = train(capsys, *flags, "--no-augment")
+    assert status == 0, printed
+    verifier_run_dir = tmp_path / "job"
+    written = manifest.read(verifier_run_dir / "model")
     assert written.decision["kind"] == "verify"
     assert set(written.decision["thresholds"]) == {"eer", "0.01", "0.001"}
     assert "by_writer" not in written.metrics, "an artefact names no writer"
     content = json.loads((verifier_run_dir / "report" / "report.json").read_text())
     five = content["verification"]["references"]["5"]
-    assert 0 <= five["eer_skilled"] <= 100, "three epochs teach nothing about forgers"
-    assert five["eer_random"] <= 20, "chance is 50, and other writers are easier to distinguish than forgers"
+    assert five["eer_skilled"] <= 40, "chance is 50"
+    assert five["eer_random"] <= 15, "chance is 50, and other writers are easier to distinguish than forgers"
     assert content["history"][0]["val_eer"] == content["history"][0]["val_eer_skilled"]
     plots = {path.name for path in (verifier_run_dir / "report").glob("*.png")}
     assert {"roc.png", "det.png", "scores.png", "training.png"} <= plots
