@@ -16,7 +16,7 @@ LEVELS = 4  # of darkness along a line
 COARSENESS = 0.12  # steps of the thickness of a line, as a share of it
 DOT_TIME, DOT_WIDTH = 0.05, 1.3  # seconds of a movement that is a dot, and its width
 SHIFT = 4  # cv2 takes fixed-point coordinates with this many fractional bits
-MAX_PEN_WIDTH = 0.28  # in letter heights
+MAX_PEN_WIDTH = 0.2  # in letter heights
 MAX_SIDE = 4096  # pixels of an oversampled sheet
 
 

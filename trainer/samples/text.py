@@ -23,6 +23,8 @@ LATIN_SHARE = 0.45
 HANDS = (FontStyle.HAND, FontStyle.BRUSH, FontStyle.BLACKLETTER)
 PRINTS = (FontStyle.PRINT, FontStyle.MACHINE)
 SIZES = (36, 84)  # pixels: few, because a font that is open at another size takes milliseconds and memory
+MIN_LETTER_HEIGHT = 7.0  # pixels of a letter such as n: 2.4 mm, which are small letters, at 75 dpi, which is a coarse fax
+LETTER_SHARE = 0.45  # height of a letter such as n as a share of a font's size, about
 ATTEMPTS = 8  # to find a text that a font has
 
 
@@ -73,9 +75,12 @@ def write_text(script: str, side: float, pen: Pen, rng: np.random.Generator) -> 
 
 
 def fit_height(paths: list[np.ndarray], side: float) -> float:
-    """Return the letter height in pixels with which the longest side of the writing is ``side`` pixels."""
+    """Return the letter height in pixels with which the longest side of the writing is ``side`` pixels, or more.
+
+    Letters are never smaller than devices show them.
+    """
     left, top, right, bottom = strokes.extent(paths)
-    return side / max(right - left, bottom - top, 0.3)
+    return max(MIN_LETTER_HEIGHT, side / max(right - left, bottom - top, 0.3))
 
 
 def render_words(
@@ -94,7 +99,8 @@ def render_words(
         except fonts.MissingGlyph:
             continue
         ink = _stack(rendered, rng)
-        return _deform(ink, side, rng, is_hand)
+        least_scale = MIN_LETTER_HEIGHT / (LETTER_SHARE * size)
+        return _deform(ink, max(side, least_scale * max(ink.shape)), rng, is_hand)
     # The fonts of this script lack its words and numbers: a Latin word, without accents in the last resort.
     if script != "latin":
         return render_words("latin", side, rng, is_hand, is_name)
