@@ -51,7 +51,8 @@ def test_more_than_two_labels_are_learnt_with_a_softmax(tensorflow, capsys, tmp_
 
 def test_a_stream_joins_the_training_images_and_an_interrupted_run_sees_the_same(tensorflow, capsys, tmp_path, scans):
     def train(name, *flags):
-        status, printed = run(capsys, "--train-dir", scans, "--stream", "48", "--job-dir", tmp_path / name, *flags)
+        stream = ["--stream", "48", "--stream-repeats", "3"]
+        status, printed = run(capsys, "--train-dir", scans, *stream, "--job-dir", tmp_path / name, *flags)
         assert status == 0, printed
         return (tmp_path / name / "training.csv").read_text()
 

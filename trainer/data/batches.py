@@ -19,6 +19,7 @@ from trainer.data.sampling import SAMPLERS, Sampling, WriterRows, check_writers
 from trainer.data.stream import StreamSpec, stream_epoch
 
 BUFFER_BYTES = 64 * 2**20  # of images in the shuffle buffer, or from which batches of writers are drawn
+REPEAT_BUFFER = 256  # generated images that wait for their repetitions
 FEATURES = {"label": "label", "writer": "writer", "corpus_index": "source"}  # target: feature of the shards
 # Largest changes of ``random_affine``, in either direction.
 MAX_ROTATION = math.radians(5)
@@ -85,6 +86,10 @@ def _mixed_batches(records: Records, settings: BatchSettings, stream: StreamSpec
     target = tf.TensorSpec((None,), tf.int32)
     signature = (tf.TensorSpec((None, *canvas, 1), tf.uint8), dict.fromkeys(FEATURES, target))
     generated = tf.data.Dataset.from_generator(generate, output_signature=signature).unbatch()
+    if stream.repeats > 1:  # mixed, so that an image and its repetition are rarely in one batch
+        again = _without_autograph(lambda *example: tf.data.Dataset.from_tensors(example).repeat(stream.repeats))
+        seed = _combine_seed(settings.seed, epoch)
+        generated = generated.flat_map(again).shuffle(REPEAT_BUFFER * stream.repeats, seed=seed)
     generated = generated.repeat().batch(size - share, drop_remainder=True)
     join = _without_autograph(lambda *parts: tf.nest.map_structure(lambda *tensors: tf.concat(tensors, 0), *parts))
     return tf.data.Dataset.zip((examples, generated)).map(join).take(steps)

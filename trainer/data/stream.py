@@ -1,4 +1,4 @@
-"""Generated training images that never come twice, made beside the training by processes of their own.
+"""Generated training images that never come again in another epoch, made beside the training by processes of their own.
 
 The image at a position of a seed is always the same (``trainer/generators``), whoever makes it and in which order, so
 an epoch follows from seed and epoch alone. Only a few batches are kept. NumPy, no TensorFlow: the processes start fast.
@@ -8,6 +8,7 @@ Next: ``batches.py`` mixes the images into batches.
 import collections
 import concurrent.futures
 import dataclasses
+import math
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -29,7 +30,9 @@ WEIGHTS = {"signature": 3, "text": 3, "other": 1}  # of labels; of others 1
 class StreamSpec:
     """What is streamed: ``count`` images an epoch, with the labels of a generator that are among ``labels``.
 
-    ``labels`` are in the order of the label numbers of the model.
+    ``labels`` are in the order of the label numbers of the model. Each image is used ``repeats`` times in its epoch,
+    which is called data echoing (Choi et al., 2019, arXiv:1907.05550): augmented anew, it still teaches something, and
+    a processor makes fewer images a second than it trains on.
     """
 
     generator: str
@@ -37,6 +40,12 @@ class StreamSpec:
     count: int
     seed: int
     imaging: "Imaging"
+    repeats: int = 1
+
+    @property
+    def distinct(self) -> int:
+        """The number of different images in an epoch."""
+        return math.ceil(self.count / self.repeats)
 
     def label_of(self, position: int) -> int:
         """Return the label number at a position: labels take turns by their weights."""
@@ -50,19 +59,20 @@ class StreamSpec:
 
 
 def stream_epoch(spec: StreamSpec, epoch: int, processes: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the images of an epoch in chunks: ``uint8 [n, H, W, 1]``, and label numbers ``int32 [n]``, in order.
+    """Yield each image of an epoch once, in chunks: ``uint8 [n, H, W, 1]``, and label numbers ``int32 [n]``, in order.
 
     Raises what a process raises; closing the iterator stops the processes.
     """
-    first = epoch * spec.count
-    starts = iter(range(first, first + spec.count, CHUNK))
+    first = epoch * spec.distinct
+    end = first + spec.distinct
+    starts = iter(range(first, end, CHUNK))
     processes = processes or os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")  # a forked process would share the threads of TensorFlow
     with concurrent.futures.ProcessPoolExecutor(processes, context) as pool:
         waiting: collections.deque[concurrent.futures.Future] = collections.deque()
         try:
             for start in starts:
-                waiting.append(pool.submit(make_chunk, spec, start, min(CHUNK, first + spec.count - start)))
+                waiting.append(pool.submit(make_chunk, spec, start, min(CHUNK, end - start)))
                 if len(waiting) >= AHEAD * processes:
                     yield waiting.popleft().result()
             while waiting:

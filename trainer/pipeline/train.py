@@ -137,7 +137,8 @@ def _make_stream(config: Config, problem: Problem, prepared: PreparedData) -> St
             f"--stream {config.training.stream}: the labels of the data are {', '.join(labels)}; generated images have "
             f"{', '.join(known)}, so that every label of the data has to be one of these"
         )
-    return StreamSpec(name, labels, config.training.stream, config.training.seed, prepared.imaging)
+    settings = config.training
+    return StreamSpec(name, labels, settings.stream, settings.seed, prepared.imaging, settings.stream_repeats)
 
 
 def _publish(

@@ -141,10 +141,17 @@ class TrainingSettings:
     )
     stream: int = option(
         0,
-        "generated images that join the training images of each epoch, made beside the training, none of them twice "
+        "generated images that join the training images of each epoch, made beside the training, others in every epoch "
         "(default: 0); see docs/training.md",
         _integer(0, 100_000_000),
         "IMAGES",
+    )
+    stream_repeats: int = option(
+        1,
+        "how often each image of --stream is used in its epoch, augmented anew; more trains faster than images are "
+        "generated, on fewer different ones",
+        _integer(1, 100),
+        "N",
     )
     batch_size: int = option(0, "images in one step, over all devices together", _integer(1, 65_536), "N")
     learning_rate: float = option(

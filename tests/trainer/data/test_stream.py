@@ -1,5 +1,6 @@
 """The stream of generated images: a function of seed and position, whoever makes an image and when."""
 
+import dataclasses
 import multiprocessing
 
 import numpy as np
@@ -28,6 +29,14 @@ def test_an_epoch_does_not_depend_on_the_number_of_processes_and_differs_from_th
     assert images.shape == (24, 32, 64, 1)
     following, _ = read(SPEC, 2, processes=1)
     assert not any((image == other).all() for image in images for other in following)
+
+
+@pytest.mark.slow
+def test_repeated_images_make_an_epoch_shorter_and_epochs_still_share_none():
+    spec = dataclasses.replace(SPEC, repeats=5)
+    first, second = read(spec, 0, processes=1)[0], read(spec, 1, processes=1)[0]
+    np.testing.assert_array_equal(np.concatenate([first, second]), stream.make_chunk(spec, 0, 10)[0])
+    assert len(first) == spec.distinct == 5, "24 images of an epoch, each 5 times, are 5 different ones"
 
 
 def test_a_chunk_is_a_part_of_the_stream_wherever_it_begins():
