@@ -1,4 +1,4 @@
-"""Pens, and the ink that they leave along trajectories: ballpoints, felt tips, pencils, quills and brushes.
+"""Pens, and the ink that they leave along trajectories: ballpoints, felt tips, pencils, quills, brushes, carbon paper.
 
 The width of a line follows speed, direction and pressure. Independent of letters and writers. Next: ``movement.py``
 has the trajectories, ``paper.py`` the sheet.
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from trainer.samples.movement import TIME_STEP, smooth_noise
+from trainer.samples.paper import draw_noise
 
 OVERSAMPLE = 2  # factor by which ink is drawn larger, before it is resized by area
 LEVELS = 4  # of darkness along a line
@@ -68,6 +69,9 @@ COLOURS = {  # RGB reflectance, and the share of pens
 }
 
 
+CARBON_COLOURS = ((0.12, 0.1, 0.3), (0.1, 0.13, 0.35), (0.2, 0.2, 0.22), (0.3, 0.15, 0.35))
+
+
 def generate_pen(rng: np.random.Generator, width: float) -> Pen:
     """Generate a pen; ``width`` in pixels is that of a ballpoint."""
     kind = PEN_KINDS[rng.choice(len(PEN_KINDS), p=[kind.share for kind in PEN_KINDS])]
@@ -120,6 +124,17 @@ def render_ink(paths: list[np.ndarray], pen: Pen, letter_height: float, rng: np.
             ink = 255 * int(level[begin]) // LEVELS
             cv2.polylines(sheet, [run[:, None]], False, ink, int(thickness[begin]), cv2.LINE_AA, SHIFT)
     return cv2.resize(sheet, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) * np.float32(1 / 255)
+
+
+def copy_through_carbon(ink: np.ndarray, pen: Pen, rng: np.random.Generator) -> tuple[np.ndarray, Pen]:
+    """Return the carbon copy of ink ``float32 [h, w]`` and its pen: soft, grainy, faint, with smudges around it."""
+    softness = float(np.clip(0.3 * pen.width, 0.5, 1.8))
+    copy = cv2.GaussianBlur(ink, (0, 0), softness)
+    copy *= np.clip(1.15 - rng.uniform(0.1, 0.4) * np.abs(draw_noise(ink.shape, rng, "fibres")), 0, 1)  # grain of paper
+    smudges = cv2.resize(rng.random((5, 9), np.float32), ink.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    copy = np.maximum(copy, np.float32(rng.uniform(0, 0.16)) * np.clip(smudges - 0.5, 0, 1))
+    colour = CARBON_COLOURS[rng.integers(len(CARBON_COLOURS))]
+    return copy, dataclasses.replace(pen, darkness=rng.uniform(0.4, 0.75), colour=colour)
 
 
 def _measure_line(

@@ -9,7 +9,7 @@ import numpy as np
 
 from trainer.samples import fonts, lexicon, paper, security_paper
 from trainer.samples.fonts import FontStyle
-from trainer.samples.ink import Pen
+from trainer.samples.ink import Pen, copy_through_carbon
 
 PROMPTS = (
     "Signature,Sincerely,Signed:,Name,Date,Place and date,X,Unterschrift,Signature du client,Firma,Approved by,"
@@ -25,6 +25,8 @@ def draw_page(ink: np.ndarray, pen: Pen, rng: np.random.Generator, is_grey: bool
     ``clutter`` is the share of pages that may have surroundings or print all over, 0 to 1.
     """
     sheet, box = _add_margins(ink, rng)
+    if rng.random() < 0.04 * clutter:
+        sheet, pen = copy_through_carbon(sheet, pen, rng)
     page = paper.draw_paper(sheet.shape, is_grey, rng)
     colour = np.array(pen.colour, np.float32)
     if is_grey:
