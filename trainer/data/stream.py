@@ -11,6 +11,7 @@ import dataclasses
 import math
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def stream_epoch(spec: StreamSpec, epoch: int, processes: int | None = None) -> 
     starts = iter(range(first, end, CHUNK))
     processes = processes or os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")  # a forked process would share the threads of TensorFlow
-    with concurrent.futures.ProcessPoolExecutor(processes, context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool:
         waiting: collections.deque[concurrent.futures.Future] = collections.deque()
         try:
             for start in starts:
@@ -79,6 +80,13 @@ def stream_epoch(spec: StreamSpec, epoch: int, processes: int | None = None) -> 
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent ends, also when the parent is killed and can stop no pool."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def make_chunk(spec: StreamSpec, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:

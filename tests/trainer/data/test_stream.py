@@ -2,10 +2,15 @@
 
 import dataclasses
 import multiprocessing
+import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from trainer.data import stream
 from trainer.data.stream import StreamSpec
 from trainer.generators import signatures
@@ -59,6 +64,41 @@ def test_a_stream_that_is_left_early_stops_its_processes():
     assert multiprocessing.active_children()
     chunks.close()
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_killed_training_leaves_no_process_of_its_stream(tmp_path):
+    script = tmp_path / "stream_until_killed.py"
+    script.write_text("""
+import multiprocessing
+from trainer.data import stream
+from trainer.imaging import Imaging
+
+if __name__ == "__main__":
+    spec = stream.StreamSpec("signatures", ("text",), 100_000, 5, Imaging(32, 64))
+    chunks = stream.stream_epoch(spec, 0, processes=1)
+    next(chunks)
+    print(multiprocessing.active_children()[0].pid, flush=True)
+    for _ in chunks:
+        pass
+""")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, env=environment) as training:
+        child = int(training.stdout.readline())
+        os.kill(child, 0)
+        training.kill()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and _is_alive(child):
+        time.sleep(0.1)
+    assert not _is_alive(child)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_an_image_of_the_stream_is_the_canonical_image_of_its_file():
