@@ -4,10 +4,12 @@ VENV ?= .venv
 BIN ?= $(VENV)/bin
 PORT ?= 8080
 DEMO := runs/demo
+READY := runs/ready/signature_vs_text
+RECIPE := trainer/ready/recipes/signature_vs_text
 DEMO_FLAGS ?=
 PARALLEL := -n auto --dist loadgroup
 
-.PHONY: demo test test-fast coverage test-whole test-docs test-image serve bench bench-serving bench-verification fonts lint lock clean
+.PHONY: demo test test-fast coverage test-whole test-docs test-image serve ready bench bench-serving bench-verification fonts lint lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answer a JSON request
@@ -43,6 +45,11 @@ test-image: $(VENV)/installed-dev  ## build and run the prediction container; ne
 serve: $(VENV)/installed  ## serve the newest model on this machine in mode dev, without a run the ready one; the page can train another
 	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --artifact "$$($(BIN)/python -m trainer.pipeline.run_dir)"
 
+ready: $(VENV)/installed-dev fonts  ## train, measure and pack ready:signature_vs_text again, for more than an hour; continues when interrupted
+	$(BIN)/python -m trainer.task --config $(RECIPE).toml --job-dir $(READY)
+	$(BIN)/python -m tests.bench.sources $(READY)/model --measurements $(READY)/measurements.json
+	$(BIN)/python -m trainer.ready $(READY)/model signature_vs_text --facts $(RECIPE).json --measurements $(READY)/measurements.json
+
 bench: $(VENV)/installed-dev  ## measure speed; not part of the tests
 	$(BIN)/python -m tests.bench.imaging
 	$(BIN)/python -m tests.bench.preparing
@@ -50,6 +57,7 @@ bench: $(VENV)/installed-dev  ## measure speed; not part of the tests
 	$(BIN)/python -m tests.bench.training
 	$(BIN)/python -m tests.bench.generating
 	$(BIN)/python -m tests.bench.startup
+	$(BIN)/python -m tests.bench.answering
 	$(BIN)/python -m tests.bench.embedding
 	$(BIN)/python -m tests.bench.request_parsing
 

@@ -67,6 +67,14 @@ def read_facts(path: Path) -> CardFacts:
         raise BadArtifact(f"{str(path)!r} has no facts for a model card: {type(error).__name__}: {error}") from None
 
 
+def read_measurements(path: Path) -> list[Measurement]:
+    """Read a JSON list of measurements. Raises ``BadArtifact`` for an unknown or missing key."""
+    try:
+        return [Measurement(**row) for row in json.loads(path.read_text())]
+    except (OSError, ValueError, TypeError) as error:
+        raise BadArtifact(f"{str(path)!r} has no measurements: {type(error).__name__}: {error}") from None
+
+
 def write(folder: Path, manifest: Manifest, facts: CardFacts) -> None:
     """Write ``card.json`` and ``card.md`` into the folder of an artefact, before its manifest is written."""
     (folder / FACTS_FILE).write_text(json.dumps(dataclasses.asdict(facts), indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,44 @@
+"""``python -m trainer.ready ARTIFACT NAME --facts FILE``: make an exported artefact the ready one of that name.
+
+Next: ``pack.py``, which does it, and ``trainer/artifact/card.py``, which words the card.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from trainer import ready
+from trainer.artifact import card
+from trainer.artifact.manifest import VARIANTS
+from trainer.console.errors import UserError
+from trainer.ready import pack
+from trainer.settings.flags import Parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Pack the artefact; returns the exit status. An error leaves the present ready artefact as it is."""
+    parser = Parser(prog="python -m trainer.ready", description=__doc__.partition("\n")[0])
+    parser.add_argument("artifact", metavar="ARTIFACT", help="exported artefact: a folder or a gs:// prefix")
+    parser.add_argument("name", metavar="NAME", help="ready:NAME will be its path")
+    parser.add_argument("--facts", type=Path, required=True, help="JSON file with what only people know of the card")
+    parser.add_argument("--measurements", type=Path, help="JSON file with the measurements of the card, instead")
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="LiteRT variants to keep (all)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        facts = card.read_facts(options.facts)
+        if options.measurements:
+            facts = dataclasses.replace(facts, measurements=card.read_measurements(options.measurements))
+        folder = ready.get_ready_dir() / options.name
+        pack.pack(ready.fetch_artifact(options.artifact), facts, folder, options.variants)
+    except (UserError, OSError) as error:
+        print(f"python -m trainer.ready: {error}", file=sys.stderr)
+        return 1
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"{ready.SCHEME}{options.name}: {size / 1e6:.2f} MB in {folder}; read its {card.FILE}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
