@@ -1,7 +1,8 @@
-"""Shared fixtures: small generated datasets, one run trained on each, and servers of their artefacts.
+"""Shared fixtures: small datasets, one run trained on each, and servers of their artefacts.
 
 Each is made once a session, by the commands that users run, also where several processes run the tests. All images are
-generated. A fixture imports what it needs when it is first used, so that a single test starts at once.
+drawn or generated, with the fonts that installed packages carry, so that they are the same on every machine. A fixture
+imports what it needs when it is first used, so that a single test starts at once.
 
 ``--without-tensorflow`` skips every test, and every test file, that imports TensorFlow. Tests need no marker for it:
 the import itself skips them.
@@ -22,9 +23,8 @@ import pytest
 
 from trainer.console import quiet
 
+os.environ["COUNTERSIGN_FONTS"] = "bundled"  # here, so that every process that a test starts inherits it
 ROOT = Path(__file__).parent.parent
-CLASSIFICATION_DATA = {"writers": 14, "genuine": 3, "forged": 2, "text": 5}
-VERIFICATION_DATA = {"layout": "paired_folders", "writers": 16, "genuine": 7, "forged": 3}
 VERIFIER_FLAGS = ["--problem", "same_writer", "--epochs", "3", "--batch-size", "40", "--image-height", "32"]
 VERIFIER_FLAGS += ["--image-width", "64"]
 CLASSIFIER_FLAGS = ["--epochs", "3", "--batch-size", "16", "--image-height", "32", "--image-width", "64"]
@@ -95,8 +95,11 @@ def train_in_parallel(request):
 
 @pytest.fixture(scope="session")
 def scans(make_once) -> Path:
-    """Signatures and words of 14 writers, in class folders."""
-    return make_once("scans", lambda folder: _generate_dataset(folder, CLASSIFICATION_DATA, seed=5))
+    """Drawn signatures and words of 14 writers, five each, in class folders; easy, so that three epochs suffice."""
+    from tests import drawings
+
+    counts = {"signature": 5, "text": 5}
+    return make_once("scans", lambda folder: drawings.write_dataset(folder, "class_folders", 14, counts))
 
 
 @pytest.fixture(scope="session")
@@ -130,8 +133,8 @@ def no_ready_artifact(tmp_path, monkeypatch) -> None:
 
 @pytest.fixture(scope="session")
 def verification_data(make_once) -> Path:
-    """Genuine signatures and skilled forgeries of 16 writers, in paired folders."""
-    return make_once("people", lambda folder: _generate_dataset(folder, VERIFICATION_DATA, seed=6))
+    """Generated signatures and skilled forgeries of 16 writers, in paired folders."""
+    return make_once("people", _generate_verification_data)
 
 
 @pytest.fixture(scope="session")
@@ -140,11 +143,12 @@ def verifier_run_dir(tensorflow, verification_data, make_once) -> Path:
     return make_once("verifier", lambda folder: _train(verification_data, folder, VERIFIER_FLAGS))
 
 
-def _generate_dataset(folder: Path, spec: dict, seed: int) -> None:
+def _generate_verification_data(folder: Path) -> None:
     from trainer.generators import signatures as generator
     from trainer.samples.amount import DatasetSpec
 
-    list(generator.write_dataset(folder, DatasetSpec(**spec), seed=seed))
+    spec = DatasetSpec("paired_folders", writers=16, genuine=7, forged=3)
+    list(generator.write_dataset(folder, spec, seed=6))
 
 
 def _train(data: Path, folder: Path, flags: list[str]) -> None:

@@ -13,7 +13,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 @pytest.fixture
 def reader_dir(artifact, verifier_artifact, scans, verification_data, tmp_path, monkeypatch) -> Path:
-    """A folder with what the page's first paragraph names; the working directory of the test."""
+    """A folder with what the page's first paragraph names, and the PNG file that it opens; the working directory."""
     for name, target in {
         "runs/mine/model": artifact,
         "runs/verifier/model": verifier_artifact,
@@ -22,6 +22,7 @@ def reader_dir(artifact, verifier_artifact, scans, verification_data, tmp_path, 
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(target)
+    assert (tmp_path / "scans" / "signature" / "001_000.png").exists()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -12,17 +12,16 @@ import numpy as np
 import pytest
 
 from predictor import offline, request, settings
+from tests import drawings
 from tests.conftest import ROOT, serving
 from trainer.artifact import manifest
-from trainer.generators import signatures as generator
 
 
 @pytest.fixture
 def files(tmp_path):
     """A folder with a signature, a word and a file that is no image."""
-    for number, content in enumerate(["genuine", "text"]):
-        data, suffix = generator.generate_image(5, 1, content, 0)
-        (tmp_path / f"{number}{suffix}").write_bytes(data)
+    for number, page in enumerate([drawings.draw_signature(20, 0), drawings.draw_word(20, 0)]):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), page)
     (tmp_path / "broken.png").write_bytes(b"SECRET")
     return tmp_path
 
@@ -157,7 +156,7 @@ def test_a_server_without_settings_answers_with_the_ready_artefact_and_logs_that
 
 
 def test_offline_answers_with_the_ready_artefact_and_says_so_on_standard_error(ready_artifact, artifact, files, capsys):
-    paths = [str(path) for path in files.glob("[01].*")]
+    paths = [str(path) for path in files.glob("[01].png")]
     assert offline.main([*paths, "--format", "jsonl"]) == 0
     printed = capsys.readouterr()
     assert "ready:signature_vs_text answers" in printed.err
@@ -166,7 +165,7 @@ def test_offline_answers_with_the_ready_artefact_and_says_so_on_standard_error(r
 
 
 def test_offline_still_takes_an_artefact_as_its_first_path_with_a_warning(artifact, files, capsys, caplog):
-    path = next(map(str, files.glob("0.*")))
+    path = str(files / "0.png")
     assert offline.main([str(artifact), path, "--format", "jsonl"]) == 0
     assert json.loads(capsys.readouterr().out)["file"] == path
     assert "is now --artifact PATH" in caplog.text

@@ -4,8 +4,10 @@ Next: ``trainer/generators/signatures.py``.
 """
 
 import shutil
+import sys
 from pathlib import Path
 
+from trainer.console.errors import UserError
 from trainer.console.progress import Progress
 from trainer.samples.amount import DatasetSpec
 from trainer.settings import plugins
@@ -51,6 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
             for done in plugins.load("generators", spec.generator).write_dataset(partial, spec, options.seed):
                 progress.update(done)
         partial.replace(options.out)
+    except UserError as error:
+        print(f"python -m trainer.samples: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         parser.error(str(error))
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ Next: ``font_download.py``, which downloads them, and ``fonts.py``, which draws 
 """
 
 import dataclasses
+import enum
 import functools
 import json
 import os
@@ -24,7 +25,14 @@ NO_TEXT = re.compile(  # names of fonts without letters, or with the same box fo
 
 
 class FontError(UserError):
-    """A package of fonts cannot be downloaded or must not be used; the message names it."""
+    """A package of fonts cannot be downloaded or must not be used, or ``COUNTERSIGN_FONTS`` has no such value."""
+
+
+class FontSelection(str, enum.Enum):
+    """Which fonts generated images are made with: a value of ``COUNTERSIGN_FONTS``."""
+
+    ALL = "all"  # downloaded ones, those of matplotlib, and those of the system if some are not downloaded
+    BUNDLED = "bundled"  # those of matplotlib, for scripts that need no shaping: the same on every machine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +80,15 @@ class FontPackage:
 def get_font_dir() -> Path:
     """Return the folder of the downloaded fonts, which need not exist."""
     return get_cache_dir() / "fonts"
+
+
+def get_selection() -> FontSelection:
+    """Return the fonts that ``COUNTERSIGN_FONTS`` selects. Raises ``FontError`` if it is no ``FontSelection``."""
+    value = os.environ.get("COUNTERSIGN_FONTS") or FontSelection.ALL.value
+    if value not in [selection.value for selection in FontSelection]:
+        choices = " or ".join(f"'{selection.value}'" for selection in FontSelection)
+        raise FontError(f"COUNTERSIGN_FONTS is {value!r}; it has to be {choices}")
+    return FontSelection(value)
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,8 +1,8 @@
 """Fonts of 25 scripts, in print and in many hands, and text rendered with them.
 
 ``make fonts`` downloads them into the cache folder; without them, only the fonts of matplotlib and of the system are
-used. A downloaded file holds one Unicode range, so a face is a file and its companions of the same family. Next:
-``font_list.py``, the list of the files.
+used. ``COUNTERSIGN_FONTS=bundled`` selects those of matplotlib alone. A downloaded file holds one Unicode range, so a
+face is a file and its companions of the same family. Next: ``font_list.py``, the list of the files.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.console.messages import LOG
 from trainer.samples import font_list
+from trainer.samples.font_list import FontSelection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +58,7 @@ class FontFace:
     """One weight of one family, for one script.
 
     Characters that ``path`` lacks are drawn from ``companions``, files of the same family with other Unicode ranges.
+    ``is_shaped`` is whether Raqm may shape its text, which needs a library of the system and moves Latin letters, too.
     """
 
     family: str
@@ -64,6 +66,7 @@ class FontFace:
     style: FontStyle
     path: Path
     companions: tuple[Path, ...] = ()
+    is_shaped: bool = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared by identity, so that caching does not hash all faces
@@ -104,21 +107,27 @@ def _identify(path: Path) -> str:
 
 
 def load_catalogue() -> FontCatalogue:
-    """Return the downloaded fonts and those of matplotlib; those of the system only if some are not downloaded."""
-    return _load_catalogue(font_list.get_font_dir())
+    """Return the fonts that ``COUNTERSIGN_FONTS`` selects.
+
+    ``all`` are the downloaded ones and those of matplotlib, and those of the system if some are not downloaded.
+    ``bundled`` are those of matplotlib, for the scripts in ``UNSHAPED``. Raises ``FontError`` for another value.
+    """
+    return _load_catalogue(font_list.get_font_dir(), font_list.get_selection())
 
 
 @functools.lru_cache(maxsize=4)
-def _load_catalogue(folder: Path) -> FontCatalogue:
-    packages = font_list.load_packages()
+def _load_catalogue(folder: Path, selection: FontSelection) -> FontCatalogue:
+    is_bundled = selection is FontSelection.BUNDLED
+    packages = () if is_bundled else font_list.load_packages()  # none is missing, so no font of the system is used
     complete = [package for package in packages if font_list.is_complete(package, folder)]
     faces = [face for package in complete for face in _list_package_faces(package, folder / package.folder_name)]
     installed = font_list.list_installed_files(with_system=len(complete) < len(packages))
-    faces += [face for path in installed for face in _probe_file(path)]
-    if not _has_raqm():
+    faces += [face for path in installed for face in _probe_file(path, is_shaped=not is_bundled)]
+    if is_bundled or not _has_raqm():
+        faces = [face for face in faces if face.script in UNSHAPED]
+    if not is_bundled and not _has_raqm():
         shaped = [script for script in SCRIPTS if script not in UNSHAPED]
         LOG.warning("Pillow has no Raqm (it needs libfribidi0), so these scripts are not drawn: %s", ", ".join(shaped))
-        faces = [face for face in faces if face.script in UNSHAPED]
     return FontCatalogue(tuple(sorted(faces, key=lambda face: (face.script, face.family, face.path.name))))
 
 
@@ -129,15 +138,15 @@ def _list_package_faces(package: font_list.FontPackage, folder: Path) -> Iterato
             yield FontFace(package.family, script, FontStyle(package.style), first, tuple(others))
 
 
-def _probe_file(path: Path) -> Iterator[FontFace]:
+def _probe_file(path: Path, is_shaped: bool) -> Iterator[FontFace]:
     """Yield a face for every script whose sample the file renders; none if it is damaged."""
     try:
         family = _open_font(path, PROBE_SIZE, False).getname()[0] or path.stem
         style = FontStyle.MACHINE if MACHINE_NAMES.search(path.stem) else FontStyle.PRINT
         style = FontStyle.HAND if HAND_NAMES.search(path.stem) else style
         for script, sample in font_list.load_samples().items():
-            if all(_has_glyph(path, character) for character in sample):
-                yield FontFace(family, script, style, path)
+            if all(_has_glyph(path, character, is_shaped) for character in sample):
+                yield FontFace(family, script, style, path, is_shaped=is_shaped)
     except OSError as error:
         LOG.debug("the font %s is not used: %s", path, error)
 
@@ -148,6 +157,8 @@ def describe_missing(catalogue: FontCatalogue) -> str:
     if not missing:
         return ""
     names = ", ".join(missing)
+    if font_list.get_selection() is FontSelection.BUNDLED:
+        return f"COUNTERSIGN_FONTS=bundled leaves out {len(missing)} of {len(SCRIPTS)} scripts ({names})."
     return f"There are no fonts for {len(missing)} of {len(SCRIPTS)} scripts ({names}); `make fonts` downloads them."
 
 
@@ -172,7 +183,7 @@ def render_text(face: FontFace, text: str, size: int) -> "np.ndarray":
         if path is None:
             position += GAP * size * len(run)
             continue
-        font = _open_font(path, size, shaped=True)
+        font = _open_font(path, size, face.is_shaped)
         try:
             mask, (left, top) = font.getmask2(run, "L", anchor="ls")
         except OSError as error:
@@ -193,7 +204,7 @@ def _split_runs(face: FontFace, text: str) -> list[tuple[Path | None, str]]:
     for character in text:
         current = runs[-1][0] if runs else face.path
         category = unicodedata.category(character)
-        if category == "Cf" or (category[0] == "M" and current and _has_glyph(current, character)):
+        if category == "Cf" or (category[0] == "M" and current and _has_glyph(current, character, face.is_shaped)):
             path = current  # a joiner or mark changes the shapes of its run
         else:
             path = _find_file(face, character)
@@ -208,9 +219,7 @@ def _split_runs(face: FontFace, text: str) -> list[tuple[Path | None, str]]:
 
 def _find_file(face: FontFace, character: str) -> Path | None:
     """Return the first file of the face that has a glyph for the character."""
-    if _has_glyph(face.path, character):
-        return face.path
-    return next((path for path in face.companions if _has_glyph(path, character)), None)
+    return next((path for path in (face.path, *face.companions) if _has_glyph(path, character, face.is_shaped)), None)
 
 
 def _needs_no_glyph(character: str) -> bool:
@@ -218,12 +227,12 @@ def _needs_no_glyph(character: str) -> bool:
 
 
 @functools.lru_cache(maxsize=2**17)
-def _has_glyph(path: Path, character: str) -> bool:
+def _has_glyph(path: Path, character: str, is_shaped: bool) -> bool:
     """Return whether a file has a glyph for a character: one that differs from that of unassigned code points.
 
     Pillow does not show the table of characters, so drawings are compared, each of one character and without shaping.
     Where unassigned code points draw nothing, a mark or space differs from them by its width. A letter without ink must
-    have some with shaping, which is how fonts of Nastaliq compose letters.
+    have some with shaping, which is how fonts of Nastaliq compose letters, if ``is_shaped`` allows it.
     """
     try:
         drawing = _draw_alone(path, character)
@@ -231,7 +240,7 @@ def _has_glyph(path: Path, character: str) -> bool:
             return False
         if any(drawing[0]) or character.isspace() or unicodedata.category(character)[0] in "MC":
             return True
-        return any(_draw_alone(path, character, shaped=True)[0])
+        return is_shaped and any(_draw_alone(path, character, shaped=True)[0])
     except OSError:  # FreeType cannot execute the hints of this glyph
         return False
 

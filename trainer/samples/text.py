@@ -23,7 +23,7 @@ LATIN_SHARE = 0.45
 HANDS = (FontStyle.HAND, FontStyle.BRUSH, FontStyle.BLACKLETTER)
 PRINTS = (FontStyle.PRINT, FontStyle.MACHINE)
 SIZES = (36, 84)  # pixels: few, because a font that is open at another size takes milliseconds and memory
-MIN_LETTER_HEIGHT = 7.0  # pixels of a letter such as n: 2.4 mm, which are small letters, at 75 dpi, which is a coarse fax
+MIN_LETTER_HEIGHT = 7.0  # pixels of a letter such as n: 2.4 mm, which are small letters, at the 75 dpi of a coarse fax
 LETTER_SHARE = 0.45  # height of a letter such as n as a share of a font's size, about
 ATTEMPTS = 8  # to find a text that a font has
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from tests import drawings
 from tests.conftest import CLASSIFIER_FLAGS
 from trainer import corpora, prepare
 from trainer.audit import __main__ as command
@@ -43,6 +44,14 @@ COPY_METHODS = {
     "larger": lambda path, target: resize(path, 1.1).save(target.with_suffix(".png")),
     "rotated": lambda path, target: rotate(path, 2).save(target.with_suffix(".png")),
 }
+
+
+def draw_ink(writer, number) -> np.ndarray:
+    """The ink of a drawn signature without paper: ``uint8 [128, 256]``, 0 none to 255 full."""
+    page = Image.fromarray(drawings.draw_signature(writer, number))
+    file = io.BytesIO()
+    page.save(file, "PNG")
+    return canonicalise(file.getvalue(), Imaging(128, 256)).image[:, :, 0]
 
 
 def audit_folder(folder, tmp_path, imaging=CANVAS):
@@ -101,15 +110,15 @@ def test_many_equal_images_give_few_pairs():
 
 
 @pytest.mark.parametrize("shape", ["dot", "line", "block", "nothing"])
-def test_unusual_ink_has_a_descriptor_and_a_correlation(shape):
+def test_unusual_ink_has_a_descriptor_and_a_correlation(shape, signature):
     image = np.zeros((96, 192), np.uint8)
     regions = {"dot": np.s_[50, 90], "line": np.s_[40:42, 10:180], "block": np.s_[:, :], "nothing": np.s_[:0, :0]}
     image[regions[shape]] = 255
-    signature = canonicalise(generator.generate_image(1, 1, "genuine", 0)[0], CANVAS).image[:, :, 0]
+    usual = canonicalise(signature, CANVAS).image[:, :, 0]
     assert near_duplicates.compute_descriptor(image).shape == (288,)
-    assert near_duplicates.align_and_correlate(image, signature) < near_duplicates.MIN_CORRELATION
-    assert near_duplicates.align_and_correlate(signature, image) < near_duplicates.MIN_CORRELATION
-    assert near_duplicates.align_and_correlate(signature, signature) == pytest.approx(1)
+    assert near_duplicates.align_and_correlate(image, usual) < near_duplicates.MIN_CORRELATION
+    assert near_duplicates.align_and_correlate(usual, image) < near_duplicates.MIN_CORRELATION
+    assert near_duplicates.align_and_correlate(usual, usual) == pytest.approx(1)
 
 
 def scan(signature: np.ndarray, paper: int) -> Image.Image:
@@ -122,13 +131,11 @@ def leaking(tmp_path_factory):
     """Twelve writers whose forgeries were scanned on greyer paper."""
     folder = tmp_path_factory.mktemp("leaking") / "leaking"
     for writer in range(1, 13):
-        for kind, name, paper in (("genuine", f"{writer:03d}", 250), ("forged", f"{writer:03d}_forg", 225)):
+        for first, name, paper in ((0, f"{writer:03d}", 250), (100, f"{writer:03d}_forg", 225)):
             (folder / name).mkdir(parents=True)
             for number in range(4):
-                ink = canonicalise(generator.generate_image(9, writer, kind, number)[0], Imaging(128, 256)).image[
-                    :, :, 0
-                ]
-                scan(np.pad(255 - ink, 20, constant_values=255), paper).save(folder / name / f"{number}.png")
+                ink = np.pad(draw_ink(writer, first + number), 20)
+                scan(255 - ink, paper).save(folder / name / f"{number}.png")
     return folder
 
 
@@ -152,10 +159,8 @@ def test_grey_ink_keeps_a_leak_and_the_finding_recommends_soft_binary_ink(tmp_pa
         for name, darkness in ((f"{writer:03d}", 1.0), (f"{writer:03d}_forg", 0.5)):
             (folder / name).mkdir(parents=True)
             for number in range(4):
-                ink = canonicalise(generator.generate_image(9, writer, "genuine", number)[0], Imaging(128, 256)).image[
-                    :, :, 0
-                ]
-                page = 245 - np.pad(ink, 20).astype(float) * 0.8 * darkness * (1 + number / 100)
+                ink = np.pad(draw_ink(writer, number), 20).astype(float)
+                page = 245 - ink * 0.8 * darkness * (1 + number / 100)
                 Image.fromarray(page.astype(np.uint8)).save(folder / name / f"{number}.png")
     audit = audit_folder(folder, tmp_path, Imaging(96, 192, ink="grey"))
     (finding,) = [f for f in audit.findings if "leak" in f.code]
@@ -237,9 +242,9 @@ def test_a_verifier_with_touching_or_missing_intervals_is_not_suspect(edge):
 
 @pytest.fixture
 def paired(make_once, tmp_path):
-    """Genuine signatures and forgeries of 12 writers; a test may change its copy."""
-    spec = DatasetSpec("paired_folders", 12, 3, 3, 0)
-    original = make_once("paired", lambda folder: list(generator.write_dataset(folder, spec, seed=5)))
+    """Drawn signatures and forgeries of 12 writers, three each; a test may change its copy."""
+    counts = {"genuine": 3, "forged": 3}
+    original = make_once("paired", lambda folder: drawings.write_dataset(folder, "paired_folders", 12, counts))
     return shutil.copytree(original, tmp_path / "paired")
 
 

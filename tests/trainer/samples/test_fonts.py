@@ -23,6 +23,7 @@ import pytest
 from PIL import features
 
 from tests.conftest import ROOT
+from trainer.samples import __main__ as samples_command
 from trainer.samples import font_download, font_list, fonts
 from trainer.samples.font_list import FontError, FontPackage
 from trainer.samples.fonts import FontCatalogue, FontFace, FontStyle, MissingGlyph
@@ -46,6 +47,12 @@ for name in names:
         sys.exit("npm error 404 Not Found - " + name)
     shutil.copy(registry / tarball, tarball)
 """
+
+
+@pytest.fixture(autouse=True)
+def all_fonts(monkeypatch):
+    """All fonts of the machine, as users have them; the other tests use those that packages carry."""
+    monkeypatch.setenv("COUNTERSIGN_FONTS", "all")
 
 
 @pytest.fixture
@@ -236,13 +243,68 @@ def test_missing_scripts_are_named_with_the_command_that_downloads_them():
 
 
 def test_without_raqm_scripts_that_need_shaping_are_missing_and_the_log_says_why(cache):
-    code = "from PIL import features; features.check = lambda name: False\n"
-    code += "from trainer.samples import fonts; print(fonts.load_catalogue().scripts())"
+    code = NO_RAQM + "from trainer.samples import fonts; print(fonts.load_catalogue().scripts())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert re.search("no Raqm .*libfribidi0.*arabic, hebrew", done.stdout)
     scripts = done.stdout.splitlines()[-1]
     assert "'latin'" in scripts
     assert "'arabic'" not in scripts
+
+
+BUNDLED_DIGESTS = """
+import hashlib
+from trainer.generators import signatures as generator
+from trainer.samples import fonts
+files = [generator.generate_image(4, writer, kind, 0)[0] for writer in (1, 2) for kind in generator.SampleKind]
+print(fonts.load_catalogue().digest(), *[hashlib.sha256(data).hexdigest() for data in files])
+"""
+NO_RAQM = "from PIL import features; features.check = lambda name: False\n"
+
+
+@pytest.mark.slow
+def test_bundled_fonts_give_the_same_images_whatever_the_machine_has(cache, tmp_path, monkeypatch):
+    """Neither downloaded fonts nor a library of the system change them."""
+    monkeypatch.setenv("COUNTERSIGN_FONTS", "bundled")
+    package = next(package for package in font_list.load_packages() if package.name == "caveat")
+    (tmp_path / "with fonts" / "fonts" / package.folder_name).mkdir(parents=True)
+    for name in package.list_file_names():
+        (tmp_path / "with fonts" / "fonts" / package.folder_name / name).write_bytes(DEJAVU.read_bytes())
+    printed = []
+    for root, code in ((cache.parent, BUNDLED_DIGESTS), (tmp_path / "with fonts", NO_RAQM + BUNDLED_DIGESTS)):
+        monkeypatch.setenv("COUNTERSIGN_CACHE", str(root))
+        command = [sys.executable, "-c", code]
+        printed.append(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert printed[0] == printed[1]
+    assert len(set(printed[0].split())) == 1 + 2 * 4
+
+
+def test_bundled_fonts_are_those_of_matplotlib_for_scripts_that_need_no_shaping(monkeypatch):
+    monkeypatch.setenv("COUNTERSIGN_FONTS", "bundled")
+    catalogue = fonts.load_catalogue()
+    assert {face.path.parent for face in catalogue.faces} == {TTF}
+    assert {"latin", "greek", "cyrillic"} <= set(catalogue.scripts()) <= fonts.UNSHAPED
+    assert not any(face.is_shaped for face in catalogue.faces)
+    sentence = fonts.describe_missing(catalogue)
+    assert "COUNTERSIGN_FONTS=bundled leaves out" in sentence
+    assert "arabic" in sentence
+    assert "make fonts" not in sentence, "it would change nothing"
+
+
+def test_all_fonts_are_used_where_the_setting_is_empty_or_absent(cache, monkeypatch):
+    catalogue = fonts.load_catalogue()
+    monkeypatch.setenv("COUNTERSIGN_FONTS", "")
+    assert fonts.load_catalogue() is catalogue
+    monkeypatch.delenv("COUNTERSIGN_FONTS")
+    assert fonts.load_catalogue() is catalogue
+
+
+def test_another_value_of_the_setting_is_an_error_of_the_command_that_names_the_values(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COUNTERSIGN_FONTS", "system")
+    with pytest.raises(FontError, match="COUNTERSIGN_FONTS is 'system'; it has to be 'all' or 'bundled'"):
+        fonts.load_catalogue()
+    assert samples_command.main([str(tmp_path / "out"), "--writers", "1"]) == 1
+    assert "COUNTERSIGN_FONTS is 'system'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_rendered_text_is_cropped_to_its_ink_with_a_margin():

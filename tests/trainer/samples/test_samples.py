@@ -5,7 +5,7 @@ import pytest
 
 from trainer.generators import signatures as generator
 from trainer.imaging import Imaging, canonicalise
-from trainer.samples import movement
+from trainer.samples import font_list, fonts, handwriting, lexicon, movement, text
 from trainer.samples.amount import DatasetSpec
 from trainer.samples.writer import generate_forgery, generate_genuine, generate_writer
 
@@ -39,6 +39,30 @@ def test_every_generated_image_has_ink():
     for writer in range(1, 9):
         for kind in generator.SampleKind:
             assert canonicalise(generator.generate_image(2, writer, kind, 0)[0], Imaging()).image.any()
+
+
+@pytest.mark.slow
+def test_every_script_of_the_downloaded_fonts_is_printed_written_and_signed(monkeypatch):
+    """The other tests use the fonts that packages carry, which have neither hands nor most scripts."""
+    monkeypatch.setenv("COUNTERSIGN_FONTS", "all")
+    packages, folder = font_list.load_packages(), font_list.get_font_dir()
+    missing = [package for package in packages if not font_list.is_complete(package, folder)]
+    if missing:
+        pytest.skip(f"{len(missing)} of {len(packages)} font packages are not downloaded; `make fonts` downloads them")
+    catalogue, rng = fonts.load_catalogue(), np.random.default_rng(8)
+    for script in catalogue.scripts():
+        words, faces = lexicon.load_lexicon(script).words, catalogue.select(script)
+        assert any(fonts.can_render(face, lexicon.pick(words, rng)) for face in faces for _ in range(8)), script
+        for is_hand in (True, False):
+            assert text.render_words(script, 300.0, rng, is_hand).any(), script
+        style = handwriting.generate_style(script, rng)
+        names = [lexicon.spell_name(script, rng) for _ in range(8)]
+        known = [name for name in names if isinstance(style.font, str) or fonts.can_render(style.font, name)]
+        assert np.ptp(np.concatenate(handwriting.write(known[0], style, rng)), axis=0).max() > 0.3, script
+    assert catalogue.select("latin", fonts.FontStyle.HAND)
+    for position in range(24):
+        for label in ("signature", "text"):
+            assert generator.generate_canonical(label, 8, position, Imaging(64, 128)).any()
 
 
 @pytest.mark.slow
