@@ -32,21 +32,12 @@ def test_setup_py_installs_alone_in_an_empty_directory(tmp_path):
     assert list((tmp_path / "installed").glob("countersign-*.dist-info"))
 
 
-def put_ready_artifact(package, artifact):
-    """Put a ready artefact into a copy of the package where the checkout has none; return its folder."""
-    folder = package / "ready" / "signature_vs_text"
-    if not folder.exists():
-        shutil.copytree(artifact, folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
-def built(tmp_path_factory, artifact):
-    """The folder of an sdist, and of a wheel that was built from it; both have a ready artefact."""
+def built(tmp_path_factory):
+    """The folder of an sdist, and of a wheel that was built from it."""
     source = tmp_path_factory.mktemp("source")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    put_ready_artifact(source / "trainer", artifact)
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     run("-m", "build", "--no-isolation", "--outdir", "dist", ".", cwd=source)
@@ -89,8 +80,8 @@ def test_wheel_and_sdist_have_every_file_of_the_ready_artefacts(built, site):
 
 
 @pytest.mark.slow
-def test_an_installation_in_an_empty_folder_answers_without_training_and_without_network(site, artifact, tmp_path):
-    shutil.copy(next((artifact / "golden").glob("*.png")), tmp_path / "scan.png")
+def test_an_installation_in_an_empty_folder_answers_without_training_and_without_network(site, tmp_path):
+    shutil.copy(next((ROOT / "tests" / "golden").rglob("*.png")), tmp_path / "scan.png")
     no_network = "import socket; socket.socket.connect = socket.create_connection = None"
     (tmp_path / "patches").mkdir()
     (tmp_path / "patches" / "sitecustomize.py").write_text(no_network)
@@ -167,7 +158,6 @@ def test_the_serving_image_has_what_the_server_imports(artifact, tmp_path):
                 copy(ROOT / source, path)
     image = next((artifact / "golden").glob("*.png"))
     run("-m", "predictor.offline", "--artifact", str(artifact), str(image), cwd=tmp_path, env={"PATH": ""})
-    put_ready_artifact(tmp_path / "trainer", artifact)
     run("-m", "predictor.offline", str(image), cwd=tmp_path, env={"PATH": ""})
     check = f"assert trainer.__file__.startswith({str(tmp_path)!r})"
     run("-c", f"import predictor.app, predictor.__main__, trainer; {check}", cwd=tmp_path, env={"PATH": ""})
