@@ -85,8 +85,14 @@ def stream_epoch(spec: StreamSpec, epoch: int, processes: int | None = None) -> 
 def _end_with_parent() -> None:
     """End this process when its parent ends, also when the parent is killed and can stop no pool."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def make_chunk(spec: StreamSpec, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
