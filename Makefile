@@ -12,9 +12,9 @@ PARALLEL := -n auto --dist loadgroup
 .PHONY: demo test test-fast coverage test-whole test-docs test-image serve ready bench bench-serving bench-verification fonts lint lock clean
 .DEFAULT_GOAL := demo
 
-demo: $(VENV)/installed  ## train on the generated dataset, export, serve, answer a JSON request
+demo: $(VENV)/installed  ## train the ready artefact on the generated dataset, export, serve, answer a JSON request
 	rm -rf $(DEMO)
-	$(BIN)/python -m trainer.task --job-dir $(DEMO) $(DEMO_FLAGS)
+	$(BIN)/python -m trainer.task --job-dir $(DEMO) --init-from ready:signature_vs_text $(DEMO_FLAGS)
 	$(BIN)/python -m trainer.samples $(DEMO)/new --seed 99 --writers 1 --genuine 1 --forged 0 --text 1
 	@set -e; port=$$($(BIN)/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'); \
 	$(BIN)/python -m predictor --artifact $(DEMO)/model --host 127.0.0.1 --port $$port & server=$$!; \
