@@ -15,6 +15,7 @@ EXAMPLE = re.compile(r"```python example=(\S+)\n(.*?)```", re.DOTALL)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # generates, tests and trains in three processes
 def test_the_worked_example_trains(tmp_path):
     shutil.copytree(ROOT / "trainer", tmp_path / "trainer", ignore=shutil.ignore_patterns("__pycache__"))
     examples = EXAMPLE.findall((ROOT / "CONTRIBUTING.md").read_text())

@@ -49,9 +49,10 @@ def test_more_than_two_labels_are_learnt_with_a_softmax(tensorflow, capsys, tmp_
     assert artifact_manifest.vector_size == 3
 
 
-def test_a_stream_joins_the_training_images_and_an_interrupted_run_sees_the_same(tensorflow, capsys, tmp_path, scans):
+@pytest.mark.slow
+def test_a_stream_joins_the_training_images_and_the_same_seed_streams_the_same(tensorflow, capsys, tmp_path, scans):
     def train(name, *flags):
-        stream = ["--stream", "48", "--stream-repeats", "3"]
+        stream = ["--stream", "48", "--stream-repeats", "3", "--epochs", "2"]
         status, printed = run(capsys, "--train-dir", scans, *stream, "--job-dir", tmp_path / name, *flags)
         assert status == 0, printed
         return (tmp_path / name / "training.csv").read_text()
