@@ -154,10 +154,10 @@ def _go_on(options: argparse.Namespace, seed: int, left_out: str = "") -> Path:
     return _train(options, seed, *flags, name=f"without-{left_out}" if left_out else "all")
 
 
-def _leave_out(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Recalls]]]:
+def _leave_out(options: argparse.Namespace) -> Iterator[tuple[str, Recalls]]:
     """Train without each source, and measure it; yields a row for each seed."""
     for seed in options.seeds:
-        recalls: dict[str, Recalls] = {}
+        recalls: Recalls = {}
         for left_out in options.sources:
             recalls |= measure(Artifact(_go_on(options, seed, left_out)), options.data, (left_out,))
             _print_row(f"left out so far, seed {seed}", recalls)

@@ -71,6 +71,12 @@ def test_a_stream_without_the_labels_of_the_data_is_refused(tensorflow, capsys, 
     assert "signature, text, other" in printed
 
 
+def test_repeats_without_a_stream_are_refused(capsys, scans):
+    status, printed = run(capsys, "--train-dir", scans, "--stream-repeats", "4")
+    assert status == 1
+    assert "add --stream" in printed
+
+
 def test_a_stream_for_a_loss_that_compares_writers_is_refused(capsys, tmp_path, scans):
     status, printed = run(capsys, "--train-dir", scans, "--problem", "same_writer", "--stream", "48")
     assert status == 1

@@ -48,6 +48,10 @@ def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Con
             f"--stream {training.stream}: the loss {training.loss} compares images of a writer; generated images of a "
             "stream are each of another one"
         )
+    if training.stream_repeats > 1 and not training.stream:
+        raise UserError(
+            f"--stream-repeats {training.stream_repeats}: there is no stream to repeat images of; add --stream"
+        )
     if model.preset and not plugins.load("backbones", model.backbone).has_presets:
         raise UserError(f"--preset {model.preset!r}: the backbone {model.backbone} has no presets; see --init-from")
     data = config.data

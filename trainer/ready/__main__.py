@@ -4,12 +4,12 @@ Next: ``pack.py``, which does it, and ``trainer/artifact/card.py``, which words 
 """
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 
 from trainer import ready
-from trainer.artifact import card
-from trainer.artifact.manifest import VARIANTS
+from trainer.artifact import card, manifest
 from trainer.console.errors import UserError
 from trainer.ready import pack
 from trainer.settings.flags import Parser
@@ -23,14 +23,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--facts", type=Path, required=True, help="JSON file with what only people know of the card")
     parser.add_argument("--measurements", type=Path, help="JSON file with the measurements of the card, instead")
     parser.add_argument(
-        "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="LiteRT variants to keep (all)"
+        "--variants",
+        nargs="+",
+        choices=manifest.VARIANTS,
+        default=list(manifest.VARIANTS),
+        help="LiteRT variants to keep (all)",
     )
     options = parser.parse_args(arguments)
+    folder = ready.get_ready_dir() / options.name
+    if not re.fullmatch("[a-z0-9_]+", options.name):
+        parser.error(f"NAME is {options.name!r}; it has to be of lower-case letters, digits and _")
+    if folder.exists() and not (folder / manifest.FILE).exists():
+        parser.error(f"{str(folder)!r} is no artefact; choose another NAME, nothing else is replaced")
     try:
         facts = card.read_facts(options.facts)
         if options.measurements:
             facts = dataclasses.replace(facts, measurements=card.read_measurements(options.measurements))
-        folder = ready.get_ready_dir() / options.name
         pack.pack(ready.fetch_artifact(options.artifact), facts, folder, options.variants)
     except (UserError, OSError) as error:
         print(f"python -m trainer.ready: {error}", file=sys.stderr)

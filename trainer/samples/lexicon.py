@@ -1,7 +1,7 @@
 """What is written: words, names, numbers and dates in each script, from Unicode's CLDR (Babel) and from Faker.
 
 Words of the CLDR are names of countries, languages, months and currencies; Faker has names of persons and common words.
-Independent of fonts and pens. Next: ``text.py`` and ``signing.py``, which write them.
+Independent of fonts and pens. Next: ``text.py`` and ``signature.py``, which write them.
 """
 
 import dataclasses

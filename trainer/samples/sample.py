@@ -1,7 +1,6 @@
 """One image of the generated data: what is written, with which pen, on which page, by which device.
 
-Next: ``writer.py``, ``text.py`` and ``objects.py`` for what is written, ``generator.py`` for files, ``stream.py`` for
-images without end.
+Next: ``writer.py``, ``text.py`` and ``objects.py`` for what is written, ``trainer/generators`` for files and streams.
 """
 
 import dataclasses

@@ -42,3 +42,13 @@ def test_a_wrong_file_of_measurements_is_an_error_and_keeps_the_present_artefact
     assert main([str(artifact), "mine", "--facts", facts, "--measurements", measurements]) == 1
     assert "has no measurements" in capsys.readouterr().err
     assert (ready.fetch_artifact("ready:mine") / "card.md").read_text() == before
+
+
+@pytest.mark.parametrize(("name", "message"), [("../outside", "lower-case"), ("recipes", "is no artefact")])
+def test_a_name_that_is_no_artefact_s_replaces_nothing(artifact, files, name, message, tmp_path, capsys):
+    (tmp_path / "ready" / "recipes").mkdir()
+    with pytest.raises(SystemExit):
+        main([str(artifact), name, "--facts", str(files[0])])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "outside").exists()
+    assert list((tmp_path / "ready").iterdir()) == [tmp_path / "ready" / "recipes"]
