@@ -68,7 +68,7 @@ def choose_font(script: str, rng: np.random.Generator) -> str | FontFace:
     choices: list[tuple[tuple[str | FontFace, ...], float]] = [
         (stroke_fonts, 1.0),
         (hands, 1.5),
-        (prints, 0.25 if hands or stroke_fonts else 1.0),
+        (prints, 0.08 if hands or stroke_fonts else 1.0),
     ]
     choices = [(group, weight) for group, weight in choices if group]
     if not choices:

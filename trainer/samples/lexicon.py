@@ -65,19 +65,25 @@ UNSPACED = ("chinese", "japanese", "thai", "khmer", "lao", "burmese", "tibetan")
 IDEOGRAPHIC = ("chinese", "japanese", "korean")  # a name is two to four characters
 CASED = ("latin", "greek", "cyrillic", "armenian")  # a capital begins a name
 NAME_FORMS = {  # of signatures in scripts with capitals, and their shares
-    "{first} {family}": 0.24,
-    "{first[0]}. {family}": 0.14,
-    "{first[0]}.{family}": 0.07,
+    "{first} {family}": 0.27,
+    "{first} {family[0]}. {family}": 0.05,
+    "{first} {family[0]} {family}": 0.04,
+    "{first} {particle} {family}": 0.05,
+    "{first[0]}. {family}": 0.12,
+    "{first[0]}.{family}": 0.06,
     "{first[0]} {family}": 0.06,
     "{family}": 0.12,
-    "{first}": 0.18,
-    "{first[0]}{family}": 0.05,
-    "{first} {family[0]}. {family}": 0.04,
-    "{first} {family[0]}": 0.05,
-    "{first[0]}.{family[0]}. {family}": 0.05,
+    "{first}": 0.14,
+    "{first[0]}{family}": 0.03,
+    "{first} {family[0]}": 0.03,
+    "{first[0]}.{family[0]}. {family}": 0.03,
 }
+PARTICLES = ("van", "de", "von", "da", "den", "la", "di", "bin", "van der", "el")
 CURRENCIES = ("$", "€", "£", "¥", "CHF", "EUR", "USD", "Rs.", "kr", "zł", "R$", "RM", "SGD")
 MAX_WORD = 14  # characters
+# Percentages of words of 2, 3, ... 14 letters in running English text: P. Norvig, "English Letter Frequency Counts:
+# Mayzner Revisited" (2013). Other languages differ less from it than a lexicon does.
+RUNNING_LENGTHS = (17.7, 20.5, 14.8, 10.7, 8.4, 7.9, 5.9, 4.4, 3.1, 1.8, 1.0, 0.5, 0.2)
 _SEPARATORS = re.compile(r"[\s()\[\],;:/\u200b\u200c–—·.’'\"-]+")  # as in the CLDR
 
 
@@ -183,6 +189,22 @@ def pick(items: tuple[str, ...], rng: np.random.Generator) -> str:
     return items[int(rng.integers(len(items)))]
 
 
+def pick_running_word(script: str, rng: np.random.Generator) -> str:
+    """Pick a word that is as long as a word of running text: of the length that the lexicon has and is nearest."""
+    groups = _group_by_length(script)
+    shares = np.asarray(RUNNING_LENGTHS)
+    length = 2 + int(rng.choice(len(shares), p=shares / shares.sum()))
+    return pick(groups[min(groups, key=lambda size: abs(size - length))], rng)
+
+
+@functools.lru_cache(maxsize=32)
+def _group_by_length(script: str) -> dict[int, tuple[str, ...]]:
+    groups: dict[int, list[str]] = {}
+    for word in load_lexicon(script).words:
+        groups.setdefault(len(word), []).append(word)
+    return {length: tuple(words) for length, words in sorted(groups.items()) if length > 1 or len(groups) == 1}
+
+
 def join(words: Iterable[str], script: str) -> str:
     """Join words as the script does."""
     return ("" if script in UNSPACED else " ").join(words)
@@ -207,7 +229,7 @@ def spell_name(script: str, rng: np.random.Generator) -> str:
     if script not in CASED:
         return f"{first} {family}" if rng.random() < 0.85 else f"{first[0]}. {family}"
     form = rng.choice(len(NAME_FORMS), p=list(NAME_FORMS.values()))
-    text = list(NAME_FORMS)[form].format(first=first, family=family)
+    text = list(NAME_FORMS)[form].format(first=first, family=family, particle=pick(PARTICLES, rng))
     return text.upper() if rng.random() < 0.06 else text
 
 

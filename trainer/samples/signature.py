@@ -14,7 +14,8 @@ from trainer.samples.strokes import Strokes
 
 LATIN_SHARE = 0.6  # of signatures
 # A name, a name that becomes a wave, initials, an initial with a wave, no letter.
-FORMS = (0.44, 0.22, 0.09, 0.12, 0.13)
+FORMS = (0.5, 0.2, 0.08, 0.11, 0.11)
+IDEOGRAPHIC_FORMS = (0.75, 0.12, 0.03, 0.04, 0.06)  # written with the characters of the name, more or less joined
 ILLEGIBLE_FORMS = (0.05, 0.5, 0.0, 0.15, 0.3)
 ATTEMPTS = 8  # to find a name that the font has
 
@@ -23,7 +24,7 @@ def generate_signature(rng: np.random.Generator) -> tuple[WritingStyle, Strokes]
     """Generate the style of a writer and the targets of the signature, on its base line."""
     script = choose_script(rng, LATIN_SHARE)
     style = generate_style(script, rng)
-    form = rng.choice(5, p=ILLEGIBLE_FORMS if script in RARELY_LEGIBLE else FORMS)
+    form = rng.choice(5, p=_get_forms(script))
     if form == 4:
         targets = flourish.generate_paraph(rng)
         mean = 0.35
@@ -43,6 +44,12 @@ def generate_signature(rng: np.random.Generator) -> tuple[WritingStyle, Strokes]
     targets = [*targets, *flourish.generate_flourishes(targets, rng, mean)]
     targets = strokes.tilt(targets, rng.normal(0.25, 0.4), rng.normal(-0.08, 0.15))
     return style, targets
+
+
+def _get_forms(script: str) -> tuple[float, ...]:
+    if script in RARELY_LEGIBLE:
+        return ILLEGIBLE_FORMS
+    return IDEOGRAPHIC_FORMS if script in lexicon.IDEOGRAPHIC else FORMS
 
 
 def write_known(text_of, style: WritingStyle, rng: np.random.Generator) -> Strokes:

@@ -25,6 +25,10 @@ PRINTS = (FontStyle.PRINT, FontStyle.MACHINE)
 SIZES = (36, 84)  # pixels: few, because a font that is open at another size takes milliseconds and memory
 MIN_LETTER_HEIGHT = 7.0  # pixels of a letter such as n: 2.4 mm, which are small letters, at the 75 dpi of a coarse fax
 LETTER_SHARE = 0.45  # height of a letter such as n as a share of a font's size, about
+TECHNIQUES = (0.46, 0.34, 0.2)  # shares of a pen, a font of a hand, a font of print, which is learnt from the fewest
+HAND_KINDS = (0.66, 0.16, 0.03, 0.1, 0.05)  # shares of one word, a number, a few words, a line, several lines
+PRINT_KINDS = (0.5, 0.22, 0.14, 0.09, 0.05)
+RUNNING_SHARE = 0.7  # of single words: as long as those of running text, which are shorter than those of a lexicon
 ATTEMPTS = 8  # to find a text that a font has
 
 
@@ -35,16 +39,20 @@ def generate_text(side: float, pen_share: float, rng: np.random.Generator) -> tu
     """
     script = choose_script(rng, LATIN_SHARE)
     pen = generate_pen(rng, max(1.0, pen_share * side))
-    kind = rng.choice(3, p=[0.38, 0.3, 0.32])
-    if kind == 0:
+    technique = rng.choice(3, p=TECHNIQUES)
+    if technique == 0:
         return write_text(script, side, pen, rng), pen
-    return render_words(script, side, rng, is_hand=kind == 1), pen
+    return render_words(script, side, rng, is_hand=technique == 1), pen
 
 
 def generate_written_name(side: float, pen_share: float, rng: np.random.Generator) -> tuple[np.ndarray, Pen]:
-    """Render a name with a font of a hand, as the signature of a careful writer; ink ``float32 [h, w]`` and its pen."""
+    """Render a name with a font of a hand, as the signature of a careful writer; ink ``float32 [h, w]`` and its pen.
+
+    A name in print is text, so that scripts without a font of a hand are left to the pen.
+    """
     script = choose_script(rng, 0.4)
-    script = "latin" if script in RARELY_LEGIBLE else script
+    is_written = bool(fonts.load_catalogue().select(script, *HANDS)) and script not in RARELY_LEGIBLE
+    script = script if is_written else "latin"
     return render_words(script, side, rng, True, is_name=True), generate_pen(rng, max(1.0, pen_share * side))
 
 
@@ -108,22 +116,16 @@ def render_words(
 
 
 def generate_lines(script: str, rng: np.random.Generator, is_hand: bool) -> list[str]:
-    """Generate the lines of a text: mostly a word or a number, sometimes words, a line or a small paragraph."""
-    kind = rng.choice(5, p=[0.56, 0.2, 0.1, 0.09, 0.05])
+    """Generate the lines of a text: mostly a word or a number, sometimes words, a line or a small paragraph.
+
+    Two or three words by hand, cut out together, are more often a name, which is a signature.
+    """
+    kind = rng.choice(5, p=HAND_KINDS if is_hand else PRINT_KINDS)
     if kind == 1:
         return [lexicon.generate_number(script, rng)]
-    words = lexicon.load_lexicon(script).words
     if kind == 0:
-        text = lexicon.pick(words, rng)
-        if script in lexicon.CASED and rng.random() < 0.4:  # words of a text are shorter than those of a lexicon
-            text = min((lexicon.pick(words, rng) for _ in range(3)), key=len)
-        elif is_hand and script not in lexicon.CASED:  # two letters without case may be initials
-            text = max((lexicon.pick(words, rng) for _ in range(2)), key=len)
-        if is_hand and script in lexicon.IDEOGRAPHIC:  # two to four characters by hand are mostly a name
-            text = text[:1] if rng.random() < 0.4 else (text + lexicon.pick(words, rng) + lexicon.pick(words, rng))[:7]
-        if rng.random() < 0.12:
-            text += [":", ",", ".", ";", "-"][rng.integers(5)]
-        return [_change_case(text, rng, is_hand)]
+        return [_change_case(_generate_word(script, rng, is_hand), rng, is_hand)]
+    words = lexicon.load_lexicon(script).words
     if kind == 2:
         count = int(rng.integers(2, 4)) if not is_hand or script in lexicon.CASED else 3
         return [_change_case(lexicon.join((lexicon.pick(words, rng) for _ in range(count)), script), rng, is_hand)]
@@ -135,8 +137,24 @@ def generate_lines(script: str, rng: np.random.Generator, is_hand: bool) -> list
     ]
 
 
+def _generate_word(script: str, rng: np.random.Generator, is_hand: bool) -> str:
+    """Generate one word, which must not be what somebody would sign with: its class would be anybody's guess."""
+    words = lexicon.load_lexicon(script).words
+    text = lexicon.pick(words, rng)
+    is_told_from_names = script in lexicon.CASED or script in RARELY_LEGIBLE
+    if is_told_from_names and rng.random() < RUNNING_SHARE:
+        text = lexicon.pick_running_word(script, rng)
+    elif is_hand and not is_told_from_names:  # two letters without case may be initials
+        text = max((lexicon.pick(words, rng) for _ in range(2)), key=len)
+    if is_hand and script in lexicon.IDEOGRAPHIC:  # two to four characters by hand are mostly a name
+        text = text[:1] if rng.random() < 0.4 else (text + lexicon.pick(words, rng) + lexicon.pick(words, rng))[:7]
+    if rng.random() < 0.18:
+        text += [":", ",", ".", ";", "-"][rng.integers(5)]
+    return text
+
+
 def _change_case(text: str, rng: np.random.Generator, is_hand: bool) -> str:
-    shares = (0.83, 0.12, 0.05) if is_hand else (0.45, 0.3, 0.25)
+    shares = (0.89, 0.06, 0.05) if is_hand else (0.45, 0.3, 0.25)
     return [text.lower, text.capitalize, text.upper][rng.choice(3, p=shares)]()
 
 

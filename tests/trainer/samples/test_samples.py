@@ -119,3 +119,26 @@ def test_forgeries_deviate_more_than_genuine_signatures():
         genuine.append(distance(original, generate_genuine(writer, rng)))
         forged.append(distance(original, generate_forgery(writer, rng)))
     assert np.nanmedian(forged) > 1.2 * np.nanmedian(genuine)
+
+
+def test_words_of_running_text_are_shorter_than_those_of_a_lexicon():
+    rng = np.random.default_rng(5)
+    for script in ("latin", "arabic", "cyrillic"):
+        words = lexicon.load_lexicon(script).words
+        running = [lexicon.pick_running_word(script, rng) for _ in range(400)]
+        assert np.mean([len(word) for word in running]) < 0.85 * np.mean([len(word) for word in words]), script
+        assert min(len(word) for word in running) == 2, script
+
+
+def test_a_name_that_is_rendered_as_a_signature_is_in_a_font_of_a_hand(monkeypatch):
+    rendered = []
+
+    def render(script, *_, **_options):
+        rendered.append(script)
+        return np.ones((40, 90), np.float32)
+
+    monkeypatch.setattr(text, "render_words", render)
+    for seed in range(60):
+        text.generate_written_name(90.0, 0.02, np.random.default_rng(seed))
+    catalogue = fonts.load_catalogue()
+    assert [script for script in set(rendered) - {"latin"} if not catalogue.select(script, *text.HANDS)] == []
