@@ -9,6 +9,7 @@ Next: ``trainer/training/network.py`` adds the head.
 from keras import KerasTensor, layers
 
 from trainer.backbones import Backbone
+from trainer.backbones._convolutions import convolve
 from trainer.settings.sections import ModelSettings
 
 # (filters, side of the kernel, stride) of each convolution; together they divide H and W by 16.
@@ -19,12 +20,7 @@ FEATURES = 64
 
 def build(ink: KerasTensor, settings: ModelSettings) -> KerasTensor:
     """``float32 [N, H, W, 1] -> float32 [N, 64]``."""
-    for index, (filters, side, stride) in enumerate(CONVOLUTIONS, start=1):
-        convolution = layers.Conv2D(
-            filters, side, stride, "same", use_bias=False, kernel_initializer="he_normal", name=f"conv{index}"
-        )
-        ink = layers.BatchNormalization(momentum=0.95, name=f"norm{index}")(convolution(ink))
-        ink = layers.ReLU(name=f"relu{index}")(ink)
+    ink = convolve(ink, CONVOLUTIONS)
     cell = [max(1, side // count) for side, count in zip(ink.shape[1:3], LAYOUT_CELLS, strict=True)]
     layout = layers.Conv2D(LAYOUT_FILTERS, 1, use_bias=False, name="layout_filters")(ink)
     layout = layers.Flatten(name="layout")(layers.AveragePooling2D(cell, name="layout_cells")(layout))

@@ -9,6 +9,7 @@ Next: ``trainer/problems/same_writer.py`` has the head.
 from keras import KerasTensor, layers
 
 from trainer.backbones import Backbone
+from trainer.backbones._convolutions import convolve
 from trainer.settings.sections import ModelSettings
 
 # (filters, side of the kernel, stride) of each convolution; together they divide H and W by 16.
@@ -18,12 +19,7 @@ DESCRIPTOR_DIM = 16  # of each position of the grid [H / 16, W / 16]
 
 def build(ink: KerasTensor, settings: ModelSettings) -> KerasTensor:
     """``float32 [N, H, W, 1] -> float32 [N, H / 16 * W / 16 * 16]``."""
-    for index, (filters, side, stride) in enumerate(CONVOLUTIONS, start=1):
-        convolution = layers.Conv2D(
-            filters, side, stride, "same", use_bias=False, kernel_initializer="he_normal", name=f"conv{index}"
-        )
-        ink = layers.BatchNormalization(momentum=0.95, name=f"norm{index}")(convolution(ink))
-        ink = layers.ReLU(name=f"relu{index}")(ink)
+    ink = convolve(ink, CONVOLUTIONS)
     grid = layers.Conv2D(DESCRIPTOR_DIM, 1, use_bias=False, name="descriptors")(ink)
     features = layers.Flatten(name="places")(grid)
     return layers.Dropout(settings.dropout, name="dropout")(features)
