@@ -20,6 +20,7 @@ STROKE_FONTS = {"latin": (CURSIVE_FONT, PRINT_FONT), "greek": (GREEK_FONT,), "cy
 TRACED_SIZE = 36  # pixels: font size at which letters are traced, fine enough for dots and loops
 CAPITAL_SHARE = 0.66  # height of a capital, in font sizes
 MAX_CACHED = 4096  # traced texts that are kept
+FEW_HANDS = 8  # fonts of a hand; with fewer, traced print is more than half as likely as stroke fonts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +65,11 @@ def choose_font(script: str, rng: np.random.Generator) -> str | FontFace:
     stroke_fonts = STROKE_FONTS.get(script, ())
     hands = catalogue.select(script, FontStyle.HAND)
     prints = catalogue.select(script, FontStyle.PRINT, FontStyle.BRUSH)
-    # Traced print is what careful writers do; without hands it is all that there is.
+    # Traced print is what careful writers do: the fewer hands a script has, the more of it.
     choices: list[tuple[tuple[str | FontFace, ...], float]] = [
         (stroke_fonts, 1.0),
         (hands, 1.5),
-        (prints, 0.08 if hands or stroke_fonts else 1.0),
+        (prints, FEW_HANDS / (FEW_HANDS + len(hands))),
     ]
     choices = [(group, weight) for group, weight in choices if group]
     if not choices:

@@ -79,6 +79,8 @@ NAME_FORMS = {  # of signatures in scripts with capitals, and their shares
     "{first[0]}.{family[0]}. {family}": 0.03,
 }
 PARTICLES = ("van", "de", "von", "da", "den", "la", "di", "bin", "van der", "el")
+KASHIDA = "\u0640"  # the line between joined Arabic letters
+UNJOINED = "اأإآٱدذرزوؤةىءڈڑژےۃ"  # Arabic letters that do not join the next one
 CURRENCIES = ("$", "€", "£", "¥", "CHF", "EUR", "USD", "Rs.", "kr", "zł", "R$", "RM", "SGD")
 MAX_WORD = 14  # characters
 # Percentages of words of 2, 3, ... 14 letters in running English text: P. Norvig, "English Letter Frequency Counts:
@@ -189,11 +191,14 @@ def pick(items: tuple[str, ...], rng: np.random.Generator) -> str:
     return items[int(rng.integers(len(items)))]
 
 
-def pick_running_word(script: str, rng: np.random.Generator) -> str:
-    """Pick a word that is as long as a word of running text: of the length that the lexicon has and is nearest."""
+def pick_running_word(script: str, rng: np.random.Generator, least: int = 2) -> str:
+    """Pick a word that is as long as a word of running text: of the length that the lexicon has and is nearest.
+
+    ``least`` is the least number of letters.
+    """
     groups = _group_by_length(script)
-    shares = np.asarray(RUNNING_LENGTHS)
-    length = 2 + int(rng.choice(len(shares), p=shares / shares.sum()))
+    shares = np.asarray(RUNNING_LENGTHS[least - 2 :])
+    length = least + int(rng.choice(len(shares), p=shares / shares.sum()))
     return pick(groups[min(groups, key=lambda size: abs(size - length))], rng)
 
 
@@ -203,6 +208,19 @@ def _group_by_length(script: str) -> dict[int, tuple[str, ...]]:
     for word in load_lexicon(script).words:
         groups.setdefault(len(word), []).append(word)
     return {length: tuple(words) for length, words in sorted(groups.items()) if length > 1 or len(groups) == 1}
+
+
+def elongate(word: str, rng: np.random.Generator) -> str:
+    """Elongate the line between two letters of an Arabic word, as hands do (kashida), where it has joined letters."""
+    places = [
+        place
+        for place in range(1, len(word))
+        if word[place - 1].isalpha() and word[place - 1] not in UNJOINED and word[place].isalpha()
+    ]
+    if not places:
+        return word
+    place = places[int(rng.integers(len(places)))]
+    return word[:place] + KASHIDA * int(rng.integers(1, 4)) + word[place:]
 
 
 def join(words: Iterable[str], script: str) -> str:

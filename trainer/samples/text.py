@@ -25,10 +25,11 @@ PRINTS = (FontStyle.PRINT, FontStyle.MACHINE)
 SIZES = (36, 84)  # pixels: few, because a font that is open at another size takes milliseconds and memory
 MIN_LETTER_HEIGHT = 7.0  # pixels of a letter such as n: 2.4 mm, which are small letters, at the 75 dpi of a coarse fax
 LETTER_SHARE = 0.45  # height of a letter such as n as a share of a font's size, about
-TECHNIQUES = (0.46, 0.34, 0.2)  # shares of a pen, a font of a hand, a font of print, which is learnt from the fewest
+TECHNIQUES = (0.38, 0.3, 0.32)  # shares of text: with a pen, in a font of a hand, in print
 HAND_KINDS = (0.66, 0.16, 0.03, 0.1, 0.05)  # shares of one word, a number, a few words, a line, several lines
 PRINT_KINDS = (0.5, 0.22, 0.14, 0.09, 0.05)
 RUNNING_SHARE = 0.7  # of single words: as long as those of running text, which are shorter than those of a lexicon
+ELONGATED_SHARE = 0.25  # of Arabic words by hand
 ATTEMPTS = 8  # to find a text that a font has
 
 
@@ -143,11 +144,13 @@ def _generate_word(script: str, rng: np.random.Generator, is_hand: bool) -> str:
     text = lexicon.pick(words, rng)
     is_told_from_names = script in lexicon.CASED or script in RARELY_LEGIBLE
     if is_told_from_names and rng.random() < RUNNING_SHARE:
-        text = lexicon.pick_running_word(script, rng)
+        text = lexicon.pick_running_word(script, rng, 3 if is_hand and script in RARELY_LEGIBLE else 2)
     elif is_hand and not is_told_from_names:  # two letters without case may be initials
         text = max((lexicon.pick(words, rng) for _ in range(2)), key=len)
     if is_hand and script in lexicon.IDEOGRAPHIC:  # two to four characters by hand are mostly a name
         text = text[:1] if rng.random() < 0.4 else (text + lexicon.pick(words, rng) + lexicon.pick(words, rng))[:7]
+    if script == "arabic" and is_hand and rng.random() < ELONGATED_SHARE:
+        text = lexicon.elongate(text, rng)
     if rng.random() < 0.18:
         text += [":", ",", ".", ";", "-"][rng.integers(5)]
     return text

@@ -130,6 +130,18 @@ def test_words_of_running_text_are_shorter_than_those_of_a_lexicon():
         assert min(len(word) for word in running) == 2, script
 
 
+def test_an_arabic_word_is_elongated_only_where_its_letters_are_joined():
+    rng = np.random.default_rng(6)
+    words = lexicon.load_lexicon("arabic").words
+    for word in (lexicon.pick(words, rng) for _ in range(200)):
+        elongated = lexicon.elongate(word, rng)
+        assert elongated.replace(lexicon.KASHIDA, "") == word.replace(lexicon.KASHIDA, "")
+        before, _, _ = elongated.partition(lexicon.KASHIDA)
+        assert elongated == word or before[-1] not in lexicon.UNJOINED
+    assert lexicon.elongate("دار", rng) == "دار"  # no letter of it joins the next one
+    assert lexicon.elongate("غليظ", rng).count(lexicon.KASHIDA) in (1, 2, 3)
+
+
 def test_a_name_that_is_rendered_as_a_signature_is_in_a_font_of_a_hand(monkeypatch):
     rendered = []
 
