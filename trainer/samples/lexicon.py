@@ -212,15 +212,15 @@ def _group_by_length(script: str) -> dict[int, tuple[str, ...]]:
 
 def elongate(word: str, rng: np.random.Generator) -> str:
     """Elongate the line between two letters of an Arabic word, as hands do (kashida), where it has joined letters."""
-    places = [
-        place
-        for place in range(1, len(word))
-        if word[place - 1].isalpha() and word[place - 1] not in UNJOINED and word[place].isalpha()
+    indices = [
+        index
+        for index in range(1, len(word))
+        if word[index - 1].isalpha() and word[index - 1] not in UNJOINED and word[index].isalpha()
     ]
-    if not places:
+    if not indices:
         return word
-    place = places[int(rng.integers(len(places)))]
-    return word[:place] + KASHIDA * int(rng.integers(1, 4)) + word[place:]
+    index = indices[int(rng.integers(len(indices)))]
+    return word[:index] + KASHIDA * int(rng.integers(1, 4)) + word[index:]
 
 
 def join(words: Iterable[str], script: str) -> str:

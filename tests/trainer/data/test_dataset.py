@@ -13,7 +13,7 @@ from trainer.data import records
 from trainer.generators import signatures as generator
 from trainer.samples.amount import DatasetSpec
 
-GENUINE_ONLY = DatasetSpec("writer_folders", writers=9, genuine=4)
+GENUINE_ONLY = DatasetSpec("writer_folders", writers=9, genuine=6)
 
 
 generate_image = functools.cache(generator.generate_image)
