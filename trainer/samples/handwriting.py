@@ -20,7 +20,7 @@ STROKE_FONTS = {"latin": (CURSIVE_FONT, PRINT_FONT), "greek": (GREEK_FONT,), "cy
 TRACED_SIZE = 36  # pixels: font size at which letters are traced, fine enough for dots and loops
 CAPITAL_SHARE = 0.66  # height of a capital, in font sizes
 MAX_CACHED = 4096  # traced texts that are kept
-FEW_HANDS = 8  # fonts of a hand; with fewer, traced print is more than half as likely as stroke fonts
+FEW_HANDS = 8  # fonts of a hand with which traced print has half the weight that it has without any
 
 
 @dataclasses.dataclass(frozen=True)

@@ -49,7 +49,7 @@ def generate_text(side: float, pen_share: float, rng: np.random.Generator) -> tu
 def generate_written_name(side: float, pen_share: float, rng: np.random.Generator) -> tuple[np.ndarray, Pen]:
     """Render a name with a font of a hand, as the signature of a careful writer; ink ``float32 [h, w]`` and its pen.
 
-    A name in print is text, so that scripts without a font of a hand are left to the pen.
+    A name in print is text, so that a Latin name takes the place of one in a script without a font of a hand.
     """
     script = choose_script(rng, 0.4)
     is_written = bool(fonts.load_catalogue().select(script, *HANDS)) and script not in RARELY_LEGIBLE
@@ -139,7 +139,7 @@ def generate_lines(script: str, rng: np.random.Generator, is_hand: bool) -> list
 
 
 def _generate_word(script: str, rng: np.random.Generator, is_hand: bool) -> str:
-    """Generate one word, which must not be what somebody would sign with: its class would be anybody's guess."""
+    """Generate one word; few are like signatures, such as two letters without case or the characters of a name."""
     words = lexicon.load_lexicon(script).words
     text = lexicon.pick(words, rng)
     is_told_from_names = script in lexicon.CASED or script in RARELY_LEGIBLE
