@@ -7,7 +7,7 @@ decisions, no files and no servers. Next: ``trainer/training/network.py`` puts a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 PLUGIN_ATTRIBUTE = "PROBLEM"
+Weights = Mapping[str, np.ndarray]  # by their path in the network
 Targets = Mapping[str, np.ndarray]  # int [N] each: label, writer, corpus_index
 
 
@@ -35,6 +36,8 @@ class Problem:
 
     - ``head(features, num_labels, embedding_dim)`` maps features ``float32 [N, F]`` to vectors ``float32 [N, D]``, the
       output of the exported model.
+    - ``transfer_head(trained, trained_labels, initial, labels)`` makes the weights of a head, by path, from those of a
+      head that was trained with other labels and from its initial ones; without it, such a head stays random.
     - ``losses`` are the names of the losses that it can minimise, the default first; see ``trainer/losses``.
     - ``accuracy(targets, vectors) -> float32 [N]`` is shown beside the loss.
     - ``validation_metrics(vectors, targets)`` computes the metrics of an epoch from the whole validation split (NumPy);
@@ -63,6 +66,7 @@ class Problem:
     report_builder: ReportBuilder
     defaults: Mapping[str, Any]  # of the settings that have no default of their own
     labels: tuple[str, ...] | None = None  # the only ones it can be trained on, in this order; None for any
+    transfer_head: Callable[[Weights, Sequence[str], Weights, Sequence[str]], Weights] | None = None
     build_export_model: Callable[[keras.Model, np.ndarray, Backbone], keras.Model] | None = None
     check_test_samples: Callable[[list[Sample]], None] = lambda samples: None
     min_labels: int = 2

@@ -5,24 +5,13 @@ Next: ``genuine_vs_forged.py`` and ``signature_vs_text.py``.
 
 from typing import Any
 
-import keras
 import numpy as np
-from keras import KerasTensor
 
 from trainer.artifact.decision import Classifier
 from trainer.evaluation import classification
 from trainer.losses import _accuracy
 from trainer.losses.cross_entropy import cross_entropy
-from trainer.problems import Problem, Targets
-
-
-def probabilities(features: KerasTensor, num_labels: int, _: int) -> KerasTensor:
-    """Map features to class probabilities ``float32 [N, num_labels]``: a sigmoid for two classes, softmax for more."""
-    if num_labels > 2:
-        return keras.layers.Dense(num_labels, activation="softmax", dtype="float32", name="probabilities")(features)
-    first = keras.layers.Dense(1, activation="sigmoid", dtype="float32", name="probability")(features)
-    second = keras.layers.Rescaling(-1.0, 1.0, name="complement", dtype="float32")(first)
-    return keras.layers.Concatenate(name="probabilities", dtype="float32")([first, second])
+from trainer.problems import Problem, Targets, _class_head
 
 
 def compute_validation_metrics(vectors: np.ndarray, targets: Targets) -> dict[str, float]:
@@ -39,7 +28,8 @@ def compute_error_rates(decision: Classifier, vectors: np.ndarray, targets: Targ
 def make_classification_problem(**fields: Any) -> Problem:
     """Make a problem whose answer is a class; ``fields`` are those of ``Problem`` that are not set here."""
     return Problem(
-        head=probabilities,
+        head=_class_head.probabilities,
+        transfer_head=_class_head.transfer,
         losses=("cross_entropy",),
         accuracy=_accuracy.accuracy,
         validation_metrics=compute_validation_metrics,

@@ -1,0 +1,53 @@
+"""The head of the problems whose answer is a class, and how a head for some labels becomes one for others.
+
+No plug-in itself. Independent of data and training. Next: ``_classification.py``.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import KerasTensor
+
+from trainer.problems import Weights
+
+SIGMOID, SOFTMAX = "probability", "probabilities"  # the dense layer for two classes, and for more
+
+
+def probabilities(features: KerasTensor, num_labels: int, _: int) -> KerasTensor:
+    """Map features to class probabilities ``float32 [N, num_labels]``: a sigmoid for two classes, softmax for more."""
+    if num_labels > 2:
+        return keras.layers.Dense(num_labels, activation="softmax", dtype="float32", name=SOFTMAX)(features)
+    first = keras.layers.Dense(1, activation="sigmoid", dtype="float32", name=SIGMOID)(features)
+    second = keras.layers.Rescaling(-1.0, 1.0, name="complement", dtype="float32")(first)
+    return keras.layers.Concatenate(name="probabilities", dtype="float32")([first, second])
+
+
+def transfer(trained: Weights, trained_labels: Sequence[str], initial: Weights, labels: Sequence[str]) -> Weights:
+    """Return the weights of a head for ``labels`` that tells apart the classes of a trained head as that one does.
+
+    Classes that both heads have keep their probabilities relative to each other; a class of ``labels`` alone has its
+    weights of ``initial``. Empty where fewer than two classes are in both heads, or where the features differ.
+    """
+    shared = [label for label in labels if label in trained_labels]
+    old, new = _read_logits(trained), _read_logits(initial)
+    if len(shared) < 2 or not old or old["kernel"].shape[0] != new["kernel"].shape[0]:
+        return {}
+    old_columns, new_columns = ([names.index(label) for label in shared] for names in (trained_labels, labels))
+    for name, values in new.items():
+        values[..., new_columns] = old[name][..., old_columns]
+    if len(labels) > 2:
+        return {f"{SOFTMAX}/{name}": values for name, values in new.items()}
+    return {f"{SIGMOID}/{name}": values[..., :1] - values[..., 1:] for name, values in new.items()}
+
+
+def _read_logits(weights: Weights) -> dict[str, np.ndarray]:
+    """Return new arrays ``kernel [F, L]`` and ``bias [L]`` of logits whose softmax is the head's answer, or nothing."""
+    logits = {}
+    for name in ("kernel", "bias"):
+        if f"{SOFTMAX}/{name}" in weights:
+            logits[name] = np.array(weights[f"{SOFTMAX}/{name}"])
+        elif f"{SIGMOID}/{name}" in weights:  # sigmoid(z) is the first probability of softmax([z, 0])
+            first = np.asarray(weights[f"{SIGMOID}/{name}"])
+            logits[name] = np.concatenate([first, np.zeros_like(first)], axis=-1)
+    return logits
