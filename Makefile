@@ -45,7 +45,7 @@ test-image: $(VENV)/installed-dev  ## build and run the prediction container; ne
 serve: $(VENV)/installed  ## serve the newest model on this machine in mode dev, without a run the ready one; the page can train another
 	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --artifact "$$($(BIN)/python -m trainer.pipeline.run_dir)"
 
-ready: $(VENV)/installed-dev fonts  ## train, measure and pack ready:signature_vs_text again, for about an hour; continues when interrupted
+ready: $(VENV)/installed-dev fonts  ## train, measure and pack ready:signature_vs_text again, for about 45 minutes; continues when interrupted
 	$(BIN)/python -m trainer.task --config $(RECIPE).toml --job-dir $(READY)
 	$(BIN)/python -m tests.bench.sources $(READY)/model --measurements $(READY)/measurements.json
 	$(BIN)/python -m trainer.ready $(READY)/model signature_vs_text --facts $(RECIPE).json --measurements $(READY)/measurements.json

@@ -154,11 +154,9 @@ def _balance_weights(comparisons: Comparisons) -> np.ndarray:
 def _fit_thresholds(log_odds: np.ndarray, genuine: np.ndarray, weights: np.ndarray) -> dict[str, float]:
     """Fit the thresholds for one number of references: ``eer``, and those for the false acceptance ``RATES``.
 
-    ``eer`` is half-way between two scores. No other threshold is below it, even where the equal error rate is lower.
+    No threshold is below ``eer``, even where the equal error rate is lower than that rate.
     """
-    rates = RankedScores(log_odds, genuine).compute_error_rates(weights)
-    index = 1 + int(np.argmin(np.abs(rates.far - rates.frr)[1:]))
-    equal = float(np.mean(rates.thresholds[index : index + 2]))
+    equal = RankedScores(log_odds, genuine).compute_error_rates(weights).find_equal_error_threshold()
     return {"eer": equal, **{name: max(equal, value) for name, value in _fit_tail(log_odds[~genuine]).items()}}
 
 

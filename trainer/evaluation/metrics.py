@@ -62,6 +62,11 @@ class ErrorRates:
         share = gap[after - 1] / (gap[after - 1] - gap[after])
         return 100 * float(self.far[after - 1] + share * (self.far[after] - self.far[after - 1]))
 
+    def find_equal_error_threshold(self) -> float:
+        """Return the threshold at which the two rates are most nearly equal, half-way between two scores."""
+        index = 1 + int(np.argmin(np.abs(self.far - self.frr)[1:]))
+        return float(np.mean(self.thresholds[index : index + 2]))
+
     def compute_auc(self) -> float:
         """Return the area under the ROC curve, 0 to 1."""
         return float(sk.auc(self.far, 1 - self.frr))

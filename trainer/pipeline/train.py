@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trainer.artifact import manifest
 from trainer.artifact.artifact import Artifact
 from trainer.artifact.decision import Decision
@@ -25,7 +27,7 @@ from trainer.evaluation.measure import evaluate
 from trainer.pipeline.preparation import PreparedData, prepare_data
 from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.pipeline.run_dir import RunDir, open_run_dir
-from trainer.problems import Problem
+from trainer.problems import Problem, Targets
 from trainer.ready import fetch_artifact
 from trainer.settings import plugins
 from trainer.settings.config import Config
@@ -119,11 +121,14 @@ def _fit(run: RunContext, prepared: PreparedData, tracker: experiments.Tracker |
         hypertune.report_metrics(fitted.history[fitted.best_epoch - 1], len(fitted.history))
     if problem.build_export_model is None:
         return fitted
-    vectors, _ = batches.encode_split(
-        lambda images: fitted.model(images, training=False).numpy(), prepared.records, "train", prepared.canvas
-    )
+
+    def encode_split(split: str) -> tuple[np.ndarray, Targets]:
+        return batches.encode_split(
+            lambda images: fitted.model(images, training=False).numpy(), prepared.records, split, prepared.canvas
+        )
+
     backbone = plugins.load("backbones", config.model.backbone)
-    return dataclasses.replace(fitted, model=problem.build_export_model(fitted.model, vectors, backbone))
+    return dataclasses.replace(fitted, model=problem.build_export_model(fitted.model, encode_split, backbone))
 
 
 def _make_stream(config: Config, problem: Problem, prepared: PreparedData) -> StreamSpec | None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PLUGIN_ATTRIBUTE = "PROBLEM"
 Weights = Mapping[str, np.ndarray]  # by their path in the network
 Targets = Mapping[str, np.ndarray]  # int [N] each: label, writer, corpus_index
+EncodeSplit = Callable[[str], tuple[np.ndarray, Targets]]  # name of a split -> vectors float32 [N, D] and targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Problem:
       validation split, and ``error_rates(decision, vectors, targets)`` are its error rates there in percent, by which
       the variants are compared.
     - ``report_builder`` measures, tabulates and plots the exported model's vectors of the test split.
-    - ``build_export_model(model, vectors, backbone)`` makes the model that is exported from the trained one and its
-      vectors of the training split; without it the trained model is exported.
+    - ``build_export_model(model, encode_split, backbone)`` makes the model that is exported from the trained one;
+      ``encode_split`` returns its vectors of a split, and their targets. Without it the trained model is exported.
     - ``check_test_samples(samples)`` raises ``UserError`` when the test split could not be measured.
     """
 
@@ -67,7 +68,7 @@ class Problem:
     defaults: Mapping[str, Any]  # of the settings that have no default of their own
     labels: tuple[str, ...] | None = None  # the only ones it can be trained on, in this order; None for any
     transfer_head: Callable[[Weights, Sequence[str], Weights, Sequence[str]], Weights] | None = None
-    build_export_model: Callable[[keras.Model, np.ndarray, Backbone], keras.Model] | None = None
+    build_export_model: Callable[[keras.Model, EncodeSplit, Backbone], keras.Model] | None = None
     check_test_samples: Callable[[list[Sample]], None] = lambda samples: None
     min_labels: int = 2
     label_map: Mapping[str, str] = dataclasses.field(default_factory=dict)  # corpus label -> this problem's label

@@ -1,4 +1,4 @@
-"""The head of the problems whose answer is a class, and how a head for some labels becomes one for others.
+"""The head of the problems whose answer is a class: how it is built, started from another one, and balanced.
 
 No plug-in itself. Independent of data and training. Next: ``_classification.py``.
 """
@@ -8,9 +8,13 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 from keras import KerasTensor
+from scipy import special
 
-from trainer.problems import Weights
+from trainer.backbones import Backbone
+from trainer.evaluation import metrics
+from trainer.problems import EncodeSplit, Weights
 
+MIN_PROBABILITY = 1e-7  # about the smallest distance from 1 of a float32 below it
 SIGMOID, SOFTMAX = "probability", "probabilities"  # the dense layer for two classes, and for more
 
 
@@ -39,6 +43,23 @@ def transfer(trained: Weights, trained_labels: Sequence[str], initial: Weights, 
     if len(labels) > 2:
         return {f"{SOFTMAX}/{name}": values for name, values in new.items()}
     return {f"{SIGMOID}/{name}": values[..., :1] - values[..., 1:] for name, values in new.items()}
+
+
+def balance(model: keras.Model, encode_split: EncodeSplit, _: Backbone) -> keras.Model:
+    """Shift the probabilities of two classes, in place, so that each is wrong equally often on the validation split.
+
+    A network that has learnt its training images by heart is sure of all its answers, and the log-odds at which the
+    classes part are no longer 0. For more classes, or where the split has one class only, nothing changes.
+    """
+    vectors, targets = encode_split("validation")
+    is_first = targets["label"] == 0
+    if vectors.shape[1] > 2 or is_first.all() or not is_first.any():
+        return model
+    log_odds = special.logit(np.clip(vectors[:, 0].astype(np.float64), MIN_PROBABILITY, 1 - MIN_PROBABILITY))
+    threshold = metrics.compute_error_rates(log_odds, is_first).find_equal_error_threshold()
+    bias = model.get_layer(SIGMOID).bias
+    bias.assign(bias.value - threshold)
+    return model
 
 
 def _read_logits(weights: Weights) -> dict[str, np.ndarray]:

@@ -30,6 +30,7 @@ def make_classification_problem(**fields: Any) -> Problem:
     return Problem(
         head=_class_head.probabilities,
         transfer_head=_class_head.transfer,
+        build_export_model=_class_head.balance,
         losses=("cross_entropy",),
         accuracy=_accuracy.accuracy,
         validation_metrics=compute_validation_metrics,

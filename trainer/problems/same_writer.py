@@ -12,7 +12,7 @@ from keras import KerasTensor, layers
 from trainer.backbones import Backbone
 from trainer.evaluation import calibration, protocol, verification
 from trainer.losses import _accuracy
-from trainer.problems import Problem
+from trainer.problems import EncodeSplit, Problem
 from trainer.samples.amount import DatasetSpec
 
 SHRINKAGE = 0.01  # share of the mean variance that is added to every direction
@@ -28,11 +28,9 @@ def unit_vector(features: KerasTensor, _: int, embedding_dim: int) -> KerasTenso
     return layers.UnitNormalization(name="unit", dtype="float32")(vector)
 
 
-def build_export_model(model: keras.Model, vectors: np.ndarray, backbone: Backbone) -> keras.Model:
-    """Whiten the trained encoder, and add the embedding of the mirror image if the backbone has one.
-
-    ``vectors`` are the encoder's embeddings ``float32 [N, D]`` of the training split.
-    """
+def build_export_model(model: keras.Model, encode_split: EncodeSplit, backbone: Backbone) -> keras.Model:
+    """Whiten the trained encoder, and add the embedding of the mirror image if the backbone has one."""
+    vectors, _ = encode_split("train")
     whiten(model, vectors)
     return add_flip_embedding(model) if backbone.has_flip_embedding else model
 

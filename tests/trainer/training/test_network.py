@@ -63,7 +63,7 @@ def test_only_backbones_with_a_flip_embedding_export_it(backbone, images):
     model = network.build_model(make_small_config("same_writer", backbone).model, SMALL, ("genuine", "forged"))
     plugin = plugins.load("backbones", backbone)
     dim = model.output_shape[-1]
-    exported = same_writer.build_export_model(model, model(images, training=False).numpy(), plugin)
+    exported = same_writer.build_export_model(model, lambda _: (model(images, training=False).numpy(), {}), plugin)
     assert exported.output_shape[-1] == (2 * dim if plugin.has_flip_embedding else dim)
 
 
