@@ -66,6 +66,8 @@ def load_weights(model: keras.Model, init_from: str, labels: Sequence[str] = ())
     message = f"starting from {init_from}: {len(loaded)} of {len(model.weights)} weights"
     if has_other_labels:
         message += f"; its labels are {', '.join(source.labels)}"
+        new_labels = [label for label in labels if label not in source.labels]
+        message += f", new, and random, are {', '.join(new_labels)}" if new_labels else ""
     unmatched = list(dict.fromkeys(w.path.rpartition("/")[0] for w in model.weights if w.path not in loaded))
     if unmatched:
         more = f" and {len(unmatched) - MAX_LAYERS} more" if len(unmatched) > MAX_LAYERS else ""

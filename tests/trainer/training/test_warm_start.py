@@ -100,7 +100,8 @@ def test_a_start_with_other_labels_tells_apart_the_classes_that_both_have_as_the
 def test_a_class_that_is_new_leaves_the_odds_of_those_that_were_there(ready_foreign):
     labels = ("drawing", "text", "signature", "stamp")
     model = build(labels, "--init-from", READY)
-    warm_start.load_weights(model, READY, labels)
+    message = warm_start.load_weights(model, READY, labels)
+    assert message.endswith("its labels are signature, text, other, new, and random, are drawing, stamp")
     images = make_random_images()
     expected = build(LABELS, "--init-from", READY)
     warm_start.load_weights(expected, READY, LABELS)
@@ -114,7 +115,7 @@ def test_a_head_of_other_classes_stays_random_and_the_message_names_it(ready_for
     model = build(labels, "--init-from", READY)
     head = [weight.numpy() for weight in model.get_layer("probability").weights]
     message = warm_start.load_weights(model, READY, labels)
-    assert message.startswith(f"starting from {READY}: 30 of 32 weights; its labels are signature, text, other; ")
+    assert message.startswith(f"starting from {READY}: 30 of 32 weights; its labels are signature, text, other")
     assert message.endswith("initialised at random, because it has no layer that fits: probability")
     expected = warm_start._read_artifact(ready_foreign).weights
     for weight in network.get_backbone(model).weights:
