@@ -12,6 +12,7 @@ TRAINING = [
     "Hershey-Fonts>=2.1",  # letters as pen strokes, for the generated dataset
     "Babel>=2.16",  # words in 25 scripts, from Unicode's CLDR, for the generated dataset
     "Faker>=30",  # names of persons in their own scripts, for the generated dataset
+    "threadpoolctl>=3.5",  # one thread for each comparison of embeddings: NumPy's own slow each other down
     "tomli-w>=1.0",
     "tomli>=2.0; python_version < '3.11'",
 ]

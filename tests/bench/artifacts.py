@@ -20,7 +20,6 @@ def export_untrained(folder: Path, backbone: str = "") -> Path:
     """
     quiet.import_tensorflow()
     from trainer.imaging import Imaging
-    from trainer.problems.same_writer import add_flip_embedding
     from trainer.training.export import ArtifactSpec, export, publish
     from trainer.training.network import build_model
 
@@ -33,12 +32,10 @@ def export_untrained(folder: Path, backbone: str = "") -> Path:
     settings = resolve_settings(parse_config(flags, {}), problem).model
     imaging, rng = Imaging(settings.image_height, settings.image_width), np.random.default_rng(0)
     model = build_model(settings, imaging, problem.labels)
-    if plugins.load("backbones", settings.backbone).has_flip_embedding:
-        model = add_flip_embedding(model)  # as ``build_export_model`` does
     vectors = rng.normal(size=(60, model.output_shape[-1])).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     targets = {"label": np.arange(60) % 2, "writer": np.arange(60) // 10, "corpus_index": np.zeros(60)}
-    decision = problem.fit_decision(problem.labels, vectors, targets)
+    decision = problem.fit_decision(problem.labels, vectors, targets, problem.similarity(model))
     partial = folder.with_name(folder.name + ".partial")
     spec = ArtifactSpec("same_writer", settings.backbone, problem.labels, imaging, {})
     export(model, spec, partial, lambda engine: (decision, {}))

@@ -15,6 +15,7 @@ from trainer import variant
 from trainer.artifact import decision
 from trainer.artifact.artifact import Artifact
 from trainer.artifact.manifest import identity, read
+from trainer.artifact.similarity import Cosine
 from trainer.corpora import Sample
 from trainer.evaluation import report
 from trainer.evaluation.measure import Evaluation
@@ -23,6 +24,7 @@ from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.settings import plugins
 from trainer.settings.config import Config, parse_config
 from trainer.training import network
+from trainer.training.batch_similarity import compute_similarities
 from trainer.training.export import GOLDEN, ArtifactSpec, export, publish
 
 LABELS = ("first", "second", "third")
@@ -44,7 +46,7 @@ IMAGING = Imaging(HEIGHT, WIDTH)
 
 def make_small_config(name: str, backbone: str) -> Config:
     """Return the settings of a small model."""
-    flags = ["--problem", name, "--backbone", backbone, "--dropout", "0.5"]
+    flags = ["--problem", name, "--backbone", backbone, "--dropout", "0.5", "--init-from", "none"]
     flags += ["--image-height", str(HEIGHT), "--image-width", str(WIDTH)]
     return resolve_settings(parse_config(flags, {}), plugins.load("problems", name))
 
@@ -115,13 +117,19 @@ def test_every_loss_and_its_gradients_are_finite(tensorflow, pair, built, images
     for name in problem.losses:
         loss = plugins.load("losses", name)
         with tensorflow.GradientTape() as tape:
-            losses = loss.function(targets, built(images, training=False))
+            losses = loss.function(targets, compute_outputs(problem, built, images))
             total = tensorflow.reduce_mean(losses)
         gradients = tape.gradient(total, built.trainable_variables)
         assert losses.shape == (8,), name
         assert np.isfinite(losses).all(), name
         assert all(gradient is not None and np.isfinite(gradient).all() for gradient in gradients), name
-    assert problem.accuracy(targets, built(images, training=False)).shape == (8,)
+    assert problem.accuracy(targets, compute_outputs(problem, built, images)).shape == (8,)
+
+
+def compute_outputs(problem, built, images):
+    """Return what a loss takes: vectors, or their similarities where they are compared."""
+    vectors, similarity = built(images, training=False), problem.similarity(built)
+    return vectors if similarity is None else compute_similarities(vectors, similarity, 2)
 
 
 @pytest.mark.parametrize("pair", EXPORTED, ids="-".join)
@@ -192,7 +200,7 @@ def _fit_decision(name, labels):
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     targets = {"label": np.arange(60) % 2, "writer": np.arange(60) // 10, "corpus_index": np.zeros(60)}
     problem = plugins.load("problems", name)
-    fitted = problem.fit_decision(labels, vectors, targets)
+    fitted = problem.fit_decision(labels, vectors, targets, Cosine())
     return fitted, problem.error_rates(
         fitted, vectors if fitted.takes_references else vectors[:, : len(labels)], targets
     )
@@ -234,5 +242,5 @@ def test_a_head_serves_two_labels_and_more(name, labels):
     problem = plugins.load("problems", name)
     built = build(name, problem.backbone, labels)
     vectors = built(np.zeros((1, HEIGHT, WIDTH, 1), np.uint8), training=False).numpy()
-    answer = problem.fit_decision(labels, vectors, {}).answer(vectors[0])
+    answer = problem.fit_decision(labels, vectors, {}, None).answer(vectors[0])
     assert answer["label"] in labels

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.artifact import decision, golden, manifest
-from trainer.artifact.decision import DecisionParameters, UnsupportedRequest
+from trainer.artifact import decision, explain, golden, manifest
+from trainer.artifact.decision import DecisionParameters, UnsupportedRequest, Verifier
 from trainer.artifact.engine import Engine, EnginePool, load_engine_factory
 from trainer.imaging import CanonicalImage, Imaging, Ink, Limits, Page, QualityLimits, canonicalise, draw_ink, read_ink
 
@@ -123,6 +123,12 @@ class Artifact:
             row["warnings"] = image.warnings if isinstance(image, EncodedImage) else []
         encoder = {"encoder": self.encoder} if "embedding" in answer else {}
         return {**answer, **encoder, "warnings": questioned.warnings}
+
+    def explain(self, questioned: EncodedImage, references: Sequence[EncodedImage | np.ndarray]) -> explain.Explanation:
+        """Explain the similarity to the nearest of the references. Raises ``UnsupportedRequest`` for a classifier."""
+        if not isinstance(self.decision, Verifier):
+            raise UnsupportedRequest("this model classifies single images; it explains no comparisons")
+        return explain.explain_nearest(self.engine_pool, self.decision.measure, questioned, references)
 
     @property
     def encoder(self) -> str:

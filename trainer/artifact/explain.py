@@ -20,6 +20,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from trainer.artifact.artifact import EncodedImage
     from trainer.artifact.engine import Engine
+    from trainer.artifact.similarity import Similarity
 
 
 WINDOW, STRIDE = 4, 8  # side of the window, and its step: the height of the canvas divided by these
@@ -32,7 +33,7 @@ LOWERING, RAISING = (
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """``heatmap`` is ``float32 [H, W]``: the decrease of the distance when the ink there is occluded.
+    """``heatmap`` is ``float32 [H, W]``: the increase of the similarity when the ink there is occluded.
 
     Positive regions lower the score of the questioned image, negative ones raise it. ``reference`` is the index of the
     nearest reference, ``is_occluded_in_both`` whether that has an image to occlude, ``image`` the questioned canonical
@@ -46,37 +47,40 @@ class Explanation:
 
 
 def explain_nearest(
-    engine: Engine, questioned: EncodedImage, references: Sequence[EncodedImage | np.ndarray]
+    engine: Engine,
+    similarity: Similarity,
+    questioned: EncodedImage,
+    references: Sequence[EncodedImage | np.ndarray],
 ) -> Explanation:
-    """Explain the distance to the nearest of the references, encoded images or stored embeddings ``float32 [D]``.
+    """Explain the similarity to the nearest of the references, encoded images or stored embeddings ``float32 [D]``.
 
     A stored embedding has no image, so ink is occluded in the questioned image alone. The result then shows which ink
     the similarity depends on, rather than which ink lowers it.
     """
-    vectors = [image if isinstance(image, np.ndarray) else image.vector for image in references]
-    nearest = int(np.argmin([np.linalg.norm(questioned.vector - vector) for vector in vectors]))
+    vectors = np.stack([image if isinstance(image, np.ndarray) else image.vector for image in references])
+    similarities = similarity.compare(questioned.vector[None], vectors)[0]
+    nearest = int(np.argmax(similarities))
     reference, image = references[nearest], questioned.canonical.image
     windows = _list_windows(*image.shape[:2])
     questioned_vectors = engine(_occlude(image, windows))
     if isinstance(reference, np.ndarray):
-        reference_vectors = np.broadcast_to(reference, questioned_vectors.shape)
+        occluded = similarity.compare(questioned_vectors, reference[None])[:, 0]
     else:
-        reference_vectors = engine(_occlude(reference.canonical.image, windows))
-    distance = np.linalg.norm(questioned.vector - vectors[nearest])
-    decreases = distance - np.linalg.norm(questioned_vectors - reference_vectors, axis=1)
-    heatmap = _draw_heatmap(image.shape[:2], windows, decreases)
+        pairs = zip(questioned_vectors, engine(_occlude(reference.canonical.image, windows)), strict=True)
+        occluded = np.array([similarity.compare(first[None], second[None])[0, 0] for first, second in pairs])
+    heatmap = _draw_heatmap(image.shape[:2], windows, occluded - similarities[nearest])
     return Explanation(heatmap, nearest, not isinstance(reference, np.ndarray), image[:, :, 0])
 
 
 def _draw_heatmap(
-    canvas: tuple[int, int], windows: list[tuple[int, int, int, int]], decreases: np.ndarray
+    canvas: tuple[int, int], windows: list[tuple[int, int, int, int]], increases: np.ndarray
 ) -> np.ndarray:
-    """Average the decreases of overlapping windows, each weighted by a Hann window: ``float32 [H, W]``."""
+    """Average the increases of overlapping windows, each weighted by a Hann window: ``float32 [H, W]``."""
     heat, total_weight = np.zeros(canvas, np.float32), np.full(canvas, 1e-6, np.float32)
-    for (top, left, height, width), decrease in zip(windows, decreases, strict=True):
+    for (top, left, height, width), increase in zip(windows, increases, strict=True):
         weight = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
         weight = weight[: canvas[0] - top, : canvas[1] - left]
-        heat[top : top + height, left : left + width] += decrease * weight
+        heat[top : top + height, left : left + width] += increase * weight
         total_weight[top : top + height, left : left + width] += weight
     return heat / total_weight
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from trainer.artifact import golden_file
 from trainer.artifact.engine import Engine
-from trainer.artifact.golden_file import GOLDEN_DIR, VECTOR_TOLERANCE, GoldenAnswer
+from trainer.artifact.golden_file import GOLDEN_DIR, GoldenAnswer
 from trainer.artifact.manifest import BadArtifact
 from trainer.imaging import Imaging, canonicalise
 
@@ -79,7 +79,9 @@ def _read_case(golden_dir: Path, answer: GoldenAnswer, imaging: Imaging, variant
             "Pillow, OpenCV or NumPy differ; compare with 'versions' in the manifest"
         )
     vector = np.asarray(answer.vectors[variant], np.float32)
-    return GoldenCase(answer.file, canonical[None], vector, VECTOR_TOLERANCE[variant])
+    return GoldenCase(
+        answer.file, canonical[None], vector, golden_file.compute_tolerance(answer.vectors[variant], variant)
+    )
 
 
 def _hash(canonical: np.ndarray) -> str:

@@ -1,52 +1,63 @@
-"""Verify a questioned embedding against reference embeddings: fusion, normalisation, calibration, thresholds.
+"""Verify a questioned embedding against reference embeddings: fusion, normalisation, calibration, decision.
 
 The score compares two similarities: of the questioned signature to the references, and of the references to each other
 (with few references: a prior value). One threshold for each number of references then applies to all writers. NumPy
-only, independent of images and HTTP. Next: ``trainer/evaluation/calibration.py`` fits the numbers.
+only, independent of images and HTTP. Next: ``similarity.py`` compares two embeddings, ``thresholds.py`` finds a
+threshold among the stored ones, ``trainer/evaluation/calibration.py`` fits the numbers.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
+from trainer.artifact import thresholds as stored_thresholds
 from trainer.artifact.manifest import BadArtifact
+from trainer.artifact.similarity import BadSimilarity, Cosine, Similarity, make_similarity
+from trainer.artifact.thresholds import EQUAL_ERROR, UnsupportedRequest
 
 FUSION_WEIGHTS = {"max": 1.0, "mean": 0.0, "both": 0.5}  # weight of the largest similarity; the mean has the rest
 NORM_TOLERANCE = 0.02  # largest accepted difference of the length of a stored vector from 1
-
-
-class UnsupportedRequest(ValueError):
-    """The model cannot answer this request; the message says what it can answer."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DecisionParameters:
     """Options of a request.
 
-    ``far`` selects a stored threshold by its false acceptance rate, ``return_embedding`` adds the questioned embedding
-    to the answer, ``encoder`` identifies the encoder that made the stored embeddings of the request.
+    ``far`` selects the threshold by its false acceptance rate, or ``threshold`` is itself the score from which a
+    signature is accepted, both above 0 and below 1. ``return_embedding`` adds the questioned embedding to the answer,
+    ``encoder`` identifies the encoder that made the stored embeddings of the request.
     """
 
     far: float | None = None
     return_embedding: bool = False
     encoder: str | None = None
+    threshold: float | None = None
+
+    @property
+    def has_threshold(self) -> bool:
+        """Return whether the request selects the threshold, by its rate or by itself."""
+        return self.far is not None or self.threshold is not None
 
 
 @dataclasses.dataclass(frozen=True)
 class Verifier:
     """Decide from embeddings of length 1 whether the writer of the references wrote the questioned signature.
 
-    h(q) is the ``fusion`` of the cosine similarities of q to the n references; c is the mean of h(r), each reference r
+    h(q) is the ``fusion`` of the similarities of q to the n references; c is the mean of h(r), each reference r
     compared with the others. The log-odds that q is genuine, with equal prior probabilities of genuine and forged, are
 
         b0 + b1 L + (a0 + a1 L) (h(q) - (1 - 1/n) c - prior_cohesion / n),    L = ln(min(n, max_references))
 
     ``thresholds`` are log-odds by name and number of references, interpolated linearly in ln n. Names are ``eer`` and
-    false acceptance rates such as ``0.01``; they were measured with the forgeries ``calibrated_on``. Within
-    ``inconclusive_margin`` of the threshold ``eer`` the answer is inconclusive.
+    false acceptance rates such as ``0.01``, interpolated linearly in their logarithm; they were measured with the
+    forgeries ``calibrated_on``. ``far_intervals`` are 95 % intervals ``[low, high]`` of the rate at each of these
+    thresholds, 0 to 1; older artefacts have none. Within ``inconclusive_margin`` of the threshold ``eer`` the answer is
+    inconclusive. ``similarity`` is the manifest's description of how two embeddings are compared; see
+    ``similarity.py``.
     """
 
     kind: ClassVar[str] = "verify"
@@ -62,41 +73,58 @@ class Verifier:
     thresholds: Mapping[str, Mapping[str, float]]
     inconclusive_margin: float
     calibrated_on: str
+    far_intervals: Mapping[str, Mapping[str, Sequence[float]]] = dataclasses.field(default_factory=dict)
+    similarity: Mapping[str, Any] = dataclasses.field(default_factory=Cosine().to_manifest)
 
     def __post_init__(self):
-        stored = self.thresholds if isinstance(self.thresholds, Mapping) else {}
-        has_counts = all(
-            isinstance(by_count, Mapping) and by_count and all(map(str.isdigit, by_count))
-            for by_count in stored.values()
-        )
-        if self.fusion not in FUSION_WEIGHTS or "eer" not in stored or not has_counts:
+        has_thresholds = stored_thresholds.has_counts(self.thresholds) and EQUAL_ERROR in self.thresholds
+        if self.fusion not in FUSION_WEIGHTS or not has_thresholds:
             raise BadArtifact(
                 f"verify needs a fusion of {', '.join(FUSION_WEIGHTS)} and thresholds 'eer' by number of references: "
                 f"{self.fusion}, {self.thresholds}"
             )
+        if self.far_intervals and (
+            not stored_thresholds.has_counts(self.far_intervals)
+            or {*self.far_intervals, EQUAL_ERROR} != set(self.thresholds)
+        ):
+            raise BadArtifact(
+                f"verify needs far_intervals for the rates of its thresholds, or none: {self.far_intervals}"
+            )
+        try:
+            make_similarity(self.similarity).check_dim(self.embedding_dim)
+        except BadSimilarity as error:
+            raise BadArtifact(str(error)) from None
+
+    @functools.cached_property
+    def measure(self) -> Similarity:
+        """The similarity that this verifier compares embeddings with."""
+        return make_similarity(self.similarity)
 
     def fused_similarity(self, similarities: np.ndarray) -> np.ndarray:
         """Fuse the similarities of vectors to n references: ``float [..., n] -> float [...]``."""
         weight = FUSION_WEIGHTS[self.fusion]
         return weight * similarities.max(axis=-1) + (1 - weight) * similarities.mean(axis=-1)
 
-    def reference_cohesion(self, references: np.ndarray) -> float:
-        """Return the mean fused similarity of references ``float32 [n, D]`` to each other.
+    def reference_cohesion(self, similarities: np.ndarray) -> float:
+        """Return the mean fused similarity of references to each other, from all similarities ``float32 [n, n]``.
 
         The fewer they are, the closer it is to ``prior_cohesion``: (1 - 1/n) c + prior_cohesion / n.
         """
-        count = len(references)
+        count = len(similarities)
         if count == 1:
             return self.prior_cohesion
-        off_diagonal = ~np.eye(count, dtype=bool)
-        similarities = (references @ references.T)[off_diagonal].reshape(count, count - 1)
-        return float((1 - 1 / count) * self.fused_similarity(similarities).mean() + self.prior_cohesion / count)
+        others = similarities[~np.eye(count, dtype=bool)].reshape(count, count - 1)
+        return float((1 - 1 / count) * self.fused_similarity(others).mean() + self.prior_cohesion / count)
 
-    def log_odds(self, questioned: np.ndarray, references: np.ndarray) -> np.ndarray:
-        """Compute log-odds ``float64 [M]`` of vectors ``float32 [M, D]`` to n references ``float32 [n, D]``."""
-        similarity = self.fused_similarity(questioned @ references.T)
-        excess = (similarity - self.reference_cohesion(references)).astype(np.float64)
-        log_count = self.log_references(len(references))
+    def log_odds(self, similarities: np.ndarray, reference_similarities: np.ndarray) -> np.ndarray:
+        """Compute log-odds ``float64 [M]`` from similarities to n references.
+
+        ``similarities`` are ``float32 [M, n]``, ``reference_similarities`` those of the references to each other,
+        ``float32 [n, n]``.
+        """
+        cohesion = self.reference_cohesion(reference_similarities)
+        excess = (self.fused_similarity(similarities) - cohesion).astype(np.float64)
+        log_count = self.log_references(similarities.shape[1])
         return self.b0 + self.b1 * log_count + (self.a0 + self.a1 * log_count) * excess
 
     def log_references(self, references: int) -> float:
@@ -105,27 +133,36 @@ class Verifier:
 
     def threshold_for(self, name: str, references: int) -> float:
         """Interpolate a stored threshold, as log-odds, for a number of references."""
-        stored = sorted((math.log(int(count)), value) for count, value in self.thresholds[name].items())
-        log_counts, values = zip(*stored, strict=True)
-        return float(np.interp(math.log(references), np.array(log_counts), np.array(values)))
+        return stored_thresholds.interpolate_count(self.thresholds[name], references)
 
     @staticmethod
     def to_probability(log_odds: float) -> float:
         """Convert log-odds to the probability of being genuine, 0 to 1."""
         return 1 / (1 + math.exp(-min(max(log_odds, -700.0), 700.0)))
 
-    def decision_bounds(self, references: int, far: float | None = None) -> tuple[float, float]:
+    @staticmethod
+    def to_log_odds(probability: float) -> float:
+        """Convert a probability above 0 and below 1 to log-odds."""
+        return math.log(probability) - math.log1p(-probability)
+
+    def decision_bounds(
+        self, references: int, far: float | None = None, threshold: float | None = None
+    ) -> tuple[float, float]:
         """Return the log-odds from which a signature is not rejected, and those from which it is accepted.
 
-        Raises ``UnsupportedRequest`` if no threshold is stored for ``far``.
+        Raises ``UnsupportedRequest`` for a rate outside the stored ones, and for a score that is no threshold.
         """
-        equal = self.threshold_for("eer", references)
-        if far is None:
+        equal = self.threshold_for(EQUAL_ERROR, references)
+        if far is not None and threshold is not None:
+            raise UnsupportedRequest("far and threshold both select the threshold; give one of them")
+        if threshold is not None:
+            if not 0 < threshold < 1:
+                raise UnsupportedRequest(f"threshold is {threshold:g}; it has to be a score above 0 and below 1")
+            accepted = self.to_log_odds(threshold)
+        elif far is not None:
+            accepted = stored_thresholds.interpolate_threshold(self.thresholds, far, references)
+        else:
             return equal - self.inconclusive_margin, equal + self.inconclusive_margin
-        stored = {float(name): name for name in self.thresholds if name != "eer"}
-        if far not in stored:
-            raise UnsupportedRequest(f"no threshold is stored for far {far:g}; there is: {', '.join(map(str, stored))}")
-        accepted = self.threshold_for(stored[far], references)
         return min(equal - self.inconclusive_margin, accepted), accepted
 
     def answer(
@@ -136,31 +173,43 @@ class Verifier:
     ) -> dict[str, Any]:
         """Answer a questioned vector ``float32 [D]``, compared with references ``float32 [D]``.
 
-        The answer has ``decision``, ``score`` (probability of genuine), ``distance`` to the nearest reference
-        (Euclidean, 0 to 2), both of ``per_reference`` alone, and the ``threshold`` and bounds of ``inconclusive`` as
-        scores. Without references it is the ``embedding``, for enrolment. Raises ``UnsupportedRequest``.
+        The answer has ``decision``, ``score`` (probability of genuine), ``distance`` to the nearest reference (at most
+        2: the root of 2 - 2 s, where s is the similarity; of cosines, the Euclidean distance), both of
+        ``per_reference`` alone, the ``threshold`` and bounds of ``inconclusive`` as scores, and for a ``far`` its
+        ``far_interval`` where one is stored. Without references it is the ``embedding``, for enrolment. Raises
+        ``UnsupportedRequest``.
         """
-        low, high = self.decision_bounds(max(1, len(references)), parameters.far)
+        low, high = self.decision_bounds(max(1, len(references)), parameters.far, parameters.threshold)
         embedding = {"embedding": vector}
         if not len(references):
             return embedding
         vectors = self._check_references(references)
-        log_odds = float(self.log_odds(vector[None], vectors)[0])
-        distances = np.sqrt(np.maximum(0, 2 - 2 * (vectors @ vector)))
-        scores = [self.to_probability(float(self.log_odds(vector[None], row[None])[0])) for row in vectors]
+        similarities = self.measure.compare(vector[None], vectors)
+        log_odds = float(self.log_odds(similarities, self.measure.compare_all(vectors))[0])
+        distances = np.sqrt(np.maximum(0, 2 - 2 * similarities[0]))
+        scores = map(self.to_probability, self.log_odds(similarities.T, np.ones((1, 1), np.float32)).tolist())
+        score = self.to_probability(log_odds)
+        # A requested threshold is compared as a score: its log-odds are rounded.
+        is_accepted = log_odds >= high if parameters.threshold is None else score >= parameters.threshold
         return {
-            "decision": "accept" if log_odds >= high else "inconclusive" if log_odds >= low else "reject",
-            "score": self.to_probability(log_odds),
+            "decision": "accept" if is_accepted else "inconclusive" if log_odds >= low else "reject",
+            "score": score,
             "distance": float(distances.min()),
             "per_reference": [
                 {"distance": float(distance), "score": score} for distance, score in zip(distances, scores, strict=True)
             ],
-            "threshold": self.to_probability(
-                self.threshold_for("eer", len(vectors)) if parameters.far is None else high
-            ),
+            "threshold": parameters.threshold
+            or self.to_probability(high if parameters.has_threshold else self.threshold_for(EQUAL_ERROR, len(vectors))),
             "inconclusive": [self.to_probability(low), self.to_probability(high)],
+            **self._describe_far(parameters.far, len(vectors)),
             **(embedding if parameters.return_embedding else {}),
         }
+
+    def _describe_far(self, far: float | None, references: int) -> dict[str, Any]:
+        """Return the interval of a requested false acceptance rate as a part of the answer, if one is stored."""
+        if far is None or not self.far_intervals:
+            return {}
+        return {"far_interval": stored_thresholds.interpolate_interval(self.far_intervals, far, references)}
 
     def _check_references(self, references: Sequence[np.ndarray]) -> np.ndarray:
         """Return the references as ``float32 [n, D]``, normalised to length 1. Raises ``UnsupportedRequest``."""
@@ -175,7 +224,7 @@ class Verifier:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     def is_inconclusive(self, log_odds: np.ndarray, references: int) -> np.ndarray:
-        """Return where the answer is neither accept nor reject, without ``far``: ``float [M] -> bool [M]``."""
+        """Return where the answer is neither accept nor reject, by the threshold ``eer``: ``float [M] -> bool [M]``."""
         low, high = self.decision_bounds(references)
         return (log_odds >= low) & (log_odds < high)
 

@@ -20,12 +20,12 @@ PLUGIN_ATTRIBUTE = "BACKBONE"
 class Backbone:
     """``build(ink, settings)`` maps ink ``float32 [N, H, W, 1]``, 0 paper to 1 ink, to features ``float32 [N, F]``.
 
-    It drops ``settings.dropout`` of the features in training, and starts from ``settings.preset`` if ``has_presets``.
-    Its layers have names, because a warm start finds weights by name. ``embedding_dim`` is the dimension of the
-    embedding in problems that compare vectors.
+    A backbone that keeps places returns a grid ``float32 [N, h, w, F]``. It drops ``settings.dropout`` of the
+    features in training, and starts from ``settings.preset`` if ``has_presets``. Its layers have names, because a warm
+    start finds weights by name. ``embedding_dim`` is the dimension of the embedding in problems that compare vectors,
+    or of the descriptor of a place.
     """
 
     build: Callable[["KerasTensor", "ModelSettings"], "KerasTensor"]
     embedding_dim: int = 128
     has_presets: bool = False  # whether ``build`` can load a preset
-    has_flip_embedding: bool = False  # whether the exported encoder also embeds the mirror image

@@ -1,28 +1,28 @@
-"""An encoder for comparing writers: plain convolutions to a grid of local descriptors that keep their positions.
+"""An encoder for comparing writers: plain convolutions to a fine grid of local features that keep their places.
 
-The shape of a stroke at its position distinguishes writers; global average pooling, as in most encoders, discards the
-position. At 96 x 192 pixels with an embedding of 256 it has 0.58 million parameters, and needs 79 million multiply-adds
-for an image and its mirror image. The measurements behind it: docs/decisions/0004.
-Next: ``trainer/problems/same_writer.py`` has the head.
+The shape of a stroke at its place distinguishes writers; global average pooling, as in most encoders, discards the
+place. The grid is compared place by place (``trainer/artifact/similarity.py``). At 96 x 192 pixels it has 12 x 24
+places and 0.1 million parameters. The measurements behind it: docs/decisions/0010.
+Next: ``trainer/problems/_embedding.py`` makes descriptors of the features.
 """
 
-from keras import KerasTensor, layers
+from keras import KerasTensor, layers, ops
 
 from trainer.backbones import Backbone
 from trainer.backbones._convolutions import convolve
 from trainer.settings.sections import ModelSettings
 
-# (filters, side of the kernel, stride) of each convolution; together they divide H and W by 16.
-CONVOLUTIONS = ((16, 5, 2), (32, 3, 2), (64, 3, 2), (64, 3, 1), (128, 3, 2), (128, 3, 1))
-DESCRIPTOR_DIM = 16  # of each position of the grid [H / 16, W / 16]
+# (filters, side of the kernel, stride) of each convolution; together they divide H and W by ``STRIDE``.
+CONVOLUTIONS = ((16, 5, 2), (32, 3, 2), (64, 3, 2), (64, 3, 1), (64, 3, 1))
+STRIDE = 8
+MIN_INK = 0.01  # mean ink of a place that counts as inked
 
 
 def build(ink: KerasTensor, settings: ModelSettings) -> KerasTensor:
-    """``float32 [N, H, W, 1] -> float32 [N, H / 16 * W / 16 * 16]``."""
-    ink = convolve(ink, CONVOLUTIONS)
-    grid = layers.Conv2D(DESCRIPTOR_DIM, 1, use_bias=False, name="descriptors")(ink)
-    features = layers.Flatten(name="places")(grid)
-    return layers.Dropout(settings.dropout, name="dropout")(features)
+    """``float32 [N, H, W, 1] -> float32 [N, H / 8, W / 8, 64]``; places without ink are all zeros."""
+    features = layers.Dropout(settings.dropout, name="dropout")(convolve(ink, CONVOLUTIONS))
+    mean_ink = layers.AveragePooling2D(STRIDE, padding="same", name="mean_ink")(ink)
+    return features * ops.cast(mean_ink > MIN_INK, features.dtype)
 
 
-BACKBONE = Backbone(build, embedding_dim=256, has_flip_embedding=True)
+BACKBONE = Backbone(build, embedding_dim=16)

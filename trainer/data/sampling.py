@@ -29,6 +29,10 @@ class Sampling(str, enum.Enum):
     __str__ = str.__str__  # in text the value, on every version of Python
 
 
+# Rows of a batch that belong together, in a row: a writer's, or a pair's.
+GROUP_SIZES = {Sampling.WRITERS: GENUINE_PER_WRITER + FORGED_PER_WRITER, Sampling.PAIRS: 2}
+
+
 class TooFewWriters(UserError):
     """Too few writers with two genuine signatures; the message says how many are needed."""
 
@@ -83,7 +87,8 @@ def sample_writers(rows: WriterRows, size: int, steps: int, rng: np.random.Gener
             new = np.setdiff1d(candidates, writers)
             fill = rng.permutation(new if len(new) else candidates)
             writers = np.concatenate([writers, fill[: count - len(writers)]])
-        yield np.array([row for writer in writers for row in _draw_rows(rows, writer, rng)])
+        # In random order: a loss may compare a writer with those beside it alone, which stand for all of the batch.
+        yield np.array([row for writer in rng.permutation(writers) for row in _draw_rows(rows, writer, rng)])
 
 
 def _mix(rows: WriterRows, writers: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -138,8 +143,7 @@ def check_batch_size(sampling: Sampling, size: int, replicas: int = 1) -> None:
     ``replicas`` are the devices that share a batch. A loss that compares images gets the rows of one device, so each
     device needs whole writers, two at least, or whole pairs.
     """
-    writer_rows = GENUINE_PER_WRITER + FORGED_PER_WRITER
-    unit, min_units = {Sampling.WRITERS: (writer_rows, 2), Sampling.PAIRS: (2, 1)}.get(sampling, (1, 0))
+    unit, min_units = GROUP_SIZES.get(sampling, 1), {Sampling.WRITERS: 2, Sampling.PAIRS: 1}.get(sampling, 0)
     step = unit * replicas
     if sampling in SAMPLERS and (size % step or size < min_units * step):
         next_larger = max(min_units, -(-size // step)) * step

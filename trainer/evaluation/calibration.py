@@ -1,15 +1,18 @@
 """Fit a ``Verifier`` to validation writers: fusion, prior cohesion, log-odds, thresholds, inconclusive margin.
 
 Everything is fitted to writers that the encoder was not trained on. Works on vectors and their writers, not images.
-Next: ``artifact/verification.py`` answers with the numbers that are fitted here.
+Next: ``thresholds.py`` fits false acceptance rates, ``artifact/verification.py`` answers with the numbers.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from trainer.artifact.similarity import Similarity
+from trainer.artifact.thresholds import EQUAL_ERROR
 from trainer.artifact.verification import FUSION_WEIGHTS, Verifier
 from trainer.evaluation.metrics import RankedScores
 from trainer.evaluation.protocol import (
@@ -18,29 +21,31 @@ from trainer.evaluation.protocol import (
     GroundTruth,
     NoComparisons,
     Targets,
+    Trial,
     compare,
     make_ground_truth,
+    make_trials,
 )
+from trainer.evaluation.thresholds import compute_quantile, fit_rates
 
 COUNTS = (1, 2, 3, 5, 7, 10, 15)  # of references; more than the last are answered like the last
-RATES = (0.01, 0.001)  # false acceptance rates for which thresholds are stored
-TAIL = 0.05  # share of the forgeries to which an exponential tail is fitted
-COUNTABLE = 5  # forgeries above a threshold that suffice to estimate its rate by counting
 INCONCLUSIVE_SHARE = 0.10  # of the validation comparisons
 MIN_SLOPE = 0.01  # of the log-odds: a signature more similar to the references is never less genuine
 
 
-def fit_verifier(labels: tuple[str, ...], vectors: np.ndarray, targets: Targets) -> Verifier:
-    """Fit the decision of an encoder to unit vectors ``float32 [N, D]`` and targets ``int [N]`` of validation writers.
+def fit_verifier(labels: tuple[str, ...], vectors: np.ndarray, targets: Targets, similarity: Similarity) -> Verifier:
+    """Fit the decision of an encoder to vectors ``float32 [N, D]`` and targets ``int [N]`` of validation writers.
 
-    The fusion with the lowest equal error rate is chosen. Raises ``NoComparisons``.
+    ``similarity`` compares two vectors. The fusion with the lowest equal error rate is chosen. Raises
+    ``NoComparisons``.
     """
     truth = make_ground_truth(targets)
-    fitted = [_fit(_make_uncalibrated(fusion, vectors, truth), vectors, truth) for fusion in FUSION_WEIGHTS]
+    trials = {count: make_trials(vectors, truth, count, similarity.compare) for count in COUNTS}
+    fitted = [_fit(_make_uncalibrated(fusion, vectors, truth, similarity), trials) for fusion in FUSION_WEIGHTS]
     return min(fitted, key=lambda eer_and_verifier: eer_and_verifier[0])[1]
 
 
-def compute_validation_metrics(vectors: np.ndarray, targets: Targets) -> dict[str, float]:
+def compute_validation_metrics(vectors: np.ndarray, targets: Targets, similarity: Similarity) -> dict[str, float]:
     """Return the equal error rates on the validation split with up to 5 references, in percent, for each epoch.
 
     ``val_eer`` is that of skilled forgeries if there are any, else that of random ones. Raises ``NoComparisons``.
@@ -52,9 +57,9 @@ def compute_validation_metrics(vectors: np.ndarray, targets: Targets) -> dict[st
             "the validation part needs two writers or more with two genuine signatures or more; add writers, or give a "
             "larger --validation-fraction"
         )
-    uncalibrated = _make_uncalibrated("both", vectors, truth)
-    comparisons = compare(vectors, truth, min(5, int(max_genuine) - 1), uncalibrated.log_odds, draws=3)
-    eers = {f"val_{name}": eer for name, eer in _compute_eers(comparisons).items()}
+    uncalibrated = _make_uncalibrated("both", vectors, truth, similarity)
+    trials = make_trials(vectors, truth, min(5, int(max_genuine) - 1), similarity.compare, draws=3)
+    eers = {f"val_{name}": eer for name, eer in _compute_eers(compare(trials, uncalibrated.log_odds)).items()}
     return {"val_eer": next(iter(eers.values())), **eers}
 
 
@@ -64,7 +69,8 @@ def compute_eers(verifier: Verifier, vectors: np.ndarray, targets: Targets) -> d
     The keys are ``eer_skilled`` and ``eer_random``.
     """
     reference_count = min(10, verifier.max_references)
-    return _compute_eers(compare(vectors, make_ground_truth(targets), reference_count, verifier.log_odds))
+    trials = make_trials(vectors, make_ground_truth(targets), reference_count, verifier.measure.compare)
+    return _compute_eers(compare(trials, verifier.log_odds))
 
 
 def _compute_eers(comparisons: Comparisons) -> dict[str, float]:
@@ -72,7 +78,7 @@ def _compute_eers(comparisons: Comparisons) -> dict[str, float]:
     return {name: eer for name, eer in eers.items() if eer is not None}
 
 
-def _make_uncalibrated(fusion: str, vectors: np.ndarray, truth: GroundTruth) -> Verifier:
+def _make_uncalibrated(fusion: str, vectors: np.ndarray, truth: GroundTruth, similarity: Similarity) -> Verifier:
     """Make a verifier whose log-odds are the normalised similarity itself."""
     identity: dict[str, Any] = {"a0": 1.0, "a1": 0.0, "b0": 0.0, "b1": 0.0, "inconclusive_margin": 0.0}
     verifier = Verifier(
@@ -82,6 +88,7 @@ def _make_uncalibrated(fusion: str, vectors: np.ndarray, truth: GroundTruth) -> 
         max_references=COUNTS[-1],
         thresholds={"eer": {"1": 0.0}},
         calibrated_on="random" if truth.genuine.all() else "skilled",
+        similarity=similarity.to_manifest(),
         **identity,
     )
     return dataclasses.replace(verifier, prior_cohesion=_measure_cohesion(verifier, vectors, truth))
@@ -93,14 +100,15 @@ def _measure_cohesion(verifier: Verifier, vectors: np.ndarray, truth: GroundTrut
     for writer in np.unique(truth.writer):
         genuine = vectors[(truth.writer == writer) & truth.genuine]
         if (count := len(genuine)) > 1:  # undo the shrinkage to the prior value
-            cohesion = verifier.reference_cohesion(genuine) - verifier.prior_cohesion / count
+            cohesion = verifier.reference_cohesion(verifier.measure.compare_all(genuine))
+            cohesion -= verifier.prior_cohesion / count
             cohesions.append(cohesion / (1 - 1 / count))
     return float(np.mean(cohesions)) if cohesions else 0.0
 
 
-def _fit(verifier: Verifier, vectors: np.ndarray, truth: GroundTruth) -> tuple[float, Verifier]:
+def _fit(verifier: Verifier, trials: Mapping[int, Sequence[Trial]]) -> tuple[float, Verifier]:
     """Calibrate a verifier; return its equal error rate over all numbers of references, and the result."""
-    by_count = _compare_by_count(verifier, vectors, truth)
+    by_count = _compare_by_count(verifier, trials)
     log_count = np.concatenate([np.full(len(each.score), np.log(count)) for count, each in by_count.items()])
     excess = np.concatenate([each.score for each in by_count.values()])
     genuine = np.concatenate([each.genuine for each in by_count.values()])
@@ -113,10 +121,12 @@ def _fit(verifier: Verifier, vectors: np.ndarray, truth: GroundTruth) -> tuple[f
     max_references = max(by_count)  # what more references than these add is unknown
     a1 = max(a1, (MIN_SLOPE - a0) / np.log(max_references)) if max_references > 1 else 0.0
     log_odds = b0 + b1 * log_count + (a0 + a1 * log_count) * excess
-    rows = {count: log_count == np.log(count) for count in by_count}
-    thresholds = {count: _fit_thresholds(log_odds[mask], genuine[mask], weights[mask]) for count, mask in rows.items()}
-    distances = [np.abs(log_odds[mask] - thresholds[count]["eer"]) for count, mask in rows.items()]
-    names = next(iter(thresholds.values()))
+    calibrated = {
+        count: dataclasses.replace(each, score=log_odds[log_count == np.log(count)]) for count, each in by_count.items()
+    }
+    equal = {count: _find_equal_error_threshold(each) for count, each in calibrated.items()}
+    thresholds, far_intervals = fit_rates(calibrated, floors=equal)
+    distances = [np.abs(each.score - equal[count]) for count, each in calibrated.items()]
     return RankedScores(log_odds, genuine).compute_error_rates(weights).compute_eer(), dataclasses.replace(
         verifier,
         a0=a0,
@@ -124,15 +134,21 @@ def _fit(verifier: Verifier, vectors: np.ndarray, truth: GroundTruth) -> tuple[f
         b0=b0,
         b1=b1,
         max_references=max_references,
-        thresholds={name: {str(count): values[name] for count, values in thresholds.items()} for name in names},
-        inconclusive_margin=_compute_quantile(np.concatenate(distances), weights, INCONCLUSIVE_SHARE),
+        thresholds={EQUAL_ERROR: {str(count): value for count, value in equal.items()}, **thresholds},
+        far_intervals=far_intervals,
+        inconclusive_margin=compute_quantile(np.concatenate(distances), weights, INCONCLUSIVE_SHARE),
     )
 
 
-def _compare_by_count(verifier: Verifier, vectors: np.ndarray, truth: GroundTruth) -> dict[int, Comparisons]:
+def _find_equal_error_threshold(comparisons: Comparisons) -> float:
+    ranked = RankedScores(comparisons.score, comparisons.genuine)
+    return ranked.compute_error_rates(_balance_weights(comparisons)).find_equal_error_threshold()
+
+
+def _compare_by_count(verifier: Verifier, trials: Mapping[int, Sequence[Trial]]) -> dict[int, Comparisons]:
     """Make the comparisons for each number of references that the data allows. Raises ``NoComparisons``."""
     kind = FORGERY_KINDS[verifier.calibrated_on]
-    by_count = {count: compare(vectors, truth, count, verifier.log_odds) for count in COUNTS}
+    by_count = {count: compare(each, verifier.log_odds) for count, each in trials.items()}
     by_count = {count: each.with_forgeries(kind) for count, each in by_count.items() if each.has(kind)}
     if not by_count:
         raise NoComparisons(
@@ -149,43 +165,3 @@ def _balance_weights(comparisons: Comparisons) -> np.ndarray:
         _, writer_index, counts = np.unique(comparisons.writer[mask], return_inverse=True, return_counts=True)
         weights[mask] = 0.5 / (counts[writer_index] * len(counts))
     return weights
-
-
-def _fit_thresholds(log_odds: np.ndarray, genuine: np.ndarray, weights: np.ndarray) -> dict[str, float]:
-    """Fit the thresholds for one number of references: ``eer``, and those for the false acceptance ``RATES``.
-
-    No threshold is below ``eer``, even where the equal error rate is lower than that rate.
-    """
-    equal = RankedScores(log_odds, genuine).compute_error_rates(weights).find_equal_error_threshold()
-    return {"eer": equal, **{name: max(equal, value) for name, value in _fit_tail(log_odds[~genuine]).items()}}
-
-
-def _fit_tail(log_odds: np.ndarray) -> dict[str, float]:
-    """Return the thresholds that a share ``RATES`` of the forgeries exceeds; forgeries count alike, as in reports.
-
-    A threshold is a quantile where enough forgeries exceed it. Where too few do, it is extrapolated by an exponential
-    tail from the 95th percentile, with the mean excess of the forgeries above; it is never below the quantile.
-    """
-    weights = np.ones(len(log_odds))
-    tail_start = _compute_quantile(log_odds, weights, 1 - TAIL)
-    tail = log_odds[log_odds > tail_start]
-    mean_excess = float(np.mean(tail - tail_start)) if tail.size else 0.0
-    thresholds: dict[str, float] = {}
-    threshold = -np.inf
-    for rate in RATES:
-        quantile = _compute_quantile(log_odds, weights, 1 - rate)
-        extrapolated = max(quantile, tail_start + mean_excess * float(np.log(TAIL / rate)))
-        threshold = max(threshold, quantile if len(log_odds) >= COUNTABLE / rate else extrapolated)
-        thresholds[f"{rate:g}"] = threshold
-    return thresholds
-
-
-def _compute_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
-    """Return the middle between the smallest value that covers at least ``share`` of the weight, and the next value.
-
-    ``np.quantile`` accepts weights only in a method that returns the first of the two.
-    """
-    order = np.argsort(values)
-    covered = np.cumsum(weights[order]) / weights.sum()
-    index = min(len(order) - 1, int(np.searchsorted(covered, share - 1e-12)))
-    return float(np.mean(values[order][index : index + 2]))

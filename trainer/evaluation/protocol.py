@@ -6,12 +6,16 @@ threshold serves all writers. NumPy only; works on vectors, not images. Next: ``
 comparisons, ``verification_metrics.py`` measures them.
 """
 
+import concurrent.futures
 import dataclasses
 import enum
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from trainer.artifact.similarity import Cosine
 from trainer.console.errors import UserError
 from trainer.corpora import Sample
 from trainer.evaluation.metrics import compute_error_rates
@@ -19,7 +23,8 @@ from trainer.evaluation.metrics import compute_error_rates
 DRAWS = 5  # of the references of every writer; the scores of all draws count
 RANDOM_FORGERIES_PER_DRAW = 40
 Targets = Mapping[str, np.ndarray]  # int [N] each: label, writer, corpus_index
-ScoreFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]  # questioned [M, D], references [n, D] -> scores [M]
+SimilarityFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]  # questioned [M, D], references [n, D] -> [M, n]
+ScoreFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]  # similarities [M, n], of references [n, n] -> [M]
 
 
 class ComparisonKind(enum.IntEnum):
@@ -60,6 +65,10 @@ class GroundTruth:
             np.array([corpora[sample.corpus_id] for sample in samples]),
         )
 
+    def to_targets(self) -> Targets:
+        """Return the targets that records of these images have; the inverse of ``make_ground_truth``."""
+        return {"label": np.where(self.genuine, 0, 1), "writer": self.writer, "corpus_index": self.corpus_index}
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparisons:
@@ -99,22 +108,52 @@ class Comparisons:
         return compute_error_rates(selected.score, selected.genuine).compute_eer() if selected.has(kind) else None
 
 
-def compare(
-    vectors: np.ndarray, truth: GroundTruth, reference_count: int, score: ScoreFunction, draws: int = DRAWS
-) -> Comparisons:
-    """Make all comparisons of the protocol with vectors ``float32 [N, D]``; a higher score is more genuine.
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One draw of n references of a writer, and the M signatures that are questioned with them.
+
+    ``similarities`` to the references are ``float32 [M, n]``, those of the references to each other ``float32 [n, n]``;
+    ``kind`` is ``int [M]``. Where ``usable``, ``bool [M]``, is false, the image is no signature.
+    """
+
+    writer: int
+    kind: np.ndarray
+    usable: np.ndarray
+    similarities: np.ndarray
+    reference_similarities: np.ndarray
+
+
+def make_trials(
+    vectors: np.ndarray, truth: GroundTruth, reference_count: int, similarity: SimilarityFunction, draws: int = DRAWS
+) -> list[Trial]:
+    """Make all trials of the protocol with vectors ``float32 [N, D]``.
 
     Random forgeries come from the writer's own corpus if it has other writers. Draws depend on the arguments only. A
-    vector of zeros is an image that is no signature: it is rejected (its score is minus infinity), and is no reference.
+    vector of zeros is an image that is no signature: it is rejected, and is no reference.
     """
     usable = np.any(vectors != 0, axis=1)
+
+    def compute(draw: tuple[int, np.ndarray, np.ndarray, np.ndarray]) -> Trial:
+        writer, references, questioned, kinds = draw
+        reference_vectors = vectors[references]
+        similarities = similarity(vectors[questioned], reference_vectors)
+        return Trial(writer, kinds, usable[questioned], similarities, similarity(reference_vectors, reference_vectors))
+
+    drawn = _draw(truth, usable, reference_count, draws)
+    # NumPy computes outside of Python's lock. Its own threads would wait for each other: that takes ten times as long.
+    with threadpool_limits(1), concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(compute, drawn))
+
+
+def compare(trials: Sequence[Trial], score: ScoreFunction) -> Comparisons:
+    """Score the comparisons of trials; a higher score is more genuine, and that of a rejected image minus infinity."""
     columns = [
         (
-            np.where(usable[questioned], score(vectors[questioned], vectors[references]), -np.inf),
-            kinds,
-            np.full(len(questioned), writer),
+            np.where(trial.usable, score(trial.similarities, trial.reference_similarities), -np.inf),
+            trial.kind,
+            np.full(len(trial.kind), trial.writer),
         )
-        for writer, references, questioned, kinds in _draw(truth, usable, reference_count, draws)
+        for trial in trials
     ]
     if not columns:
         return Comparisons(np.zeros(0), np.zeros(0, int), np.zeros(0, int))
@@ -154,12 +193,9 @@ def make_ground_truth(targets: Targets) -> GroundTruth:
 def check_samples(samples: list[Sample]) -> None:
     """Check before training that the test samples can be compared. Raises ``NoComparisons``."""
     vectors, truth = np.ones((len(samples), 1), np.float32), GroundTruth.from_samples(samples)
-    if not compare(vectors, truth, 1, _score_zero, draws=1).is_measurable():
+    trials = make_trials(vectors, truth, 1, Cosine().compare, draws=1)
+    if not compare(trials, lambda similarities, _: similarities[:, 0]).is_measurable():
         raise NoComparisons(
             f"{len(samples)} test images: no writer has two genuine signatures and forgeries or other writers to "
             "compare them with; add writers, or give a larger --test-fraction"
         )
-
-
-def _score_zero(questioned: np.ndarray, _: np.ndarray) -> np.ndarray:
-    return np.zeros(len(questioned))

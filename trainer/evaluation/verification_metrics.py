@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from trainer.artifact.similarity import Similarity
 from trainer.artifact.verification import Verifier
 from trainer.corpora import Sample
-from trainer.evaluation.metrics import RankedScores, calibration_curve, compute_error_rates
+from trainer.evaluation.metrics import RankedScores, calibration_curve, compute_error_rates, draw_bootstrap
 from trainer.evaluation.protocol import (
     FORGERY_KINDS,
     ComparisonKind,
@@ -18,10 +19,10 @@ from trainer.evaluation.protocol import (
     GroundTruth,
     NoComparisons,
     compare,
+    make_trials,
 )
 
 REFERENCE_COUNTS = (1, 5, 10)
-BOOTSTRAP_ROUNDS = 500
 
 
 def measure_verification(vectors: np.ndarray, samples: list[Sample], decision: Verifier) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def measure_verification(vectors: np.ndarray, samples: list[Sample], decision: V
     ``vectors`` are ``float32 [N, D]`` of the ``samples``. Raises ``NoComparisons``.
     """
     truth = GroundTruth.from_samples(samples)
-    by_count = {str(count): compare(vectors, truth, count, decision.log_odds) for count in REFERENCE_COUNTS}
+    by_count = compare_by_count(vectors, truth, decision)
     references = {
         count: _measure(comparisons, int(count), decision)
         for count, comparisons in by_count.items()
@@ -53,10 +54,18 @@ def measure_verification(vectors: np.ndarray, samples: list[Sample], decision: V
             "forged": int((~truth.genuine & rejected).sum()),
         },
         "references": references,
-        "pairs": _measure_pairs(vectors, truth),
+        "pairs": _measure_pairs(vectors, truth, decision.measure),
         "calibration": _measure_calibration(by_count[largest], int(largest)),
         "by_corpus": _measure_by_corpus(by_count, truth, samples),
         "by_writer": _measure_by_writer(by_count[largest], int(largest), samples, truth, decision),
+    }
+
+
+def compare_by_count(vectors: np.ndarray, truth: GroundTruth, decision: Verifier) -> dict[str, Comparisons]:
+    """Make the comparisons of vectors ``float32 [N, D]`` for each of the ``REFERENCE_COUNTS``, by number as text."""
+    return {
+        str(count): compare(make_trials(vectors, truth, count, decision.measure.compare), decision.log_odds)
+        for count in REFERENCE_COUNTS
     }
 
 
@@ -86,26 +95,12 @@ def _measure_forgeries(comparisons: Comparisons, name: str, kind: ComparisonKind
     writers, writer_index = np.unique(comparisons.writer, return_inverse=True)
     bootstrap_eers = [
         ranked.compute_error_rates(counts[writer_index]).compute_eer()
-        for counts in _draw_bootstrap(comparisons, writers)
+        for counts in draw_bootstrap(np.isin(writers, comparisons.writer[~comparisons.genuine]))
     ]
     writer_eers = [comparisons.select(comparisons.writer == writer).compute_eer(kind) for writer in writers]
     mean = float(np.mean([eer for eer in writer_eers if eer is not None]))
     interval = [float(edge) for edge in np.quantile(bootstrap_eers, (0.025, 0.975))]
     return dict(zip(keys, (rates.compute_eer(), interval, rates.compute_auc(), mean), strict=True))
-
-
-def _draw_bootstrap(comparisons: Comparisons, writers: np.ndarray) -> np.ndarray:
-    """Return how often each of W writers is drawn in each round: ``int [BOOTSTRAP_ROUNDS, W]``.
-
-    Writers with and without forgeries are drawn separately, so that no round is without forgeries.
-    """
-    rng = np.random.default_rng(0)
-    has_forgeries = np.isin(writers, comparisons.writer[~comparisons.genuine])
-    counts = np.zeros((BOOTSTRAP_ROUNDS, len(writers)), int)
-    for stratum in (has_forgeries, ~has_forgeries):
-        if size := int(stratum.sum()):
-            counts[:, stratum] = rng.multinomial(size, np.full(size, 1 / size), BOOTSTRAP_ROUNDS)
-    return counts
 
 
 def _measure_at_threshold(comparisons: Comparisons, threshold: float) -> dict[str, float | None]:
@@ -123,14 +118,14 @@ def _measure_at_threshold(comparisons: Comparisons, threshold: float) -> dict[st
     }
 
 
-def _measure_pairs(vectors: np.ndarray, truth: GroundTruth) -> dict[str, Any]:
+def _measure_pairs(vectors: np.ndarray, truth: GroundTruth, similarity: Similarity) -> dict[str, Any]:
     """Measure pairs of signatures of a writer by similarity: two genuine ones against a genuine and a forged one."""
     score_list, genuine_list = [], []
     for writer in np.unique(truth.writer):
         by_writer = truth.writer == writer
         genuine, forged = vectors[by_writer & truth.genuine], vectors[by_writer & ~truth.genuine]
-        similarities = (genuine @ genuine.T)[np.triu_indices(len(genuine), 1)]
-        score_list += [similarities, (genuine @ forged.T).ravel()]
+        similarities = similarity.compare(genuine, genuine)[np.triu_indices(len(genuine), 1)]
+        score_list += [similarities, similarity.compare(genuine, forged).ravel()]
         genuine_list += [np.ones(len(similarities), bool), np.zeros(len(genuine) * len(forged), bool)]
     scores, is_genuine = np.concatenate(score_list), np.concatenate(genuine_list)
     both = is_genuine.any() and not is_genuine.all()

@@ -12,15 +12,18 @@ from typing import Any
 from trainer.data.sampling import Sampling
 
 PLUGIN_ATTRIBUTE = "LOSS"
+NOT_COMPARED = -3.0  # the similarity of two images of a batch that are not compared; less than any other
 Tensor = Any  # of TensorFlow, or an array of NumPy: the functions of keras.ops take both
 Targets = Mapping[str, Tensor]  # int32 [N] each: label, writer
 
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """``function(targets, vectors) -> float32 [N]``, a value for each image of a batch.
+    """``function(targets, outputs) -> float32 [N]``, a value for each image of a batch.
 
-    ``vectors`` is ``float32 [N, D]``. ``sampling`` is how the images of a batch are drawn.
+    ``sampling`` is how the images of a batch are drawn. If it draws any images, ``outputs`` are the model's vectors
+    ``float32 [N, D]``; if it draws comparable ones, their similarities ``float32 [N, N]``, of which pairs that are not
+    compared are ``NOT_COMPARED``.
     """
 
     function: Callable[[Targets, Tensor], Tensor]

@@ -17,14 +17,14 @@ def accuracy(targets: Targets, vectors: Tensor) -> Tensor:
     return ops.cast(ops.equal(ops.argmax(vectors, axis=1), ops.cast(targets["label"], "int64")), "float32")
 
 
-def recall_at_1(targets: Targets, vectors: Tensor) -> Tensor:
+def recall_at_1(targets: Targets, similarities: Tensor) -> Tensor:
     """Return the recall at 1 of the batch: the share of genuine images whose nearest image is of the same writer.
 
-    ``targets`` has ``label`` and ``writer``, ``int [N]``; ``vectors`` are ``float32 [N, D]`` of length 1. Returns
-    ``float32 [N]``, whose mean is the share; rows that are no anchors are 0.
+    Only compared images count. ``targets`` has ``label`` and ``writer``, ``int [N]``; ``similarities`` are
+    ``float32 [N, N]``. Returns ``float32 [N]``, whose mean is the share; rows that are no anchors are 0.
     """
-    positive, genuine = compute_relations(targets)
-    itself = 3.0 * ops.eye(ops.shape(positive)[0])  # more than any difference of two cosines
-    nearest = ops.argmax(ops.matmul(vectors, ops.transpose(vectors)) - itself, axis=1)
+    positive, genuine = compute_relations(targets, similarities)
+    itself = 5.0 * ops.eye(ops.shape(positive)[0])  # more than any difference of two similarities
+    nearest = ops.argmax(similarities - itself, axis=1)
     hits = ops.take_along_axis(positive, nearest[:, None], axis=1)[:, 0]
     return average_over_anchors(hits, positive, genuine)

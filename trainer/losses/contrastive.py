@@ -12,14 +12,14 @@ from trainer.losses._batch import GENUINE_LABEL
 MARGIN = 1.0  # between unit vectors, which are 0 to 2 apart
 
 
-def contrastive(targets: Targets, vectors: Tensor) -> Tensor:
+def contrastive(targets: Targets, similarities: Tensor) -> Tensor:
     """Return the loss of pairs, rows 2i and 2i + 1, for each row: ``float32 [N]`` (Hadsell et al. 2006, eq. 4).
 
-    It pulls two genuine signatures of one writer together, and pushes any other two up to ``MARGIN`` apart
-    (Euclidean distance). ``targets`` has ``label`` and ``writer``, ``int [N]``; ``vectors`` are ``float32 [N, D]``.
+    It pulls two genuine signatures of one writer together, and pushes any other two up to ``MARGIN`` apart. The
+    distance is the root of 2 - 2 s, where s is the similarity: of cosines, the Euclidean distance. ``targets`` has
+    ``label`` and ``writer``, ``int [N]``; ``similarities`` are ``float32 [N, N]``.
     """
-    pairs = ops.reshape(vectors, (-1, 2, vectors.shape[-1]))
-    squared = ops.sum(ops.square(pairs[:, 0] - pairs[:, 1]), axis=1)
+    squared = ops.maximum(0.0, 2.0 - 2.0 * ops.diagonal(similarities, offset=1)[::2])
     writer, label = (ops.reshape(targets[name], (-1, 2)) for name in ("writer", "label"))
     positive = ops.logical_and(writer[:, 0] == writer[:, 1], ops.all(label == GENUINE_LABEL, axis=1))
     missing = ops.maximum(0.0, MARGIN - ops.sqrt(squared + 1e-12))  # the gradient of the root is infinite at 0

@@ -7,7 +7,7 @@ decisions, no files and no servers. Next: ``trainer/training/network.py`` puts a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from keras import KerasTensor
 
     from trainer.artifact.decision import Decision
-    from trainer.backbones import Backbone
+    from trainer.artifact.similarity import Similarity
     from trainer.corpora import Sample
     from trainer.evaluation.classification import ReportBuilder
     from trainer.losses import Targets as BatchTargets
@@ -26,29 +26,36 @@ if TYPE_CHECKING:
 
 
 PLUGIN_ATTRIBUTE = "PROBLEM"
+EMBEDDING_LAYER = "unit"  # whose output is the embedding, in networks that have one
 Weights = Mapping[str, np.ndarray]  # by their path in the network
 Targets = Mapping[str, np.ndarray]  # int [N] each: label, writer, corpus_index
-EncodeSplit = Callable[[str], tuple[np.ndarray, Targets]]  # name of a split -> vectors float32 [N, D] and targets
+EncodedBatches = Iterator[tuple[np.ndarray, Targets]]  # vectors float32 [N, D] and targets, batch by batch
+EncodeBatches = Callable[[str], EncodedBatches]  # of the split of a name
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """A question as values and functions.
 
-    - ``head(features, num_labels, embedding_dim)`` maps features ``float32 [N, F]`` to vectors ``float32 [N, D]``, the
-      output of the exported model.
+    - ``head(features, num_labels, embedding_dim)`` maps features, ``float32 [N, F]`` or a grid ``float32 [N, h, w, F]``
+      of them, to vectors ``float32 [N, D]``, the output of the exported model.
+    - ``similarity(model)`` is how the vectors of a model are compared; without it, they are not.
     - ``transfer_head(trained, trained_labels, initial, labels)`` makes the weights of a head, by path, from those of a
       head that was trained with other labels and from its initial ones; without it, such a head stays random.
     - ``losses`` are the names of the losses that it can minimise, the default first; see ``trainer/losses``.
-    - ``accuracy(targets, vectors) -> float32 [N]`` is shown beside the loss.
-    - ``validation_metrics(vectors, targets)`` computes the metrics of an epoch from the whole validation split (NumPy);
-      training keeps the epoch with the lowest ``monitor`` of them.
-    - ``fit_decision(labels, vectors, targets)`` fits the manifest's decision to the exported model's vectors of the
-      validation split, and ``error_rates(decision, vectors, targets)`` are its error rates there in percent, by which
-      the variants are compared.
+    - ``accuracy(targets, outputs) -> float32 [N]`` is shown beside the loss; ``outputs`` are those that a loss takes.
+    - ``validation_metrics(vectors, targets, similarity)`` computes the metrics of an epoch from the whole validation
+      split (NumPy); training keeps the last epoch whose ``monitor`` is at most ``monitor_tolerance`` above the lowest,
+      as a share of it.
+    - ``fit_decision(labels, vectors, targets, similarity)`` fits the manifest's decision to the exported model's
+      vectors of the validation split, and ``error_rates(decision, vectors, targets)`` are its error rates there in
+      percent, by which the variants are compared.
     - ``report_builder`` measures, tabulates and plots the exported model's vectors of the test split.
-    - ``build_export_model(model, encode_split, backbone)`` makes the model that is exported from the trained one;
-      ``encode_split`` returns its vectors of a split, and their targets. Without it the trained model is exported.
+    - ``build_export_model(model, encode_batches)`` makes the model that is exported from the trained one;
+      ``encode_batches`` yields its vectors of a split, and their targets, batch by batch, so that a large split need
+      not be held in memory. Without it the trained model is exported.
+    - ``relabel(samples)`` returns samples of corpora with the labels of this problem, without those that it cannot use;
+      it raises ``UserError``. It is called for the data to train on and for that of --test-dir separately.
     - ``check_test_samples(samples)`` raises ``UserError`` when the test split could not be measured.
     """
 
@@ -60,19 +67,27 @@ class Problem:
     head: Callable[[KerasTensor, int, int], KerasTensor]
     losses: tuple[str, ...]
     accuracy: Callable[[BatchTargets, Tensor], Tensor]
-    validation_metrics: Callable[[np.ndarray, Targets], dict[str, float]]
+    validation_metrics: Callable[[np.ndarray, Targets, Any], dict[str, float]]
     monitor: str
-    fit_decision: Callable[[tuple[str, ...], np.ndarray, Targets], Decision]
+    fit_decision: Callable[[tuple[str, ...], np.ndarray, Targets, Any], Decision]
     error_rates: Callable[[Any, np.ndarray, Targets], dict[str, float]]
     report_builder: ReportBuilder
     defaults: Mapping[str, Any]  # of the settings that have no default of their own
     labels: tuple[str, ...] | None = None  # the only ones it can be trained on, in this order; None for any
     transfer_head: Callable[[Weights, Sequence[str], Weights, Sequence[str]], Weights] | None = None
-    build_export_model: Callable[[keras.Model, EncodeSplit, Backbone], keras.Model] | None = None
+    similarity: Callable[[keras.Model], Similarity | None] = lambda model: None
+    monitor_tolerance: float = 0.0
+    build_export_model: Callable[[keras.Model, EncodeBatches], keras.Model] | None = None
     check_test_samples: Callable[[list[Sample]], None] = lambda samples: None
     min_labels: int = 2
-    label_map: Mapping[str, str] = dataclasses.field(default_factory=dict)  # corpus label -> this problem's label
+    has_embedding: bool = False  # whether its networks have one, whose dimension --embedding-dim sets
+    relabel: Callable[[list[Sample]], list[Sample]] = lambda samples: samples
 
-    def map_label(self, corpus_label: str) -> str:
-        """Return this problem's label for a label of a corpus."""
-        return self.label_map.get(corpus_label, corpus_label)
+
+def rename_labels(names: Mapping[str, str]) -> Callable[[list[Sample]], list[Sample]]:
+    """Make a ``relabel`` that replaces labels of corpora by ``names``, and keeps those that it does not name."""
+
+    def relabel(samples: list[Sample]) -> list[Sample]:
+        return [sample.relabel(names.get(sample.label, sample.label)) for sample in samples]
+
+    return relabel

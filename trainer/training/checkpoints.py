@@ -19,7 +19,10 @@ class CheckpointConflict(UserError):
 
 
 class TrainState:
-    """The checkpointed state of one run. The best epoch is the one with the lowest monitored metric."""
+    """The checkpointed state of one run.
+
+    The best epoch is the last one whose monitored metric is at most ``tolerance`` above the lowest, as a share of it.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class TrainState:
         optimizer: keras.optimizers.Optimizer,
         checkpoint_dir: Path,
         history_file: Path,
+        tolerance: float = 0.0,
     ):
         """Track the variables of both models and of the optimizer; ``history_file`` is a CSV copy of the history."""
         # The keys below are names inside the checkpoints: runs of earlier releases resume by them.
@@ -50,6 +54,7 @@ class TrainState:
         # The history lies beside the weights it belongs to: a restarted job may keep nothing but its checkpoints.
         self._history_file, self._history_copy = checkpoint_dir / "history.csv", history_file
         self.history: list[dict[str, float]] = []
+        self._tolerance = tolerance
 
     def resume(self) -> int:
         """Restore the newest state; return the number of epochs trained so far."""
@@ -69,8 +74,9 @@ class TrainState:
         The best weights first and the newest state last: a kill in between repeats the epoch, with the same result.
         """
         self.history.append(row)
-        if monitored < float(self._lowest):
-            self._lowest.assign(monitored)
+        lowest = float(self._lowest)
+        if monitored < lowest or (self._tolerance and monitored <= lowest * (1 + self._tolerance)):
+            self._lowest.assign(min(lowest, monitored))
             self._best_epoch.assign(row["epoch"])
             self._best.save(row["epoch"])
         _write_history(self._history_file, self.history)

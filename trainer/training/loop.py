@@ -1,7 +1,7 @@
 """The training loop, on ``tf.distribute``: the same code for one CPU or GPU, several GPUs, and several machines.
 
 After every epoch it saves the newest state, and the best weights by the metric that the problem monitors on the
-validation split; it stops when that metric has not improved for ``patience`` epochs. The same command resumes from the
+validation split; it stops ``patience`` epochs after the best one. The same command resumes from the
 newest state. ``keras.Model.fit`` is not used because it fails under multi-worker strategies (keras-team/keras#20585);
 ``keras.callbacks.CallbackList`` runs ordinary Keras callbacks. Works on records and problems, not image files. Next:
 ``checkpoints.py`` for the state, ``export.py`` for what follows.
@@ -21,16 +21,17 @@ import tensorflow as tf
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 from trainer.console.progress import Progress
-from trainer.data import batches
+from trainer.data import batches, sampling
 from trainer.data.records import Records
 from trainer.data.stream import StreamSpec
 from trainer.problems import Problem
 from trainer.settings import plugins
-from trainer.settings.config import TrainingSettings
+from trainer.settings.config import TrainingSettings, list_changed_settings
 from trainer.settings.flags import get_old_names, use_current_names
 from trainer.training import warm_start
+from trainer.training.batch_similarity import compute_similarities
 from trainer.training.checkpoints import CheckpointConflict, TrainState
-from trainer.training.network import get_backbone
+from trainer.training.network import get_base
 from trainer.training.optimizer import make_optimizer
 
 OLD_NAMES = {"source": "data_digest", "imaging": "imaging_fingerprint"}  # keys of run.json one release ago
@@ -53,6 +54,8 @@ class TrainingSpec:
     records: Records
     settings: TrainingSettings
     stream: StreamSpec | None = None  # generated images beside the records
+    copies: Records | None = None  # of training images, for a share of the batches
+    backbone: str = ""  # the name of that of the model
 
     def count_images(self) -> int:
         """Count the training images of an epoch."""
@@ -105,9 +108,11 @@ def fit(
         )
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
-    _claim_checkpoints(checkpoint_dir, spec.records, settings)
+    _claim_checkpoints(checkpoint_dir, spec)
     learner = _make_learner(spec, strategy or get_default_strategy())
-    state = TrainState(learner.model, learner.ema_model, learner.optimizer, checkpoint_dir, history_file)
+    state = TrainState(
+        learner.model, learner.ema_model, learner.optimizer, checkpoint_dir, history_file, problem.monitor_tolerance
+    )
     callback_list = keras.callbacks.CallbackList([*callbacks], model=learner.ema_model)
     callback_list.on_train_begin()
     steps = None
@@ -116,12 +121,11 @@ def fit(
         if settings.patience and epoch - max(state.best_epoch, settings.frozen_epochs) >= settings.patience:
             best = state.best_epoch
             LOG.info(
-                f"stopped after epoch {epoch}: {problem.monitor} has not improved for {epoch - best} epochs; "
-                f"best epoch {best}"
+                f"stopped after epoch {epoch}, {epoch - best} epochs after epoch {best}, the best by {problem.monitor}"
             )
             break
         if steps is None or epoch == settings.frozen_epochs:  # a new graph, for a new set of trainable variables
-            get_backbone(learner.model).trainable = epoch >= settings.frozen_epochs
+            get_base(learner.model, problem).trainable = epoch >= settings.frozen_epochs
             steps = compile_steps(learner, problem, settings)
         callback_list.on_epoch_begin(epoch)
         row = {"epoch": epoch + 1, **_run_epoch(spec, learner, steps, epoch)}
@@ -157,30 +161,30 @@ def _build_trained_model(spec: TrainingSpec) -> keras.Model:
     finally:
         keras.config.set_dtype_policy(default_policy)
     if spec.settings.init_from:
-        LOG.info(warm_start.load_weights(model, spec.settings.init_from, spec.records.labels))
+        LOG.info(warm_start.load_weights(model, spec.settings.init_from, spec.records.labels, spec.backbone))
     model.summary(print_fn=LOG.debug)
     return model
 
 
-def _claim_checkpoints(checkpoint_dir: Path, records: Records, settings: TrainingSettings) -> None:
-    """Store the data digest and the settings beside the checkpoints.
+def _claim_checkpoints(checkpoint_dir: Path, spec: TrainingSpec) -> None:
+    """Store the digests of data and copies and the settings beside the checkpoints.
 
     Raises ``CheckpointConflict`` when checkpoints of other data or settings are there.
     """
     identity = {
-        "data_digest": records.data_digest,
-        "imaging_fingerprint": records.imaging_fingerprint,
-        **dataclasses.asdict(settings),
+        "data_digest": spec.records.data_digest,
+        **({"copies_digest": spec.copies.data_digest} if spec.copies else {}),
+        "imaging_fingerprint": spec.records.imaging_fingerprint,
+        **dataclasses.asdict(spec.settings),
     }
     path = checkpoint_dir / "run.json"
     if path.is_file():
         old_names = {**OLD_NAMES, **get_old_names(TrainingSettings)}
         stored = use_current_names(json.loads(path.read_text()), old_names, str(path), warn=False)
-        if stored != identity:
-            changed = ", ".join(sorted(name for name in identity if stored.get(name) != identity[name]))
+        if changed := list_changed_settings(TrainingSettings, stored, identity):
             raise CheckpointConflict(
-                f"{str(checkpoint_dir)!r} holds the checkpoints of another run (different: {changed}); choose another "
-                "--checkpoint-dir, or delete it"
+                f"{str(checkpoint_dir)!r} holds the checkpoints of another run (different: {', '.join(changed)}); "
+                "choose another --checkpoint-dir, or delete it"
             )
     checkpoint_dir.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(identity) + "\n")
@@ -188,11 +192,8 @@ def _claim_checkpoints(checkpoint_dir: Path, records: Records, settings: Trainin
 
 def get_default_strategy() -> tf.distribute.Strategy:
     """Return a strategy for all GPUs of this machine, or for its default device."""
-    return (
-        tf.distribute.MirroredStrategy()
-        if len(tf.config.list_physical_devices("GPU")) > 1
-        else tf.distribute.get_strategy()
-    )
+    has_several = len(tf.config.list_physical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy() if has_several else tf.distribute.get_strategy()
 
 
 def _average_over_replicas(strategy: tf.distribute.Strategy, value: float) -> float:
@@ -219,17 +220,19 @@ def compile_steps(learner: Learner, problem: Problem, settings: TrainingSettings
     """
     strategy, model, ema_model, optimizer = learner.strategy, learner.model, learner.ema_model, learner.optimizer
     loss = plugins.load("losses", settings.loss)
+    similarity, group_size = problem.similarity(model), sampling.GROUP_SIZES.get(loss.sampling, 1)
     variables = model.trainable_variables
     averages = [(average.value, weight.value) for average, weight in zip(ema_model.weights, model.weights, strict=True)]
 
     def train_replica(images, targets):
         with tf.GradientTape() as tape:
             vectors = model(images, training=True)
-            losses = loss.function(targets, vectors)
+            outputs = vectors if similarity is None else compute_similarities(vectors, similarity, group_size)
+            losses = loss.function(targets, outputs)
             # Divide by the global batch size: gradients are summed over the replicas.
             total = tf.reduce_sum(losses) / settings.batch_size
         optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
-        hits = problem.accuracy(targets, vectors)
+        hits = problem.accuracy(targets, outputs)
         return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.shape(losses)[0], tf.float32)])
 
     def update_averages():
@@ -264,9 +267,15 @@ def _run_epoch(
     num_images = train_images + records.count_images("validation")
     later_images = num_images * (settings.epochs - epoch - 1)
     with Progress(f"epoch {epoch + 1}/{settings.epochs}", num_images, later_total=later_images) as progress:
-        sampling = plugins.load("losses", settings.loss).sampling
         batch_settings = batches.BatchSettings(
-            canvas, batch_size, settings.seed, settings.augment, sampling, spec.stream
+            canvas,
+            batch_size,
+            settings.seed,
+            settings.augment,
+            plugins.load("losses", settings.loss).sampling,
+            stream=spec.stream,
+            copies=spec.copies,
+            copies_share=settings.copies_share or 0.0,
         )
         dataset = batches.training_batches(records, batch_settings, epoch)
         sums = tf.zeros(3)
@@ -282,6 +291,7 @@ def _run_epoch(
             targets.append({name: strategy.gather(values, axis=0).numpy() for name, values in batch_targets.items()})
             progress.update(train_images + sum(map(len, vectors)), **row)
         all_targets = {name: np.concatenate([each[name] for each in targets]) for name in targets[0]}
-        row.update(spec.problem.validation_metrics(np.concatenate(vectors), all_targets))
+        similarity = spec.problem.similarity(learner.ema_model)
+        row.update(spec.problem.validation_metrics(np.concatenate(vectors), all_targets, similarity))
         progress.update(num_images, **row)
     return {name: float(value) for name, value in row.items()}

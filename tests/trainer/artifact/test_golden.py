@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainer.artifact import golden
-from trainer.artifact.golden_file import VECTOR_TOLERANCE
+from trainer.artifact.golden_file import compute_tolerance
 from trainer.generators import signatures as generator
 from trainer.imaging import Imaging
 
@@ -32,7 +32,7 @@ def replay(folder, imaging, engine) -> int:
 def test_a_component_is_a_mismatch_beyond_the_tolerance_and_not_within_it(artifact_dir, component):
     def make_engine(tolerances):
         change = np.zeros(3, np.float32)
-        change[component] = tolerances * VECTOR_TOLERANCE["float32"]
+        change[component] = tolerances * compute_tolerance(VECTOR.tolist(), "float32")
         return lambda canonical: (VECTOR + change)[None]
 
     assert replay(artifact_dir, IMAGING, make_engine(0.5)) == 2

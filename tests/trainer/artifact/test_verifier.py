@@ -53,7 +53,8 @@ def test_log_odds_of_a_batch_are_those_of_the_formula_for_each_vector(count):
     questioned = np.stack([unit(1, 0, 0, 0), unit(0, 1, 0, 0), unit(-1, 0.5, 0, 0)])
     references = np.stack(REFERENCES[:count])
     expected = [compute_log_odds(vector, REFERENCES[:count]) for vector in questioned]
-    np.testing.assert_allclose(DECISION.log_odds(questioned, references), expected, atol=1e-5)
+    log_odds = DECISION.log_odds(questioned @ references.T, references @ references.T)
+    np.testing.assert_allclose(log_odds, expected, atol=1e-5)
 
 
 def test_a_similar_signature_is_accepted_a_different_one_rejected_and_one_between_is_inconclusive():
@@ -74,13 +75,13 @@ def test_distance_is_the_euclidean_distance_to_the_nearest_reference_and_is_answ
     assert answer["distance"] == pytest.approx(min(distances), abs=1e-5)
 
 
-def test_a_stored_rate_selects_its_threshold_and_the_error_for_another_rate_lists_the_stored_ones():
+def test_a_stored_rate_selects_its_threshold_and_the_error_for_a_rate_outside_names_the_range():
     questioned = unit(1, 0.4, 0, 0)
     assert DECISION.answer(questioned, REFERENCES)["decision"] == "accept"
     strict = DECISION.answer(questioned, REFERENCES, DecisionParameters(far=0.001))
     assert strict["decision"] == "inconclusive"
     assert strict["threshold"] == pytest.approx(1 / (1 + np.exp(-5.0)))
-    with pytest.raises(UnsupportedRequest, match=r"0\.01, 0\.001"):
+    with pytest.raises(UnsupportedRequest, match=r"0\.001 to 0\.01 are possible"):
         DECISION.answer(questioned, REFERENCES, DecisionParameters(far=0.05))
 
 
@@ -120,9 +121,32 @@ def test_a_decision_with_wrong_fusion_or_thresholds_is_refused(change):
         dataclasses.replace(DECISION, **change)
 
 
+@pytest.mark.parametrize(
+    ("similarity", "message"),
+    [
+        ({"kind": "local", "rows": 1, "columns": 3, "row_reach": 0, "column_reach": 0, "step_cost": 0}, "of 4 numbers"),
+        ("x", "it has to be an object"),
+    ],
+)
+def test_a_decision_with_a_similarity_that_cannot_compare_its_embeddings_is_refused(similarity, message):
+    with pytest.raises(BadArtifact, match=message):
+        dataclasses.replace(DECISION, similarity=similarity)
+
+
+def test_scores_above_eer_are_accepted_for_a_rate_above_the_equal_error_rate_and_inconclusive_without_it():
+    decision = dataclasses.replace(DECISION, thresholds={**DECISION.thresholds, "0.1": DECISION.thresholds["eer"]})
+    assert decision.decision_bounds(1, 0.1) == pytest.approx((-0.4, 0.1))
+    assert decision.decision_bounds(1) == pytest.approx((-0.4, 0.6))
+    questioned, references = unit(1, 1.5, 0, 0), [unit(1, 0, 0, 0)]
+    assert 0.1 < compute_log_odds(questioned, references) < 0.6
+    assert decision.answer(questioned, references)["decision"] == "inconclusive"
+    assert decision.answer(questioned, references, DecisionParameters(far=0.1))["decision"] == "accept"
+
+
 def test_log_odds_equal_to_a_threshold_give_the_answer_above_it():
     questioned, references = unit(1, 1, 0, 0), [unit(1, 0, 0, 0)]
-    log_odds = float(DECISION.log_odds(questioned[None], np.stack(references))[0])
+    similarities, itself = questioned[None] @ np.stack(references).T, np.ones((1, 1))
+    log_odds = float(DECISION.log_odds(similarities, itself)[0])
 
     def with_thresholds(eer, rate):
         by_name = {"eer": {"1": eer}, "0.01": {"1": rate}}

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from tests.trainer.evaluation.vectors import brute_force_eer, fit_verifier, make_writers
+from tests.trainer.artifact.test_similarity import LOCAL, make_grids
+from tests.trainer.evaluation.vectors import brute_force_eer, fit_verifier, make_comparisons, make_writers
 from trainer.artifact import manifest
+from trainer.artifact.similarity import Cosine
 from trainer.evaluation import verification_metrics
-from trainer.evaluation.metrics import RankedScores
-from trainer.evaluation.protocol import ComparisonKind, Comparisons, GroundTruth, NoComparisons, compare
+from trainer.evaluation.metrics import RankedScores, draw_bootstrap
+from trainer.evaluation.protocol import ComparisonKind, Comparisons, GroundTruth, NoComparisons
 from trainer.evaluation.verification_metrics import measure_verification
 
 
@@ -25,7 +27,7 @@ def test_the_report_has_every_metric_with_its_value(verifier):
     metrics = json.loads(json.dumps(measure_verification(vectors, samples, verifier)))
     assert list(metrics["references"]) == ["1", "5", "10"]
     ten = metrics["references"]["10"]
-    comparisons = compare(vectors, GroundTruth.from_samples(samples), 10, verifier.log_odds)
+    comparisons = make_comparisons(vectors, GroundTruth.from_samples(samples), 10, verifier)
     skilled = comparisons.with_forgeries(ComparisonKind.SKILLED)
     assert ten["eer_skilled"] == pytest.approx(brute_force_eer(skilled.score, skilled.genuine))
     assert ten["auc_skilled"] == pytest.approx(sk.roc_auc_score(skilled.genuine, skilled.score))
@@ -43,16 +45,21 @@ def test_the_report_has_every_metric_with_its_value(verifier):
     assert metrics["by_corpus"]["here"]["10"]["eer_skilled"] == pytest.approx(ten["eer_skilled"])
 
 
-def test_the_pair_metric_compares_single_signatures_of_one_writer():
+@pytest.mark.parametrize("similarity", [Cosine(), LOCAL], ids=["cosine", "local"])
+def test_the_pair_metric_compares_single_signatures_of_one_writer(similarity):
     vectors, samples = make_writers(4, genuine=5, forged=3)
+    if similarity is LOCAL:
+        vectors = make_grids(len(samples))
+    used = [sample.label == "genuine" or sample.writer != "w003" for sample in samples]
+    vectors, samples = vectors[used], list(itertools.compress(samples, used))
     scores, genuine = [], []
     for (a, vector_a), (b, vector_b) in itertools.combinations(zip(samples, vectors, strict=True), 2):
         if a.writer == b.writer and "genuine" in (a.label, b.label):
-            scores.append(float(vector_a @ vector_b))
+            scores.append(float(similarity.compare(vector_a[None], vector_b[None])[0, 0]))
             genuine.append(a.label == b.label)
-    metrics = verification_metrics._measure_pairs(vectors, GroundTruth.from_samples(samples))
+    metrics = verification_metrics._measure_pairs(vectors, GroundTruth.from_samples(samples), similarity)
     assert metrics["eer"] == pytest.approx(brute_force_eer(np.array(scores), np.array(genuine)))
-    assert (metrics["genuine"], metrics["forged"]) == (4 * 10, 4 * 15)
+    assert (metrics["genuine"], metrics["forged"]) == (4 * 10, 3 * 15)
 
 
 def test_genuine_signatures_alone_are_measured_with_random_forgeries(verifier):
@@ -93,11 +100,11 @@ def test_intervals_include_the_rate_when_few_writers_have_forgeries(verifier):
 
 def test_the_interval_includes_nineteen_of_twenty_rounds_of_the_bootstrap(verifier):
     vectors, samples = make_writers(40, seed=3, skill=0.97)
-    comparisons = compare(vectors, GroundTruth.from_samples(samples), 5, verifier.log_odds)
+    comparisons = make_comparisons(vectors, GroundTruth.from_samples(samples), 5, verifier)
     skilled = comparisons.with_forgeries(ComparisonKind.SKILLED)
     writers, writer_index = np.unique(skilled.writer, return_inverse=True)
     ranked = RankedScores(skilled.score, skilled.genuine)
-    rounds = verification_metrics._draw_bootstrap(skilled, writers)
+    rounds = draw_bootstrap(np.ones(len(writers), bool))
     eers = [ranked.compute_error_rates(counts[writer_index]).compute_eer() for counts in rounds]
     metrics = verification_metrics._measure_forgeries(skilled, "skilled", ComparisonKind.SKILLED)
     low, high = metrics["eer_skilled_interval"]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.artifact.similarity import Cosine
 from trainer.artifact.verification import Verifier
 from trainer.corpora import Sample
 from trainer.evaluation import calibration
-from trainer.evaluation.protocol import GroundTruth
+from trainer.evaluation.protocol import Comparisons, GroundTruth, compare, make_trials
 
 DIM = 32
 SPREAD = 0.35  # of a writer's signatures, on average
@@ -50,7 +51,12 @@ def make_targets(samples: list[Sample]) -> dict[str, np.ndarray]:
 def fit_verifier() -> Verifier:
     """Fit the decision of 120 writers, once for all tests."""
     vectors, samples = make_writers(120, seed=1)
-    return calibration.fit_verifier(LABELS, vectors, make_targets(samples))
+    return calibration.fit_verifier(LABELS, vectors, make_targets(samples), Cosine())
+
+
+def make_comparisons(vectors: np.ndarray, truth: GroundTruth, reference_count: int, verifier: Verifier) -> Comparisons:
+    """Make the comparisons of the protocol as a verifier scores them."""
+    return compare(make_trials(vectors, truth, reference_count, verifier.measure.compare), verifier.log_odds)
 
 
 def brute_force_eer(scores: np.ndarray, genuine: np.ndarray) -> float:

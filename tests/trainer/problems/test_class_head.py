@@ -16,7 +16,12 @@ def balance(tensorflow):
         kernel, bias = model.layers[1].get_weights()
         model.layers[1].set_weights([np.ones_like(kernel), np.zeros_like(bias)])
         images = np.asarray(log_odds, np.float32)[:, None]
-        balanced = _class_head.balance(model, lambda split: (model(images).numpy(), {"label": np.asarray(label)}), None)
+        half = len(images) // 2
+        batches = [
+            (model(images[rows]).numpy(), {"label": np.asarray(label)[rows]})
+            for rows in (slice(half), slice(half, None))
+        ]
+        balanced = _class_head.balance(model, lambda split: iter(batches))
         return balanced(images).numpy()
 
     return balance

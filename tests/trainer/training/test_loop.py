@@ -15,6 +15,7 @@ from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.settings import plugins
 from trainer.settings.config import parse_config
 from trainer.training import loop
+from trainer.training.checkpoints import CheckpointConflict
 from trainer.training.network import FEATURES_LAYER
 
 PROBLEM = plugins.load("problems", "signature_vs_text")
@@ -23,7 +24,7 @@ PROBLEM = plugins.load("problems", "signature_vs_text")
 def make_problem(losses: list[float]):
     """A problem whose validation losses are these, one for each epoch, whatever the model predicts."""
     remaining = list(losses)
-    return dataclasses.replace(PROBLEM, validation_metrics=lambda vectors, targets: {"val_loss": remaining.pop(0)})
+    return dataclasses.replace(PROBLEM, validation_metrics=lambda *_: {"val_loss": remaining.pop(0)})
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_training_stops_when_validation_does_not_improve_and_returns_the_best_we
     snapshots = Snapshots()
     result = fit([0.9, 0.5, 0.7, 0.6], "--epochs", "20", "--patience", "2", callbacks=[snapshots])
     assert [row["epoch"] for row in result.history] == [1, 2, 3, 4]
-    assert "stopped after epoch 4: val_loss has not improved for 2 epochs; best epoch 2" in capsys.readouterr().out
+    assert "stopped after epoch 4, 2 epochs after epoch 2, the best by val_loss" in capsys.readouterr().out
     assert result.best_epoch == 2
     assert all(map(np.array_equal, result.model.get_weights(), snapshots.weights[1]))
     assert not all(map(np.array_equal, result.model.get_weights(), snapshots.weights[3]))
@@ -70,6 +71,15 @@ def test_training_stops_when_validation_does_not_improve_and_returns_the_best_we
 def test_an_equal_loss_is_no_improvement_and_a_lower_loss_restarts_the_patience(fit):
     result = fit([0.2, 0.3, *[0.1] * 9], "--epochs", "20", "--patience", "2")
     assert (result.best_epoch, len(result.history)) == (3, 5)
+
+
+def test_with_a_tolerance_the_last_epoch_near_the_lowest_loss_is_the_best(fit, monkeypatch):
+    """Its weights, too; the patience counts from it."""
+    monkeypatch.setattr(sys.modules[__name__], "PROBLEM", dataclasses.replace(PROBLEM, monitor_tolerance=0.25))
+    snapshots = Snapshots()
+    result = fit([10.0, 9.0, 11.0, 12.0, 13.0], "--epochs", "20", "--patience", "2", callbacks=[snapshots])
+    assert (result.best_epoch, len(result.history)) == (3, 5)
+    assert all(map(np.array_equal, result.model.get_weights(), snapshots.weights[2]))
 
 
 def test_patience_0_trains_every_epoch(fit, capsys):
@@ -95,9 +105,25 @@ def test_checkpoints_of_the_release_before_are_continued(fit, tmp_path):
     identity = json.loads(path.read_text())
     old_names = {"ema_decay": "averaging", "dtype_policy": "precision"}
     old_names |= {"data_digest": "source", "imaging_fingerprint": "imaging"}
-    path.write_text(json.dumps({old_names.get(name, name): value for name, value in identity.items()}))
+    old_identity = {old_names.get(name, name): value for name, value in identity.items()}
+    assert (old_identity.pop("copies_share"), old_identity.pop("init_from")) == (0.0, ""), "off, and unknown before"
+    path.write_text(json.dumps(old_identity))
     assert len(fit([0.3], *flags).history) == 3, "one epoch more than before the interruption"
     assert json.loads(path.read_text()) == identity
+
+
+def test_checkpoints_with_other_copies_are_those_of_another_run(run_dir, tmp_path):
+    settings = resolve_settings(parse_config(CLASSIFIER_FLAGS, {}), PROBLEM).training
+    prepared = records.read(run_dir / "records")
+
+    def claim(copies_digest):
+        copies = dataclasses.replace(prepared, data_digest=copies_digest)
+        loop._claim_checkpoints(tmp_path, loop.TrainingSpec(PROBLEM, None, prepared, settings, copies=copies))
+
+    claim("first")
+    claim("first")
+    with pytest.raises(CheckpointConflict, match="different: copies_digest"):
+        claim("second")
 
 
 def test_epochs_with_a_frozen_backbone_do_not_count_for_the_patience(fit):

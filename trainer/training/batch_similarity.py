@@ -1,0 +1,115 @@
+"""The similarities of the images of a batch, for losses that compare images, in TensorFlow.
+
+``trainer/artifact/similarity.py`` defines them and computes the same in NumPy. Next: ``trainer/losses``.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from trainer.artifact.similarity import Cosine, LocalSimilarity, Similarity
+from trainer.losses import NOT_COMPARED
+
+# Each group of rows is compared with itself and the next ones; all pairs of a batch would take five times as long.
+GROUPS_COMPARED = 3
+
+
+def compute_similarities(vectors: tf.Tensor, similarity: Similarity, group_size: int) -> tf.Tensor:
+    """Return the similarity of each image to each: vectors ``float32 [N, D]`` to ``float32 [N, N]``.
+
+    Local descriptors are compared within groups of ``group_size`` consecutive rows, and between a group and the two
+    before and after it, in a circle; other pairs are ``NOT_COMPARED``.
+    """
+    vectors = tf.cast(vectors, tf.float32)
+    if isinstance(similarity, Cosine):
+        return tf.matmul(vectors, vectors, transpose_b=True)
+    grids = tf.reshape(
+        vectors, [-1, group_size, similarity.rows, similarity.columns, _count_numbers(vectors, similarity)]
+    )
+    inked = tf.cast(tf.reduce_any(grids != 0, axis=-1), tf.float32)
+    places = tf.maximum(1.0, tf.reduce_sum(inked, axis=[2, 3]))  # with ink, of each image
+    grids *= tf.sqrt(places)[..., None, None, None]  # descriptors of length 1
+    neighbours, neighbour_places = (
+        tf.concat([tf.roll(values, -offset, axis=0) for offset in range(GROUPS_COMPARED)], axis=1)
+        for values in (grids, places)
+    )
+    to_neighbours, from_neighbours = _match_places(grids, neighbours, similarity)
+    blocks = (to_neighbours / places[:, :, None] + from_neighbours / neighbour_places[:, None, :]) / 2
+    return _arrange(blocks, group_size)
+
+
+def _count_numbers(vectors: tf.Tensor, similarity: LocalSimilarity) -> int:
+    """The number of numbers of a local descriptor."""
+    return vectors.shape[1] // (similarity.rows * similarity.columns)
+
+
+def _match_places(grids: tf.Tensor, neighbours: tf.Tensor, similarity: LocalSimilarity) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sum the best cosine of each place, for all pairs: ``[G, a, R, C, D]``, ``[G, b, R, C, D]`` to ``[G, a, b]`` each.
+
+    The first result is from the first grids to the second ones, the second the other way.
+    """
+    down, right = similarity.row_reach, similarity.column_reach
+    first = tf.transpose(grids, [0, 2, 3, 1, 4])  # [G, R, C, a, D]
+    second = tf.transpose(neighbours, [0, 2, 3, 4, 1])  # [G, R, C, D, b]
+    second = tf.pad(second, [[0, 0], [down, down], [right, right], [0, 0], [0, 0]])
+    return _make_matching(similarity)(first, second)
+
+
+def _make_matching(similarity: LocalSimilarity) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Make the differentiable matching of ``[G, R, C, a, D]`` with ``[G, R + 2 rows, C + 2 columns, D, b]``.
+
+    The gradient of a maximum is that of its largest term, so it is enough to keep which step that was; the gradients
+    of all maxima that TensorFlow derives take twice as long.
+    """
+    down, right = similarity.row_reach, similarity.column_reach
+    rows, columns = similarity.rows, similarity.columns
+    steps = [(row, column) for row in range(2 * down + 1) for column in range(2 * right + 1)]
+
+    def crop(tensor: tf.Tensor, row: int, column: int) -> tf.Tensor:
+        return tensor[:, row : row + rows, column : column + columns]
+
+    def pad(tensor: tf.Tensor, row: int, column: int) -> tf.Tensor:
+        return tf.pad(tensor, [[0, 0], [row, 2 * down - row], [column, 2 * right - column], [0, 0], [0, 0]])
+
+    @tf.custom_gradient
+    def match(first: tf.Tensor, second: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
+        pairs = [tf.shape(first)[3], tf.shape(second)[4]]
+        groups = tf.shape(first)[0]
+        best = [tf.zeros([groups, *size, *pairs]) for size in ((rows, columns), (rows + 2 * down, columns + 2 * right))]
+        best_step = [tf.fill(tf.shape(each), tf.constant(-1, tf.int8)) for each in best]
+        for number, (row, column) in enumerate(steps):
+            cost = similarity.step_cost * (abs(row - down) + abs(column - right))
+            cosine = tf.matmul(first, crop(second, row, column)) - cost
+            for index, candidate in enumerate((cosine, pad(cosine, row, column))):
+                best_step[index] = tf.where(candidate > best[index], tf.constant(number, tf.int8), best_step[index])
+                best[index] = tf.maximum(best[index], candidate)
+
+        def compute_gradients(*upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            of_first, of_second = (each[:, None, None] for each in upstream)
+            transposed_first, transposed_second = (tf.linalg.matrix_transpose(each) for each in (first, second))
+            first_gradient, second_gradient = tf.zeros_like(first), tf.zeros_like(second)
+            for number, (row, column) in enumerate(steps):
+                chosen = tf.where(best_step[0] == number, of_first, 0.0)
+                chosen += tf.where(crop(best_step[1], row, column) == number, of_second, 0.0)
+                first_gradient += tf.matmul(chosen, crop(transposed_second, row, column))
+                second_gradient += pad(tf.matmul(transposed_first, chosen), row, column)
+            return first_gradient, second_gradient
+
+        return (tf.reduce_sum(best[0], axis=[1, 2]), tf.reduce_sum(best[1], axis=[1, 2])), compute_gradients
+
+    return match
+
+
+def _arrange(blocks: tf.Tensor, group_size: int) -> tf.Tensor:
+    """Arrange the similarities of groups to themselves and the next ones, ``[G, g, k g]``, as ``[G g, G g]``."""
+    groups = tf.shape(blocks)[0]
+    blocks = tf.reshape(blocks, [groups, group_size, GROUPS_COMPARED, group_size])
+    total, counts = tf.zeros([groups, group_size, groups, group_size]), tf.zeros([groups, groups])
+    for offset in range(GROUPS_COMPARED):
+        other = tf.one_hot((tf.range(groups) + offset) % groups, groups)  # [G, G]
+        placed = tf.einsum("ij,iab->iajb", other, blocks[:, :, offset])
+        total += placed + tf.transpose(placed, [2, 3, 0, 1])
+        counts += other + tf.transpose(other)
+    mean = total / tf.maximum(1.0, counts)[:, None, :, None]
+    arranged = tf.where(counts[:, None, :, None] > 0, mean, NOT_COMPARED)
+    return tf.reshape(arranged, [groups * group_size, groups * group_size])
