@@ -29,8 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     config = parse_config(arguments, prog="python -m trainer.prepare", description=HELP)
     quiet.import_tensorflow()
     problem = plugins.load("problems", config.model.problem)
-    config = resolve_settings(config, problem)
     try:
+        config = resolve_settings(config, problem)
         with open_run_dir(config, datetime.datetime.now()) as run_dir, run_dir.log_to_file(config.output.verbose):
             prepared = prepare_data(config, problem, run_dir)
             counts = ", ".join(f"{prepared.records.count_images(split)} {split}" for split in prepared.records.counts)

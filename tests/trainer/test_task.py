@@ -83,6 +83,26 @@ def test_a_stream_for_a_loss_that_compares_writers_is_refused(capsys, tmp_path, 
     assert "compares" in printed
 
 
+def test_copies_for_a_loss_that_compares_no_images_are_refused(capsys, scans):
+    status, printed = run(capsys, "--train-dir", scans, "--copies-share", "0.3")
+    assert status == 1
+    assert "--copies-share 0.3: the loss cross_entropy compares no images" in printed
+
+
+def test_a_folder_to_copy_without_a_share_of_copies_is_refused(capsys, scans):
+    flags = ("--problem", "same_writer", "--copies-share", "0", "--copies-dir", scans)
+    status, printed = run(capsys, "--train-dir", scans, *flags)
+    assert status == 1
+    assert "give a --copies-share above 0" in printed
+
+
+def test_a_folder_to_copy_that_holds_training_images_is_refused(tensorflow, capsys, tmp_path, verification_data):
+    flags = ("--problem", "same_writer", "--copies-dir", verification_data, "--job-dir", tmp_path / "job")
+    status, printed = run(capsys, "--train-dir", verification_data, *flags)
+    assert status == 1
+    assert "is in two of the given folders" in printed
+
+
 def test_forgeries_of_a_closed_set_are_learnt_from_paired_folders(tensorflow, capsys, tmp_path):
     for _ in generator.write_dataset(tmp_path / "data", DatasetSpec("paired_folders", 3, 8, 8), seed=2):
         pass

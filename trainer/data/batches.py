@@ -18,7 +18,8 @@ from trainer.data.records import Records
 from trainer.data.sampling import SAMPLERS, Sampling, WriterRows, check_writers
 from trainer.data.stream import StreamSpec, stream_epoch
 
-BUFFER_BYTES = 64 * 2**20  # of images in the shuffle buffer, or from which batches of writers are drawn
+BUFFER_BYTES = 64 * 2**20  # of images in the shuffle buffer, or of records or copies from which batches are drawn
+COPIES_STREAM = 1  # distinguishes the random numbers of copies from those of the records
 REPEAT_BUFFER = 256  # generated images that wait for their repetitions
 FEATURES = {"label": "label", "writer": "writer", "corpus_index": "source"}  # target: feature of the shards
 # Largest changes of ``random_affine``, in either direction.
@@ -42,6 +43,8 @@ class BatchSettings:
     augment: bool
     sampling: Sampling = Sampling.IMAGES
     stream: StreamSpec | None = None  # generated images that join those of the records
+    copies: Records | None = None  # of training images, drawn by writer
+    copies_share: float = 0.0  # of the batches that are drawn from copies
 
 
 def training_batches(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:
@@ -114,25 +117,46 @@ def _shuffled_examples(records: Records, settings: BatchSettings, epoch: int) ->
 
 
 def _sampled_batches(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:
-    """As many batches as the split holds, sampled from windows of writers that fit into memory."""
+    """As many batches as the split holds, sampled from windows of writers, or of copies, that fit into memory."""
     canvas, size, seed = settings.canvas, settings.batch_size, settings.seed
     if epoch == 0:  # outside of the generator, whose errors TensorFlow wraps
         _, targets = next(_windows(records, canvas, np.random.default_rng([seed, epoch])))
         check_writers(_group_rows(targets))
 
     def batches():
-        rng = np.random.default_rng([seed, epoch])
-        for images, targets in _windows(records, canvas, rng):
-            writer_rows = _group_rows(targets)
-            steps = max(1, len(images) // size)
-            for rows in SAMPLERS[settings.sampling](writer_rows, size, steps, rng):
-                batch, writers = images[rows], targets["writer"][rows]
-                batch = augmentation.augment_by_writer(batch, writers, rng) if settings.augment else batch
-                yield batch, {name: values[rows] for name, values in targets.items()}
+        rng, copies_rng = np.random.default_rng([seed, epoch]), np.random.default_rng([seed, epoch, COPIES_STREAM])
+        copies = _sample_copies(settings, copies_rng)
+        for window in _windows(records, canvas, rng):
+            recorded = _sample_window(window, settings, rng)
+            for _ in range(_count_steps(window, size)):
+                is_copied = settings.copies is not None and copies_rng.random() < settings.copies_share
+                yield next(copies if is_copied else recorded)
 
     target = tf.TensorSpec((size,), tf.int32)
     signature = (tf.TensorSpec((size, *canvas, 1), tf.uint8), dict.fromkeys(FEATURES, target))
     return tf.data.Dataset.from_generator(batches, output_signature=signature)
+
+
+def _sample_window(window: Window, settings: BatchSettings, rng: np.random.Generator) -> Iterator[Window]:
+    """Yield as many batches as a window holds."""
+    images, targets = window
+    steps = _count_steps(window, settings.batch_size)
+    for rows in SAMPLERS[settings.sampling](_group_rows(targets), settings.batch_size, steps, rng):
+        batch, writers = images[rows], targets["writer"][rows]
+        batch = augmentation.augment_by_writer(batch, writers, rng) if settings.augment else batch
+        yield batch, {name: values[rows] for name, values in targets.items()}
+
+
+def _sample_copies(settings: BatchSettings, rng: np.random.Generator) -> Iterator[Window]:
+    """Yield batches of copies without end, from windows of them; each holds one window in memory."""
+    while settings.copies:
+        for window in _windows(settings.copies, settings.canvas, rng):
+            yield from _sample_window(window, settings, rng)
+
+
+def _count_steps(window: Window, size: int) -> int:
+    """The number of batches in a window."""
+    return max(1, len(window[0]) // size)
 
 
 def _group_rows(targets: Targets) -> WriterRows:
@@ -160,7 +184,7 @@ def _windows(records: Records, canvas: Canvas, rng: np.random.Generator) -> Iter
         yield _read_shards.__wrapped__(tuple(shuffled_paths[start:end]), canvas)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)  # of the records and of the copies
 def _read_shards(paths: tuple[str, ...], canvas: Canvas) -> Window:
     """Read whole shards, in order."""
     batches = tf.data.TFRecordDataset(paths, compression_type="GZIP").batch(1024)
@@ -183,16 +207,20 @@ def ordered_batches(records: Records, split: str, canvas: Canvas, batch_size: in
     return _shard_by_data(examples.batch(batch_size).map(_make_parser(canvas), num_parallel_calls=1)).prefetch(4)
 
 
+def encode_batches(
+    encode: Callable[[np.ndarray], np.ndarray], records: Records, split: str, canvas: Canvas
+) -> Iterator[tuple[np.ndarray, Targets]]:
+    """Yield the embeddings of a split by ``encode`` (``uint8 [N, H, W, 1] -> float32 [N, D]``), and their targets."""
+    for images, targets in ordered_batches(records, split, canvas, 64):
+        yield np.asarray(encode(images.numpy())), {name: targets[name].numpy() for name in FEATURES}
+
+
 def encode_split(
     encode: Callable[[np.ndarray], np.ndarray], records: Records, split: str, canvas: Canvas
 ) -> tuple[np.ndarray, Targets]:
-    """Return the embeddings of a split by ``encode`` (``uint8 [N, H, W, 1] -> float32 [N, D]``), and its targets.
-
-    Images are read in batches; only the embeddings are kept.
-    """
-    batches = ordered_batches(records, split, canvas, 64)
-    pieces = [(np.asarray(encode(images.numpy())), targets) for images, targets in batches]
-    targets = {name: np.concatenate([values[name].numpy() for _, values in pieces]) for name in FEATURES}
+    """Return all embeddings of a split ``float32 [N, D]``, as from ``encode_batches``, and its targets."""
+    pieces = list(encode_batches(encode, records, split, canvas))
+    targets = {name: np.concatenate([values[name] for _, values in pieces]) for name in FEATURES}
     return np.concatenate([embeddings for embeddings, _ in pieces]), targets
 
 

@@ -1,9 +1,11 @@
-"""Apply a function to every image file of a list, in threads, and collect the files that cannot be read.
+"""What concerns all image files of a list: apply a function to them, in threads, and notice that files changed.
 
-Next: ``evaluation/measure.py`` and ``enrol.py``, which use it.
+Next: ``evaluation/measure.py`` and ``image_index.py``, which use it.
 """
 
 import concurrent.futures
+import hashlib
+import json
 import os
 from collections.abc import Callable
 from typing import TypeVar
@@ -40,3 +42,12 @@ def map_samples(
             else:
                 results.append((sample, result))
     return results, refused
+
+
+def compute_files_digest(samples: list[Sample]) -> str:
+    """Return a digest that changes when a file changes in size or date, or is added or removed."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        status = sample.path.stat()
+        digest.update(json.dumps([sample.corpus_id, sample.name, status.st_size, status.st_mtime_ns]).encode())
+    return digest.hexdigest()[:16]

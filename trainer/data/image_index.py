@@ -20,6 +20,7 @@ import numpy as np
 from trainer.console.progress import Progress
 from trainer.corpora import Sample
 from trainer.data import image_features, near_duplicates
+from trainer.data.files import compute_files_digest
 from trainer.imaging import ImageError, Imaging, canonicalise, compute_quality, decode
 
 # Near duplicates are compared on this canvas, whatever the model's is: thresholds depend on it.
@@ -119,15 +120,6 @@ def build_image_index(samples: list[Sample], imaging: Imaging, folder: Path) -> 
         for start, chunk in missing.items():
             _write(folder, start // IMAGES_PER_CHUNK, [next(inspected) for _ in chunk], imaging)
     return ImageIndex(folder, samples, imaging, _read(folder, len(samples)))
-
-
-def compute_files_digest(samples: list[Sample]) -> str:
-    """Return a digest that changes when a file changes in size or date, or is added or removed."""
-    digest = hashlib.sha256()
-    for sample in samples:
-        status = sample.path.stat()
-        digest.update(json.dumps([sample.corpus_id, sample.name, status.st_size, status.st_mtime_ns]).encode())
-    return digest.hexdigest()[:16]
 
 
 def _has_identity(folder: Path, identity: dict[str, Any]) -> bool:

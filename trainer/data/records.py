@@ -1,16 +1,17 @@
 """Canonical images on disk: TFRecord shards, and a manifest that describes them and lists the refused images.
 
-Written once from an image index and the splits. Works on splits and imaging, not models. Next: ``batches.py`` streams
-them.
+Written once from an image index and the splits. Works on splits and imaging, not models. Next: ``shards.py``
+writes the files, ``batches.py`` streams them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from trainer.console.errors import UserError
 from trainer.corpora import Sample
+from trainer.data.shards import ShardWriter, serialise
 
 if TYPE_CHECKING:
     from trainer.data.image_index import ImageIndex
@@ -110,31 +112,44 @@ def write(index: ImageIndex, splits: dict[str, list[Sample]], folder: Path, spec
     """Write the shards of every split and the manifest, and return them as ``Records``.
 
     Images are taken from the index by corpus and name; the same arguments give the same shards. The folder is complete
-    or absent: it is written under another name and renamed in one step.
+    or absent.
     """
+    with replace_folder(folder) as partial:
+        selection = {(s.corpus_id, s.name): (split, s) for split, samples in splits.items() for s in samples}
+        refused = _exclude(index, selection, spec.exclusion_reasons)
+        shards, counts = _write_shards(index, selection, list(splits), partial, spec)
+        fingerprint = index.imaging.fingerprint()
+        write_manifest(
+            Records(
+                partial,
+                spec.labels,
+                shards,
+                counts,
+                refused,
+                fingerprint,
+                spec.data_digest,
+                spec.data_sources,
+                spec.test_images,
+            )
+        )
+    return read(folder)
+
+
+@contextlib.contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of ``folder`` in one step, unless the block raises."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    selection = {(s.corpus_id, s.name): (split, s) for split, samples in splits.items() for s in samples}
-    refused = _exclude(index, selection, spec.exclusion_reasons)
-    shards, counts = _write_shards(index, selection, list(splits), partial, spec)
-    fingerprint = index.imaging.fingerprint()
-    records = Records(
-        partial,
-        spec.labels,
-        shards,
-        counts,
-        refused,
-        fingerprint,
-        spec.data_digest,
-        spec.data_sources,
-        spec.test_images,
-    )
-    values = {name: value for name, value in dataclasses.asdict(records).items() if name != "folder"}
-    (partial / MANIFEST_FILE).write_text(json.dumps({"format": FORMAT, **values}, indent=1) + "\n")
+    yield partial
     shutil.rmtree(folder, ignore_errors=True)  # shards without a manifest: a copy that was interrupted
     os.replace(partial, folder)
-    return read(folder)
+
+
+def write_manifest(records: Records) -> None:
+    """Write the manifest of records into their folder."""
+    values = {name: value for name, value in dataclasses.asdict(records).items() if name != "folder"}
+    (records.folder / MANIFEST_FILE).write_text(json.dumps({"format": FORMAT, **values}, indent=1) + "\n")
 
 
 def _exclude(index: ImageIndex, selection: Selection, reasons: Mapping[Key, str]) -> list[tuple[str, str]]:
@@ -160,7 +175,7 @@ def _write_shards(
     shards = {}
     for split in splits:
         assignment = _assign_shards(np.array(writers_of_split[split], int), split == "train", spec.writer_in_one_shard)
-        shards[split] = _Shards(split, folder, assignment)
+        shards[split] = ShardWriter(split, folder, assignment)
     counts = {split: dict.fromkeys(spec.labels, 0) for split in splits}
     corpora = sorted({sample.corpus_id for _, sample in selection.values()})
     for number, image in index.iter_images():
@@ -169,7 +184,7 @@ def _write_shards(
         split, sample = selected
         counts[split][sample.label] += 1
         numbers = (spec.labels.index(sample.label), writers[sample.split_unit], corpora.index(sample.corpus_id))
-        shards[split].write(_serialise(image, *numbers))
+        shards[split].write(serialise(image, *numbers))
     for shard in shards.values():
         shard.close()
     return {split: shard.names for split, shard in shards.items()}, counts
@@ -217,55 +232,3 @@ def read(folder: Path) -> Records:
     for name in ("refused", "test_images"):
         values[name] = [tuple(pair) for pair in values.get(name, ())]
     return Records(folder=folder, **{**values, "labels": tuple(values["labels"])})
-
-
-class _Shards:
-    """Writes the files of one split.
-
-    Training images are assigned to shards at random and shuffled inside each: a shuffle buffer that is smaller than
-    the data mixes only neighbours, and an epoch that ends with one label biases the model to it. The other splits keep
-    their order.
-    """
-
-    def __init__(self, split: str, folder: Path, assignment: np.ndarray):
-        import tensorflow as tf
-
-        self._folder, self._shuffled = folder, split == "train"
-        self.names = [f"{split}-{number:05d}.tfrecord.gz" for number in range(max(assignment, default=-1) + 1)]
-        self._writers = [tf.io.TFRecordWriter(str(folder / f"{name}.ordered")) for name in self.names]
-        self._assignment = iter(assignment)
-
-    def write(self, example: bytes) -> None:
-        """Append the next image of the split to its shard."""
-        self._writers[next(self._assignment)].write(example)
-
-    def close(self) -> None:
-        """Shuffle and compress the files, one at a time, so that memory holds no more than one of them."""
-        import tensorflow as tf
-
-        for number, (name, writer) in enumerate(zip(self.names, self._writers, strict=True)):
-            writer.close()
-            ordered = self._folder / f"{name}.ordered"
-            examples = [example.numpy() for example in tf.data.TFRecordDataset(str(ordered))]
-            order = np.random.default_rng(number).permutation(len(examples)) if self._shuffled else range(len(examples))
-            options = tf.io.TFRecordOptions("GZIP", compression_level=1)
-            with tf.io.TFRecordWriter(str(self._folder / name), options) as shard:
-                for position in order:
-                    shard.write(examples[position])
-            ordered.unlink()
-
-
-def _serialise(image: np.ndarray, label: int, writer: int, corpus_index: int) -> bytes:
-    """Serialise an image ``uint8 [h, w, 1]`` as ``tf.train.Example``.
-
-    The feature ``source`` is the corpus: shards of all versions have this name.
-    """
-    import tensorflow as tf
-
-    features = {
-        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()])),
-        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
-        "writer": tf.train.Feature(int64_list=tf.train.Int64List(value=[writer])),
-        "source": tf.train.Feature(int64_list=tf.train.Int64List(value=[corpus_index])),
-    }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()

@@ -5,25 +5,20 @@ an epoch follows from seed and epoch alone. Only a few batches are kept. NumPy, 
 Next: ``batches.py`` mixes the images into batches.
 """
 
-import collections
-import concurrent.futures
 import dataclasses
 import math
-import multiprocessing
-import os
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainer.data.processes import run_in_order
 from trainer.settings import plugins
 
 if TYPE_CHECKING:
     from trainer.imaging import Imaging
 
 CHUNK = 16  # images that a process makes at a time
-AHEAD = 4  # chunks that are ready or in work, for each process
 WEIGHTS = {"signature": 3, "text": 3, "other": 1}  # of labels; of others 1
 
 
@@ -66,33 +61,8 @@ def stream_epoch(spec: StreamSpec, epoch: int, processes: int | None = None) -> 
     """
     first = epoch * spec.distinct
     end = first + spec.distinct
-    starts = iter(range(first, end, CHUNK))
-    processes = processes or os.cpu_count() or 1
-    context = multiprocessing.get_context("spawn")  # a forked process would share the threads of TensorFlow
-    with concurrent.futures.ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool:
-        waiting: collections.deque[concurrent.futures.Future] = collections.deque()
-        try:
-            for start in starts:
-                waiting.append(pool.submit(make_chunk, spec, start, min(CHUNK, end - start)))
-                if len(waiting) >= AHEAD * processes:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent ends, also when the parent is killed and can stop no pool."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    chunks = ((spec, start, min(CHUNK, end - start)) for start in range(first, end, CHUNK))
+    yield from run_in_order(make_chunk, chunks, processes)
 
 
 def make_chunk(spec: StreamSpec, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """From data sources to the records of a run: read, index, audit, split, write.
 
 Next: ``data/dataset.py`` lists samples, ``data/image_index.py`` reads images, ``audit/`` checks them,
-``data/splits.py`` splits them, ``data/records.py`` writes them.
+``data/splits.py`` splits them, ``data/records.py`` writes them, ``data/copies.py`` copies signatures.
 """
 
 import dataclasses
@@ -15,10 +15,12 @@ from trainer.audit.finding import Severity
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 from trainer.corpora import Sample
-from trainer.data import dataset, records, sampling, splits
+from trainer.data import copies, dataset, records, sampling, splits
 from trainer.data.components import components
 from trainer.data.dataset import RunData
-from trainer.data.image_index import ImageIndex, build_image_index, compute_files_digest
+from trainer.data.files import compute_files_digest
+from trainer.data.image_index import ImageIndex, build_image_index
+from trainer.data.records import Records
 from trainer.imaging import Imaging
 from trainer.pipeline.run_dir import RunDir
 from trainer.problems import Problem
@@ -39,12 +41,14 @@ class PreparedData:
     """The data that a run is trained on and measured with.
 
     ``test_samples`` stay image files, because the artefact is measured on raw images; ``audit`` is ``Audit.content``.
+    ``copies`` are those of training images, ``None`` if none are trained on.
     """
 
     records: records.Records
     test_samples: list[Sample]
     imaging: Imaging
     audit: dict[str, Any]
+    copies: Records | None = None
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -56,16 +60,20 @@ class PreparedData:
 class AuditedData:
     """The data of a run once every image is indexed and audited, before it is split.
 
-    ``samples`` are those of the index with the labels of the problem: the first ``training_count`` of them to train on,
-    the others to test with. ``labels`` are in the order of the label numbers, ``digest`` is the data digest.
+    The first ``training_count`` of the ``samples`` are to train on, the others to test with. ``labels`` are in the
+    order of the label numbers, ``digest`` is the data digest.
     """
 
     run_data: RunData
-    samples: list[Sample]
     labels: tuple[str, ...]
     index: ImageIndex
     audit: Audit
     digest: str
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The samples of the index."""
+        return self.index.samples
 
     @property
     def training_count(self) -> int:
@@ -88,25 +96,32 @@ def prepare_data(config: Config, problem: Problem, run_dir: RunDir) -> PreparedD
     samples = [*run_data.list_training_samples(), *run_data.list_test_samples()]
     digest = _compute_data_digest(config, problem, samples)
     prepared = records.read_existing(run_dir.records_dir, digest, imaging)
-    if not prepared or not _has_current_audit(run_dir):
-        labels = dataset.resolve_labels(run_data, problem)
+    if not _has_current_audit(run_dir):
+        prepared = None
+    if not prepared or not run_dir.config_file.is_file():
         run_dir.write_config(config)  # from here on, the same command continues an interrupted run
-        try:
+    copied = None
+    try:
+        if not prepared:
+            labels = dataset.resolve_labels(run_data, problem)
             index = build_image_index(samples, imaging, run_dir.image_index_dir)
             if config.data.strict:
                 _check_readable(index)
-            audit = run_audit(index, run_data.listings, run_data.test_count, problem.map_label)
+            audit = run_audit(
+                index, run_data.listings, run_data.test_count, about_unseen_writers=problem.is_writer_independent
+            )
             _write_audit(run_dir, audit)
-            relabelled = [_relabel(sample, problem) for sample in index.samples]
-            data = AuditedData(run_data, relabelled, labels, index, audit, digest)
+            data = AuditedData(run_data, labels, index, audit, digest)
             prepared = _split_and_write(config, problem, data, run_dir)
-        except UserError:
-            run_dir.config_file.unlink(missing_ok=True)  # so that the folder accepts corrected settings
-            raise
-        index.delete()
+            index.delete()
+        if config.training.copies_share:
+            copied = copies.prepare_copies(prepared, run_data.list_copies_samples(), imaging, config.training.seed)
+    except UserError:
+        run_dir.config_file.unlink(missing_ok=True)  # so that the folder accepts corrected settings
+        raise
     samples_by_key = {_key(sample): sample for sample in samples}
-    test_samples = [_relabel(samples_by_key[key], problem) for key in prepared.test_images]
-    return PreparedData(prepared, test_samples, imaging, json.loads(run_dir.audit_file.read_text()))
+    test_samples = [samples_by_key[key] for key in prepared.test_images]
+    return PreparedData(prepared, test_samples, imaging, json.loads(run_dir.audit_file.read_text()), copied)
 
 
 def _has_current_audit(run_dir: RunDir) -> bool:
@@ -214,10 +229,6 @@ def _key(sample: Sample) -> records.Key:
     return sample.corpus_id, sample.name
 
 
-def _relabel(sample: Sample, problem: Problem) -> Sample:
-    return dataclasses.replace(sample, label=problem.map_label(sample.label))
-
-
 def _check_readable(index: ImageIndex) -> None:
     """Raise ``UnreadableImages`` for rejected images."""
     rejected = index.list_rejected()
@@ -255,7 +266,7 @@ def _compute_data_digest(config: Config, problem: Problem, samples: list[Sample]
     digest = hashlib.sha256(json.dumps([compute_files_digest(samples), settings]).encode())
     for sample in samples:
         split = [sample.split] if sample.split else []
-        digest.update(json.dumps([problem.map_label(sample.label), sample.writer, *split]).encode())
+        digest.update(json.dumps([sample.label, sample.writer, *split]).encode())
     return digest.hexdigest()[:16]
 
 

@@ -11,9 +11,10 @@ from trainer.console.errors import UserError
 from trainer.console.progress import transfer_progress
 from trainer.data import sampling
 from trainer.problems import Problem
-from trainer.ready import fetch_artifact
+from trainer.ready import NoReadyArtifact, fetch_artifact
 from trainer.settings import plugins
 from trainer.settings.config import Config
+from trainer.settings.flags import BadSetting
 from trainer.settings.sections import ModelSettings, TrainingSettings
 from trainer.settings.spelling import suggest_nearest
 
@@ -27,13 +28,15 @@ def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Con
     ``OSError`` if the artefact of --init-from cannot be fetched.
     """
     height, width = problem.canvas
+    init_from, network = _resolve_start(config, problem)
     defaults = {
         "backbone": problem.backbone,
         "image_height": height,
         "image_width": width,
         "loss": problem.losses[0],
         **problem.defaults,
-        **_read_initial_network(config.training.init_from),
+        **network,
+        "init_from": init_from,
     }
     model, training = _fill(config.model, defaults), _fill(config.training, defaults)
     if training.loss not in problem.losses:
@@ -43,7 +46,18 @@ def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Con
             f"{', '.join(losses)}"
         )
     sampling.check_batch_size(plugins.load("losses", training.loss).sampling, training.batch_size, replicas)
-    if training.stream and plugins.load("losses", training.loss).sampling in sampling.SAMPLERS:
+    compares_images = plugins.load("losses", training.loss).sampling in sampling.SAMPLERS
+    if training.copies_share and not compares_images:
+        raise BadSetting(
+            f"--copies-share {training.copies_share:g}: the loss {training.loss} compares no images of a writer, and "
+            "copies are for losses that do; leave it out"
+        )
+    if config.data.copies_dir and not training.copies_share:
+        raise BadSetting(
+            f"--copies-dir {config.data.copies_dir[0]!r}: no batch would be drawn from its copies; give a "
+            "--copies-share above 0, or leave --copies-dir out"
+        )
+    if training.stream and compares_images:
         raise UserError(
             f"--stream {training.stream}: the loss {training.loss} compares images of a writer; generated images of a "
             "stream are each of another one"
@@ -54,10 +68,31 @@ def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Con
         )
     if model.preset and not plugins.load("backbones", model.backbone).has_presets:
         raise UserError(f"--preset {model.preset!r}: the backbone {model.backbone} has no presets; see --init-from")
+    if model.embedding_dim and not problem.has_embedding:
+        raise BadSetting(f"--embedding-dim {model.embedding_dim}: {model.problem} has no embedding; leave it out")
     data = config.data
     if not data.train_dir:
         data = dataclasses.replace(data, writers=data.writers or problem.generated_dataset.writers)
     return dataclasses.replace(config, model=model, training=training, data=data)
+
+
+def _resolve_start(config: Config, problem: Problem) -> tuple[str, dict[str, Any]]:
+    """Return --init-from, or the problem's default, and the settings of the network that it starts from.
+
+    Raises ``BadArtifact`` or ``StorageError``.
+    """
+    init_from = config.training.init_from
+    if init_from is not None:
+        return init_from, _read_initial_network(init_from)
+    # The weights of the problem's default fit its own backbone only.
+    is_default_backbone = config.model.backbone in ("", problem.backbone)
+    init_from = problem.defaults.get("init_from", "") if is_default_backbone else ""
+    try:
+        return init_from, _read_initial_network(init_from)
+    except NoReadyArtifact as error:
+        raise NoReadyArtifact(
+            f"{error}; {config.model.problem} starts from it unless --init-from names another artefact, or none"
+        ) from None
 
 
 def _read_initial_network(init_from: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from trainer.artifact import manifest
 from trainer.console.errors import UserError
 from trainer.console.messages import log_to_file
 from trainer.console.progress import transfer_progress
-from trainer.settings.config import SECTIONS, Config, read_config, write_config
+from trainer.settings.config import Config, read_config, write_config
 from trainer.storage import Workdir, lock
 
 RUNS_DIR = Path(os.environ.get("COUNTERSIGN_RUNS", "runs"))
@@ -128,8 +128,8 @@ class RunDir:
             manifest.verify(artifact_manifest, self.artifact_dir)
         except manifest.BadArtifact:
             return False
-        training = artifact_manifest.training
-        return training.get("run") == self.name and training.get("settings") == config.get_learning_settings()
+        run, settings = (artifact_manifest.training.get(key) for key in ("run", "settings"))
+        return run == self.name and isinstance(settings, dict) and not config.describe_changes(settings)
 
 
 _LOCKS: dict[Path, int] = {}  # file descriptors of the locks that this process has, by folder
@@ -238,13 +238,15 @@ def _check_replaceable(artifact_dir: Path) -> None:
 
 
 def _find_unfinished(config: Config) -> RunDir | None:
-    """Find the newest run below ``runs/`` with exactly these settings and no artefact yet."""
+    """Find the newest run below ``runs/`` with these settings and no artefact yet."""
     for config_file in sorted(RUNS_DIR.glob(f"*-{config.model.problem}/config.toml"), reverse=True):
         run_dir = _make_run_dir(Workdir(config_file.parent), config)
         try:
-            is_same = read_config(config_file) == config.without_run_location()
+            run_config = read_config(config_file)
         except (ValueError, OSError):
             continue  # of another version, or damaged
+        is_same = not config.describe_changes(run_config.get_learning_settings())
+        is_same = is_same and run_config.output == config.without_run_location().output
         if is_same and not run_dir.is_complete(config) and not _is_locked(run_dir.folder):
             return run_dir
     return None
@@ -252,20 +254,10 @@ def _find_unfinished(config: Config) -> RunDir | None:
 
 def _check_same(run_dir: RunDir, config: Config) -> None:
     """Check that the run in a folder has these settings. Raises ``JobDirConflict``."""
-    run_config = read_config(run_dir.config_file)
-    if run_config.has_same_learning_settings(config):
-        return
-    old, new = dataclasses.asdict(run_config), dataclasses.asdict(config)
-    changed = [
-        f"{name} was {old[section][name]!r}, now {new[section][name]!r}"
-        for section in SECTIONS
-        if section != "output"
-        for name in old[section]
-        if old[section][name] != new[section][name]
-    ]
-    raise JobDirConflict(
-        f"{str(run_dir.folder)!r} holds a run with other settings ({'; '.join(changed)}); choose another --job-dir"
-    )
+    if changes := config.describe_changes(read_config(run_dir.config_file).get_learning_settings()):
+        raise JobDirConflict(
+            f"{str(run_dir.folder)!r} holds a run with other settings ({'; '.join(changes)}); choose another --job-dir"
+        )
 
 
 if __name__ == "__main__":  # for `make serve`

@@ -27,7 +27,7 @@ from trainer.evaluation.measure import evaluate
 from trainer.pipeline.preparation import PreparedData, prepare_data
 from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.pipeline.run_dir import RunDir, open_run_dir
-from trainer.problems import Problem, Targets
+from trainer.problems import EncodedBatches, Problem
 from trainer.ready import fetch_artifact
 from trainer.settings import plugins
 from trainer.settings.config import Config
@@ -113,7 +113,9 @@ def _fit(run: RunContext, prepared: PreparedData, tracker: experiments.Tracker |
     def build() -> "keras.Model":
         return network.build_model(config.model, prepared.imaging, prepared.records.labels)
 
-    spec = TrainingSpec(problem, build, prepared.records, config.training, _make_stream(config, problem, prepared))
+    stream = _make_stream(config, problem, prepared)
+    records, backbone = prepared.records, config.model.backbone
+    spec = TrainingSpec(problem, build, records, config.training, stream, prepared.copies, backbone)
     callbacks = _make_callbacks(run, tracker)
     fitted = fit(spec, run_dir.checkpoint_dir, run_dir.history_file, callbacks, run.worker.strategy)
     if run.worker.is_chief:
@@ -122,13 +124,13 @@ def _fit(run: RunContext, prepared: PreparedData, tracker: experiments.Tracker |
     if problem.build_export_model is None:
         return fitted
 
-    def encode_split(split: str) -> tuple[np.ndarray, Targets]:
-        return batches.encode_split(
-            lambda images: fitted.model(images, training=False).numpy(), prepared.records, split, prepared.canvas
-        )
+    def encode(images: np.ndarray) -> np.ndarray:
+        return fitted.model(images, training=False).numpy()
 
-    backbone = plugins.load("backbones", config.model.backbone)
-    return dataclasses.replace(fitted, model=problem.build_export_model(fitted.model, encode_split, backbone))
+    def encode_batches(split: str) -> EncodedBatches:
+        return batches.encode_batches(encode, records, split, prepared.canvas)
+
+    return dataclasses.replace(fitted, model=problem.build_export_model(fitted.model, encode_batches))
 
 
 def _make_stream(config: Config, problem: Problem, prepared: PreparedData) -> StreamSpec | None:
@@ -194,7 +196,7 @@ def _export(
 
     def fit_decision(engine: Engine) -> tuple[Decision, dict[str, float]]:
         vectors, targets = batches.encode_split(engine, prepared.records, "validation", prepared.canvas)
-        decision = problem.fit_decision(spec.labels, vectors, targets)
+        decision = problem.fit_decision(spec.labels, vectors, targets, problem.similarity(fitted.model))
         return decision, problem.error_rates(decision, vectors, targets)
 
     written = export.export(fitted.model, spec, folder, fit_decision)
@@ -229,6 +231,7 @@ def _log_refused(refused: list[tuple[str, str]]) -> None:
 def _collect_facts(config: Config, prepared: PreparedData, fitted: FitResult) -> dict[str, Any]:
     """Collect what the metrics are based on, for manifest and report."""
     test_origin = "test folders in" if any(sample.split for sample in prepared.test_samples) else "set aside from"
+    copies = prepared.copies
     predict_count = sum(source.get("predict", 0) for source in prepared.records.data_sources)
     return {
         "train_dir": list(config.data.train_dir) or ["generated"],
@@ -237,6 +240,7 @@ def _collect_facts(config: Config, prepared: PreparedData, fitted: FitResult) ->
         "train_images": prepared.records.counts["train"],
         "validation_images": prepared.records.counts["validation"],
         "test_images": len(prepared.test_samples),
+        **({"copies_dir": list(config.data.copies_dir), "copies": copies.count_images("train")} if copies else {}),
         "audit": _list_finding_codes(prepared.audit),
         "seed": config.training.seed,
         "epochs": len(fitted.history),

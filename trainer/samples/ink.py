@@ -112,9 +112,22 @@ def render_ink(paths: list[np.ndarray], pen: Pen, letter_height: float, rng: np.
     sheet = np.zeros((height * OVERSAMPLE, width * OVERSAMPLE), np.uint8)
     high_speed = max(1e-6, float(np.percentile(points[:, 2], 85)))
     thickness, level = _measure_line(paths, points, high_speed, pen, rng)
-    fixed = np.round((points[:, :2] - corner) * scale * (1 << SHIFT)).astype(np.int32)
+    draw_lines(sheet, (points[:, :2] - corner) * scale, [len(path) for path in paths], thickness, level)
+    return cv2.resize(sheet, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) * np.float32(1 / 255)
+
+
+def draw_lines(
+    sheet: np.ndarray, points: np.ndarray, lengths: list[int], thickness: np.ndarray, level: np.ndarray
+) -> None:
+    """Draw lines of varying thickness into a sheet ``uint8 [h, w]``, with round ends.
+
+    ``points`` are x and y in pixels, ``float [n, 2]``, of all lines one after the other; a line has as many of them as
+    ``lengths`` says. ``thickness`` in pixels and ``level`` of darkness, 0 none to ``LEVELS`` full, are ``int [n]``.
+    Changes of either cost a call of OpenCV each.
+    """
+    fixed = np.round(points * (1 << SHIFT)).astype(np.int32)
     code = thickness * (LEVELS + 1) + level
-    starts = np.cumsum([0, *(len(path) for path in paths)])
+    starts = np.cumsum([0, *lengths])
     changes = np.flatnonzero(np.diff(code)) + 1
     bounds = np.unique(np.concatenate([starts, changes]))
     is_start = np.isin(bounds, starts)
@@ -123,7 +136,6 @@ def render_ink(paths: list[np.ndarray], pen: Pen, letter_height: float, rng: np.
             run = fixed[begin : end if last else end + 1]
             ink = 255 * int(level[begin]) // LEVELS
             cv2.polylines(sheet, [run[:, None]], False, ink, int(thickness[begin]), cv2.LINE_AA, SHIFT)
-    return cv2.resize(sheet, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) * np.float32(1 / 255)
 
 
 def copy_through_carbon(ink: np.ndarray, pen: Pen, rng: np.random.Generator) -> tuple[np.ndarray, Pen]:

@@ -55,9 +55,30 @@ class Config:
         """Return the settings without job dir and ``verbose``, which are no part of ``config.toml``."""
         return dataclasses.replace(self, output=dataclasses.replace(self.output, job_dir=None, verbose=False))
 
-    def has_same_learning_settings(self, other: "Config") -> bool:
-        """Return whether all settings but those of ``output`` are equal."""
-        return self.get_learning_settings() == other.get_learning_settings()
+    def describe_changes(self, stored: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """Describe what differs from stored learning settings, in the form of ``get_learning_settings``."""
+        changes = []
+        for section, current in self.get_learning_settings().items():
+            before = stored.get(section, {})
+            for name in list_changed_settings(SECTIONS[section], before, current):
+                old = "not set" if before.get(name) is None else repr(before[name])
+                changes.append(f"{name} was {old}, now {current.get(name)!r}")
+        return changes
+
+
+def list_changed_settings(section: type, stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """List the names that have other values in ``stored``, the settings of an earlier run, than in ``current``.
+
+    Both may be JSON. A setting that ``stored`` does not have is one that the previous release did not know: it counts
+    as its default, and as off where that is nothing (``None`` or an empty tuple).
+    """
+    before = {**{field.name: field.default for field in dataclasses.fields(section)}, **stored}
+
+    def is_changed(name: str) -> bool:
+        old, new = before.get(name), current.get(name)
+        return old != new and not (old in (None, ()) and new in (None, "", 0.0, (), []))
+
+    return sorted(name for name in {*before, *current} if is_changed(name))
 
 
 def parse_config(

@@ -67,6 +67,12 @@ class DataSettings:
         False,
         "leave out training images that are duplicates or near duplicates of images of --test-dir, instead of failing",
     )
+    copies_dir: tuple[str, ...] = option(
+        (),
+        "folder, zip, CSV file or gs:// path of handwriting of any writers, of which only copies are trained on, "
+        "see --copies-share; may be given several times",
+        metavar="PATH",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +102,11 @@ class ModelSettings:
         None, "share of the last layer's features that is dropped during training, 0 to 0.95", between(0, 0.95), "SHARE"
     )
     embedding_dim: int = option(
-        0, "dimension of the embedding of same_writer, 2 to 4096", _integer(2, 4096), "N", was="embedding"
+        0,
+        "dimension of the embedding, or of the descriptor of a place, 2 to 4096; signature_vs_text has none",
+        _integer(2, 4096),
+        "N",
+        was="embedding",
     )
     preset: str = option(
         "",
@@ -135,7 +145,7 @@ class TrainingSettings:
     )
     patience: int | None = option(
         None,
-        "stop after this number of epochs without improvement on the validation split; 0 never stops",
+        "stop after this number of epochs since the best one by the validation split; 0 never stops",
         _integer(0, 100_000),
         "EPOCHS",
     )
@@ -152,6 +162,13 @@ class TrainingSettings:
         "generated, on fewer different ones",
         _integer(1, 100),
         "N",
+    )
+    copies_share: float | None = option(
+        None,
+        "share of the batches that are drawn from copies of signatures, as their writers and as forgers could have "
+        "written them, 0 to 1; for losses that compare images; see docs/training.md",
+        between(0, 1),
+        "SHARE",
     )
     batch_size: int = option(0, "images in one step, over all devices together", _integer(1, 65_536), "N")
     learning_rate: float = option(
@@ -181,11 +198,12 @@ class TrainingSettings:
         "rotate, zoom, stretch and shift the training images a little; for losses that compare images, also vary the "
         "pen",
     )
-    init_from: str = option(
-        "",
-        "artefact or .keras file with initial weights, may be gs:// or ready:NAME; sets --backbone and canvas unless "
-        "they are given; layers with another name or shape are initialised at random",
-        metavar="PATH",
+    init_from: str | None = option(
+        None,
+        "artefact or .keras file with initial weights, may be gs:// or ready:NAME, or none for random ones; sets "
+        "--backbone and canvas unless they are given; layers with another name or shape are initialised at random",
+        lambda path: "" if path == "none" else path,
+        "PATH",
     )
     frozen_epochs: int = option(
         0,

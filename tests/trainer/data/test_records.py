@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trainer import corpora
-from trainer.data import batches, image_index, records, splits
+from trainer.data import batches, files, image_index, records, splits
 from trainer.data.batches import BatchSettings
 from trainer.data.records import RecordsChanged, RecordsSpec
 from trainer.imaging import Imaging, canonicalise
@@ -142,10 +142,10 @@ def test_records_of_the_previous_format_are_read_and_those_of_a_later_one_are_re
 
 def test_a_change_of_a_file_changes_the_digest_of_the_files(data):
     samples = corpora.read(data).samples
-    before = image_index.compute_files_digest(samples)
-    assert image_index.compute_files_digest(samples) == before
+    before = files.compute_files_digest(samples)
+    assert files.compute_files_digest(samples) == before
     samples[0].path.write_bytes(samples[0].path.read_bytes() + b" ")
-    assert image_index.compute_files_digest(samples) != before
+    assert files.compute_files_digest(samples) != before
 
 
 def test_an_epoch_depends_only_on_seed_and_number_and_holds_every_image_once(scans, prepare, monkeypatch):

@@ -113,13 +113,29 @@ def test_a_finished_run_holds_everything_and_is_not_trained_again(run_copy, scan
     assert (run_copy / "model" / "manifest.json").stat().st_mtime_ns == before
 
 
-def test_a_finished_run_of_the_previous_release_is_not_trained_again(run_copy, scans, capsys):
-    as_format_2(run_copy / "model")
-    settings = (run_copy / "config.toml").read_text()
+UNKNOWN_BEFORE = (("data", "copies_dir"), ("training", "copies_share"), ("training", "init_from"))
+
+
+def write_previous_config(folder):
+    """Rewrite ``config.toml`` as the previous release did: with its names, without the settings it did not know."""
+    settings = (folder / "config.toml").read_text()
     for new, old in (("ema_decay", "averaging"), ("dtype_policy", "precision"), ("variant", "serve")):
         settings = settings.replace(new, old)
-    (run_copy / "config.toml").write_text(settings)
-    assert "averaging" in settings
+    unknown = tuple(f"{name} = " for _, name in UNKNOWN_BEFORE)
+    lines = [line for line in settings.splitlines() if not line.startswith(unknown)]
+    assert len(lines) == len(settings.splitlines()) - 2, "an empty tuple is not written"
+    (folder / "config.toml").write_text("\n".join(lines))
+
+
+def test_a_finished_run_of_the_previous_release_is_not_trained_again(run_copy, scans, capsys):
+    as_format_2(run_copy / "model")
+    manifest_file = run_copy / "model" / "manifest.json"
+    values = json.loads(manifest_file.read_text())
+    for section, name in UNKNOWN_BEFORE:
+        del values["training"]["settings"][section][name]
+    manifest_file.write_text(json.dumps(values))
+    write_previous_config(run_copy)
+    assert "averaging" in (run_copy / "config.toml").read_text()
     assert task.main(["--train-dir", str(scans), "--job-dir", str(run_copy), *CLASSIFIER_FLAGS]) == 0
     assert "complete already" in capsys.readouterr().out
 
@@ -127,6 +143,20 @@ def test_a_finished_run_of_the_previous_release_is_not_trained_again(run_copy, s
 def test_the_error_for_a_job_dir_of_other_settings_names_them(run_copy, scans, capsys):
     assert task.main(["--train-dir", str(scans), "--job-dir", str(run_copy), *CLASSIFIER_FLAGS, "--seed", "8"]) == 1
     assert "seed was 7, now 8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "change"),
+    [
+        ("--init-from", "a.keras", "init_from was not set"),
+        ("--copies-share", "0.5", "copies_share was not set, now 0.5"),
+    ],
+)
+def test_a_job_dir_of_the_previous_release_is_refused_for_what_it_did_not_know(run_copy, flag, value, change):
+    write_previous_config(run_copy)
+    config = parse_config(["--config", str(run_copy / "config.toml"), "--job-dir", str(run_copy), flag, value], {})
+    with pytest.raises(JobDirConflict, match=change):
+        open_run_dir(config, NOW)
 
 
 def test_without_a_job_dir_an_unfinished_run_of_the_same_settings_is_continued(tmp_path, monkeypatch):

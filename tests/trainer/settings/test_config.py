@@ -5,7 +5,16 @@ import dataclasses
 import pytest
 
 from tests.conftest import ROOT
-from trainer.settings.config import OLD_SECTIONS, SECTIONS, Config, load_tables, parse_config, read_config, write_config
+from trainer.settings.config import (
+    OLD_SECTIONS,
+    SECTIONS,
+    Config,
+    list_changed_settings,
+    load_tables,
+    parse_config,
+    read_config,
+    write_config,
+)
 from trainer.settings.flags import BadSetting
 
 
@@ -148,3 +157,19 @@ def test_every_setting_is_in_the_docs():
     docs = (ROOT / "docs" / "training.md").read_text()
     fields = [field.name for section in SECTIONS.values() for field in dataclasses.fields(section)]
     assert [name for name in fields if "`--" + name.replace("_", "-") not in docs] == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "current", "changed"),
+    [
+        ({}, {"copies_share": 0.0, "init_from": "", "stream_repeats": 1}, []),
+        ({}, {"copies_share": 0.5}, ["copies_share"]),
+        ({}, {"stream_repeats": 2}, ["stream_repeats"]),
+        ({}, {"augment": False}, ["augment"]),
+        ({"copies_share": 0.5}, {"copies_share": 0.0}, ["copies_share"]),
+        ({"digest": "a"}, {"digest": "b"}, ["digest"]),
+    ],
+)
+def test_a_setting_that_a_stored_run_does_not_have_is_unchanged_if_it_is_off(stored, current, changed):
+    training = {**dataclasses.asdict(Config().training), **current}
+    assert list_changed_settings(SECTIONS["training"], stored, training) == changed

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.copies [SEED...]``: count the planted near duplicates that the audit detects.
+"""``python -m tests.bench.duplicates [SEED...]``: count the planted near duplicates that the audit detects.
 
 For each seed, a folder has 1,000 generated genuine signatures of different writers and 20 copies of some of them:
 exact, saved again as JPEG, resized by 10 %, or rotated by 1 to 3 degrees. Goal: at least 19 detected, no false pair.
