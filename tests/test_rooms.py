@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("trainer", "predictor", "deploy")
 FILES = {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
 MAX_LEVELS = 8  # files in the longest chain of imports
-COMMANDS = {"task", "prepare", "evaluate", "enrol", "variant", "preprocess", "twin"}  # twin: a former name
+COMMANDS = {"task", "prepare", "evaluate", "enrol", "calibrate", "variant", "preprocess", "twin"}  # twin: a former name
 
 
 def find_file(module: str) -> str | None:

@@ -1,15 +1,14 @@
 """``python -m trainer.variant MODEL VARIANT OUT``: copy an artefact so that it answers with another of its variants.
 
 The export has built and measured all variants, so nothing is computed here. Needs no TensorFlow. Next:
-``artifact/manifest.py``, which records the variants.
+``artifact/copy.py`` writes the copy, ``artifact/manifest.py`` records the variants.
 """
 
-import shutil
 import sys
 from pathlib import Path
 
 from trainer.artifact import manifest
-from trainer.artifact.artifact import Artifact
+from trainer.artifact.copy import write_copy
 from trainer.console.errors import UserError
 from trainer.console.progress import transfer_progress
 from trainer.ready import fetch_artifact
@@ -39,19 +38,7 @@ def write_variant(folder: Path, variant: str, out: Path) -> None:
 
     Raises ``BadArtifact``, and ``FileExistsError`` if ``out`` exists.
     """
-    original = manifest.read(folder)
-    manifest.verify(original, folder)  # otherwise the new manifest would record damaged files as intact
-    changed = manifest.select_variant(original, variant)
-    if out.exists():
-        raise FileExistsError(f"{str(out)!r} exists; OUT has to be new")
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(folder, partial)
-    if changed.signature_check:  # an artefact of an older format has a signature check of that format
-        manifest.write(manifest.read(partial / changed.signature_check), partial / changed.signature_check)
-    manifest.write(changed, partial)
-    Artifact(partial).replay_golden()
-    partial.rename(out)
+    write_copy(folder, manifest.select_variant(manifest.read(folder), variant), out)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from tests.conftest import serving
 from trainer import variant
 from trainer.artifact import manifest
 from trainer.artifact.artifact import Artifact
-from trainer.training import export
+from trainer.artifact.decision import Classifier
+from trainer.artifact.variants import compare_variants
 
 
 def test_a_copy_answers_with_the_other_variant_within_its_tolerance_and_has_another_identity(
@@ -40,13 +41,8 @@ def test_an_export_measures_each_variant_on_the_validation_split(verifier_artifa
 
 @pytest.mark.parametrize(("error_rate", "usable"), [(10.2, True), (10.31, False)])
 def test_a_variant_is_not_usable_if_its_error_rate_is_more_than_three_tenths_of_a_point_higher(error_rate, usable):
-    class Decision:
-        def to_manifest(self):
-            return {}
-
-    variants = export._compare_variants(
-        {"float32": 10.0, "int8": error_rate}, lambda engine: (Decision(), {"error": engine})
-    )
+    decision = Classifier.with_equal_thresholds(("signature", "text"))
+    variants = compare_variants({"float32": (decision, {"error": 10.0}), "int8": (decision, {"error": error_rate})})
     assert (variants["float32"]["usable"], variants["int8"]["usable"]) == (True, usable)
 
 
@@ -71,4 +67,4 @@ def test_a_damaged_artefact_is_not_copied(artifact, tmp_path, capsys):
 def test_an_existing_folder_is_not_overwritten(artifact, tmp_path, capsys):
     (tmp_path / "existing").mkdir()
     assert variant.main([str(artifact), "int8", str(tmp_path / "existing")]) == 1
-    assert "OUT has to be new" in capsys.readouterr().err
+    assert "it has to be new" in capsys.readouterr().err

@@ -5,11 +5,13 @@ The manifest is written last, so a directory that has one is complete. Next: ``a
 
 import copy
 import dataclasses
+import datetime
 import functools
 import hashlib
 import json
 import logging
 import os
+import time
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +50,7 @@ RENAMED = {
     "metrics.references.*.eer_skilled_own_threshold": "eer_skilled_per_writer_threshold",
     "metrics.references.*.eer_random_own_threshold": "eer_random_per_writer_threshold",
 }
+UNKNOWN = "unknown"  # the answer of a decision with a rejection limit to an image of none of its labels
 VARIANTS = ("float32", "int8")  # LiteRT models of an artefact, by the type of their weights; the first is the reference
 LOG = logging.getLogger("countersign")  # the reason for this name is in trainer/settings/flags.py
 
@@ -210,6 +213,15 @@ def verify(manifest: Manifest, folder: Path) -> None:
             )
         if _sha256(path) != recorded["sha256"]:
             raise BadArtifact(f"{name!r} does not have the recorded sha256: damaged or changed after export")
+
+
+def format_time() -> str:
+    """Return the time as the manifest keeps it: ISO 8601 in UTC, or that of ``SOURCE_DATE_EPOCH``.
+
+    See reproducible-builds.org.
+    """
+    seconds = float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def _inventory(folder: Path) -> dict[str, dict[str, Any]]:

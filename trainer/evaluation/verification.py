@@ -1,6 +1,7 @@
-"""The report of a verifier: a table as Markdown, and plots of ROC, DET, scores and calibration.
+"""The report of a verifier: a table as Markdown, and plots of ROC, DET, scores, thresholds and calibration.
 
-All numbers are those of ``verification_metrics.py``. Next: ``report.py`` writes the files.
+All numbers are those of ``verification_metrics.py``. Next: ``report.py`` writes the files, ``threshold_plot.py``
+draws one of the plots.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from trainer.artifact.verification import Verifier
 from trainer.corpora import Sample
 from trainer.evaluation.classification import PlotFunction, ReportBuilder
 from trainer.evaluation.metrics import ErrorRates, compute_error_rates
-from trainer.evaluation.protocol import FORGERY_KINDS, ComparisonKind, Comparisons, GroundTruth, compare
-from trainer.evaluation.verification_metrics import measure_verification
+from trainer.evaluation.protocol import FORGERY_KINDS, ComparisonKind, Comparisons, GroundTruth
+from trainer.evaluation.threshold_plot import plot_thresholds
+from trainer.evaluation.verification_metrics import compare_by_count, measure_verification
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,12 +97,16 @@ def _make_plots(
     vectors: np.ndarray, samples: list[Sample], decision: Verifier, metrics: dict[str, Any]
 ) -> dict[str, PlotFunction]:
     truth = GroundTruth.from_samples(samples)
-    by_count = {count: compare(vectors, truth, int(count), decision.log_odds) for count in metrics["references"]}
+    compared = compare_by_count(vectors, truth, decision)
+    by_count = {count: compared[count] for count in metrics["references"]}
     largest = list(by_count)[-1]
     plots: dict[str, PlotFunction] = {
         "roc.png": lambda axes: _plot_roc(axes, by_count),
         "det.png": lambda axes: _plot_det(axes, by_count),
         "scores.png": lambda axes: _plot_scores(axes, by_count[largest], int(largest), decision),
+        "thresholds.png": lambda axes: plot_thresholds(
+            axes, {int(count): by_count[count] for count in dict.fromkeys((next(iter(by_count)), largest))}, decision
+        ),
     }
     if metrics["calibration"]:
         plots["calibration.png"] = lambda axes: _plot_calibration(axes, metrics["calibration"])

@@ -6,14 +6,11 @@ Independent of the training data. Next: ``trainer/artifact``, which opens what i
 
 import contextlib
 import dataclasses
-import datetime
 import importlib.metadata
 import io
 import logging
-import os
 import platform
 import shutil
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +24,7 @@ from trainer.artifact import golden, manifest
 from trainer.artifact.decision import Decision
 from trainer.artifact.engine import Engine, load_engine_factory
 from trainer.artifact.manifest import SIGNATURE_CHECK, VARIANTS
+from trainer.artifact.variants import compare_variants
 from trainer.console.errors import UserError
 from trainer.console.quiet import suppress_native_stderr
 from trainer.imaging import Imaging, QualityLimits, canonicalise
@@ -37,9 +35,8 @@ GOLDEN_KINDS = (SampleKind.GENUINE, SampleKind.FORGED, SampleKind.TEXT)
 GOLDEN = [(writer, kind.value) for writer in (1, 2, 3) for kind in GOLDEN_KINDS]
 GOLDEN_SEED = 2**40  # greater than every --seed, so that no golden writer is in any training data
 VARIANT_FILES = {"float32": "model.tflite", "int8": "model.int8.tflite"}
-# Differences from the SavedModel, in a probability or a component of an embedding; 8-bit weights move vectors a little.
-VARIANT_TOLERANCES = {"float32": 1e-4, "int8": 0.1}
-MAX_ERROR_INCREASE = 0.3  # percentage points by which the error rates of a usable variant may exceed those of the first
+# Differences from the SavedModel in any component, as shares of the largest; 8-bit weights move vectors a little.
+VARIANT_TOLERANCES = {"float32": 1e-4, "int8": 0.15}
 VERSIONED_PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "opencv-python-headless")
 
 # An exported model -> its decision and the decision's error rates in percent, both from validation data.
@@ -87,7 +84,9 @@ def export(model: keras.Model, spec: ArtifactSpec, folder: Path, fit_decision: F
     differences = _measure_differences(engines, expected, canonical)
     variants = {
         name: {**draft.variants[name], **differences[name], **comparison}
-        for name, comparison in _compare_variants(engines, fit_decision).items()
+        for name, comparison in compare_variants(
+            {name: fit_decision(engine) for name, engine in engines.items()}
+        ).items()
     }
     for properties in variants.values():
         properties["usable"] &= properties["difference"] <= properties["tolerance"]
@@ -137,15 +136,9 @@ def _make_manifest(model: keras.Model, spec: ArtifactSpec) -> manifest.Manifest:
         training={**spec.training, "parameters": model.count_params()},
         metrics={},
         versions=read_versions(),
-        created_at=_get_time().isoformat(timespec="seconds"),
+        created_at=manifest.format_time(),
         signature_check=SIGNATURE_CHECK if spec.signature_check else "",
     )
-
-
-def _get_time() -> datetime.datetime:
-    """Return the time, or that of ``SOURCE_DATE_EPOCH`` (reproducible-builds.org), in UTC."""
-    seconds = os.environ.get("SOURCE_DATE_EPOCH")
-    return datetime.datetime.fromtimestamp(float(seconds) if seconds else time.time(), datetime.timezone.utc)
 
 
 def _write_saved_model(model: keras.Model, folder: Path) -> None:
@@ -179,27 +172,14 @@ def _measure_differences(
     """
     differences = {}
     for name, engine in engines.items():
-        difference, tolerance = float(np.max(np.abs(engine(canonical) - expected))), VARIANT_TOLERANCES[name]
+        difference = float(np.max(np.abs(engine(canonical) - expected)))
+        tolerance = VARIANT_TOLERANCES[name] * float(np.max(np.abs(expected)))
         if not difference <= tolerance and name == VARIANTS[0]:
             raise ExportFailed(
                 f"the variant {name} is up to {difference:.2g} away from the SavedModel; {tolerance:.2g} is accepted"
             )
         differences[name] = {"difference": difference, "tolerance": tolerance}
     return differences
-
-
-def _compare_variants(engines: dict[str, Engine], fit_decision: FitDecision) -> dict[str, dict[str, Any]]:
-    """Fit a decision to each variant; a variant is usable when its error rates hardly exceed those of the first."""
-    fitted = {name: fit_decision(engine) for name, engine in engines.items()}
-    first_errors = fitted[VARIANTS[0]][1]
-    return {
-        name: {
-            "errors": errors,
-            "usable": all(rate <= first_errors[error] + MAX_ERROR_INCREASE for error, rate in errors.items()),
-            "decision": decision.to_manifest(),
-        }
-        for name, (decision, errors) in fitted.items()
-    }
 
 
 def _make_golden_images() -> dict[str, bytes]:
