@@ -9,7 +9,7 @@ from typing import Any
 
 from deploy.live_state import DIGEST_DIGITS, VersionIdentity
 from trainer.artifact import card
-from trainer.artifact.manifest import Manifest, read_error_rates
+from trainer.artifact.manifest import UNKNOWN, Manifest, read_error_rates
 
 ARTIFACT, IMAGE = "Artefact sha256: ", "Image: "  # the lines of a card that identify a version
 # https://cloud.google.com/vertex-ai/docs/evaluation/introduction: the schema of evaluations with a confusion matrix and
@@ -52,8 +52,11 @@ def make_evaluation(manifest: Manifest) -> dict[str, Any]:
     if published.get("roc_auc") is not None:
         metrics["auRoc"] = published["roc_auc"]
     if "confusion" in published:
-        labels = [{"displayName": label} for label in manifest.labels]
-        metrics["confusionMatrix"] = {"annotationSpecs": labels, "rows": published["confusion"]}
+        labels, rows = list(manifest.labels), list(published["confusion"])
+        if UNKNOWN in published:  # the last column: an answer that no image has as its label
+            labels, rows = [*labels, UNKNOWN], [*rows, [0] * (len(labels) + 1)]
+        specs = [{"displayName": label} for label in labels]
+        metrics["confusionMatrix"] = {"annotationSpecs": specs, "rows": rows}
     for verification in published.get("references", {}).values():  # the last one has the most references
         if verification.get("auc_skilled") is not None:
             metrics["auRoc"] = verification["auc_skilled"]
@@ -63,7 +66,7 @@ def make_evaluation(manifest: Manifest) -> dict[str, Any]:
                     "recall": 1 - point["frr"] / 100,
                     "falsePositiveRate": point["far_skilled"] / 100,
                 }
-                for point in verification["thresholds"].values()
+                for point in verification.get("thresholds", {}).values()
                 if point.get("threshold") is not None
             ]
     return {

@@ -4,7 +4,6 @@
 Keras model. Next: ``evaluation/measure.py`` measures, ``evaluation/report.py`` writes the report.
 """
 
-import dataclasses
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +14,7 @@ from trainer.audit.audit import run_audit
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.progress import transfer_progress
-from trainer.data import sources
+from trainer.data import dataset, sources
 from trainer.data.image_index import build_image_index
 from trainer.evaluation import report
 from trainer.evaluation.measure import evaluate
@@ -56,8 +55,8 @@ def _evaluate(artifact: Artifact, data: list[str], out: Path, layout: str) -> No
     artifact.replay_golden()
     data_sources = [sources.fetch_source(path) for path in data]
     readings = corpora.read_corpora(((source.label, source.root, source.name) for source in data_sources), layout)
-    corpus_samples = [sample for reading in readings for sample in reading.samples]
-    samples = [dataclasses.replace(sample, label=problem.map_label(sample.label)) for sample in corpus_samples]
+    readings = dataset.relabel_listings(readings, problem)
+    samples = [sample for reading in readings for sample in reading.samples]
     for sample in samples:
         if sample.label not in artifact.manifest.labels:
             raise UserError(
@@ -66,8 +65,8 @@ def _evaluate(artifact: Artifact, data: list[str], out: Path, layout: str) -> No
             )
     evaluation = evaluate(artifact, samples)
     with tempfile.TemporaryDirectory(prefix="countersign-evaluate-") as folder:
-        image_index = build_image_index(corpus_samples, artifact.imaging, Path(folder) / "index")
-        audit = run_audit(image_index, readings, relabel=problem.map_label)
+        image_index = build_image_index(samples, artifact.imaging, Path(folder) / "index")
+        audit = run_audit(image_index, readings, about_unseen_writers=problem.is_writer_independent)
     run = str(artifact.manifest.training.get("run", artifact.folder))
     facts = {
         "problem": artifact.manifest.problem,

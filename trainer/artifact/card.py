@@ -13,6 +13,8 @@ from typing import Any
 from trainer.artifact.manifest import BadArtifact, Manifest, read_error_rates
 
 FILE, FACTS_FILE = "card.md", "card.json"
+MAX_LABELS = 12  # whose thresholds are listed one by one
+SHOWN_COUNTS = ("1", "5", "10")  # numbers of references for which thresholds are listed
 INTENDED_USE = (
     "Intended for documents that a person reviews as well: an answer is evidence, not proof of identity. Writers, "
     "scanners and pens unlike those of the test images have not been measured."
@@ -130,7 +132,12 @@ def _format_thresholds(decision: Mapping[str, Any]) -> str:
     thresholds = decision.get("thresholds")
     if isinstance(thresholds, Mapping):  # by false acceptance rate, then by number of references
         return "; ".join(
-            f"{rate}: " + ", ".join(f"{count} ref. {value:.4f}" for count, value in by_count.items())
+            f"{rate}: " + ", ".join(f"{n} ref. {by_count[n]:.2f}" for n in SHOWN_COUNTS if n in by_count)
             for rate, by_count in thresholds.items()
         )
-    return ", ".join(f"{label} {value:g}" for label, value in zip(decision["labels"], thresholds or (), strict=False))
+    values = dict(zip(decision["labels"], thresholds or (), strict=False))
+    limit = decision.get("rejection_limit")
+    rejection = "" if limit is None else f"; unknown below {limit:g}"
+    if len(values) > MAX_LABELS and len(set(values.values())) == 1:
+        return f"equal for {len(values)} labels{rejection}"
+    return ", ".join(f"{label} {value:g}" for label, value in values.items()) + rejection

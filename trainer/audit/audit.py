@@ -6,7 +6,7 @@ Each check is one file. Next: ``duplicates.py``, ``shortcuts.py``, ``statistics.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainer.audit import duplicates, shortcuts, statistics
@@ -39,28 +39,26 @@ def run_audit(
     index: ImageIndex,
     listings: list[CorpusListing],
     test_count: int = 0,
-    relabel: Callable[[str], str] = lambda label: label,
     extra_findings: Sequence[Finding] = (),
+    about_unseen_writers: bool = True,
 ) -> Audit:
     """Run every check on an image index.
 
-    The last ``test_count`` listings are the test data, the others the training data. ``relabel`` maps a corpus' label
-    to that of the problem: genuine and forged may both be signatures. ``extra_findings`` come from other checks.
+    The last ``test_count`` listings are the test data, the others the training data. ``extra_findings`` come from
+    other checks. ``about_unseen_writers`` is False for a closed set, whose test writers are in the training data:
+    shared, few or unknown writers are no findings then.
     """
-    relabelled = dataclasses.replace(
-        index, samples=[dataclasses.replace(sample, label=relabel(sample.label)) for sample in index.samples]
-    )
     splits = duplicates.find_declared_splits(index.samples, listings, test_count)
     pairs = duplicates.find_duplicates(index)
     content: dict[str, Any] = {
         "images": len(index.samples),
         "imaging": dataclasses.asdict(index.imaging),
         "sources": statistics.summarize_corpora(listings),
-        "labels": statistics.summarize_labels(relabelled),
+        "labels": statistics.summarize_labels(index),
         "refused": [{"image": _format_name(index, number), "reason": why} for number, why in index.list_rejected()],
-        "duplicates": duplicates.summarize_duplicates(relabelled.samples, pairs, splits),
+        "duplicates": duplicates.summarize_duplicates(index.samples, pairs, splits),
         "writer_overlap": duplicates.find_writer_overlap(index.samples, splits),
-        "leak": shortcuts.probe_corpora(index, relabelled),
+        "leak": shortcuts.probe_corpora(index),
     }
     findings = [
         *extra_findings,
@@ -68,6 +66,8 @@ def run_audit(
         *shortcuts.derive_findings(content, index.imaging),
         *statistics.derive_findings(content),
     ]
+    if about_unseen_writers:
+        findings += [*duplicates.derive_overlap_findings(content), *statistics.derive_writer_findings(content)]
     findings.sort(key=lambda finding: finding.rank)
     content["findings"] = [finding.to_dict() for finding in findings]
     return Audit(content, findings, [(i, j) for i, j, _ in pairs])

@@ -155,7 +155,7 @@ def find_writer_overlap(samples: list[Sample], splits: list[str]) -> dict[str, A
 
 
 def derive_findings(content: dict[str, Any]) -> list[Finding]:
-    """Return the findings about duplicates and about overlapping writers."""
+    """Return the findings about duplicates."""
     duplicates, findings = content["duplicates"], []
     across = duplicates["across"]
     if across["split"]:
@@ -180,11 +180,12 @@ def derive_findings(content: dict[str, Any]) -> list[Finding]:
     if count := duplicates["within_writer"]:
         message = f"{count} pairs of duplicates are of one writer. A split keeps them together."
         findings.append(Finding(Severity.INFO, "duplicates", message))
-    return [*findings, *_derive_overlap_findings(content["writer_overlap"])]
+    return findings
 
 
-def _derive_overlap_findings(overlap: dict[str, Any]) -> list[Finding]:
-    findings = []
+def derive_overlap_findings(content: dict[str, Any]) -> list[Finding]:
+    """Return findings about writers of several splits, for numbers that are about unseen writers."""
+    overlap, findings = content["writer_overlap"], []
     if overlap["writers"]:
         message = (
             f"{len(overlap['writers'])} writers or documents are in more than one of the splits "

@@ -22,15 +22,16 @@ EVERYTHING = "everything"  # name of the set of all corpora
 AUTHENTICITY = {"genuine", "forged"}
 
 
-def probe_corpora(index: ImageIndex, relabelled: ImageIndex) -> list[dict[str, Any]]:
+def probe_corpora(index: ImageIndex) -> list[dict[str, Any]]:
     """Return one entry for each probed set of images: ``corpus_id``, ``labels``, ``images``, ``raw``, ``canonical``.
 
-    ``raw`` and ``canonical`` are probe results by the features of the file and of the canonical image. ``relabelled``
-    is the same index with the problem's labels; genuine and forged images are compared whatever those are.
+    ``raw`` and ``canonical`` are probe results by the features of the file and of the canonical image. Labels are
+    those of the problem; genuine and forged images are compared whatever these are.
     """
     usable = np.array([not reason for reason in index.properties.rejection_reasons])
     corpora = np.array([sample.corpus_id for sample in index.samples])
-    raw_labels, problem_labels = (np.array([sample.label for sample in i.samples]) for i in (index, relabelled))
+    raw_labels = np.array([sample.corpus_label for sample in index.samples])
+    problem_labels = np.array([sample.label for sample in index.samples])
     subsets = [(corpus, usable & (corpora == corpus)) for corpus in dict.fromkeys(corpora.tolist())]
     if len(subsets) > 1:
         subsets.append((EVERYTHING, usable))

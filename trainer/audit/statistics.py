@@ -30,7 +30,7 @@ def summarize_corpora(listings: list[CorpusListing]) -> list[dict[str, Any]]:
             "layout": listing.layout,
             "images": len(listing.samples),
             "left_out": listing.unlisted_count,
-            "labels": dict(collections.Counter(sample.label for sample in listing.samples)),
+            "labels": dict(collections.Counter(sample.corpus_label for sample in listing.samples)),
             "writers": len({sample.writer for sample in listing.samples} - {None}),
         }
         for listing in listings
@@ -72,7 +72,7 @@ def _summarize_range(values: Sequence[int] | np.ndarray) -> dict[str, int] | Non
 
 
 def derive_findings(content: dict[str, Any]) -> list[Finding]:
-    """Return findings about class imbalance, few or unknown writers, and refused images."""
+    """Return findings about class imbalance and refused images."""
     findings = []
     counts = {label: entry["images"] for label, entry in content["labels"].items()}
     largest, smallest = max(counts, key=lambda label: counts[label]), min(counts, key=lambda label: counts[label])
@@ -82,6 +82,18 @@ def derive_findings(content: dict[str, Any]) -> list[Finding]:
             "misleading here; read precision and recall of each label."
         )
         findings.append(Finding(Severity.WARNING, "class_imbalance", message))
+    if content["refused"]:
+        example = content["refused"][0]
+        message = (
+            f"{len(content['refused'])} images cannot be used, for example {example['image']}: {example['reason']}"
+        )
+        findings.append(Finding(Severity.INFO, "refused", message))
+    return findings
+
+
+def derive_writer_findings(content: dict[str, Any]) -> list[Finding]:
+    """Return findings about few or unknown writers, for numbers that are about unseen writers."""
+    findings = []
     for label, entry in content["labels"].items():
         if entry["writers"] and not entry["without_writer"] and entry["writers"] < FEW_WRITERS:
             message = (
@@ -95,10 +107,4 @@ def derive_findings(content: dict[str, Any]) -> list[Finding]:
                 "split by itself, so one writer may be in two splits."
             )
             findings.append(Finding(Severity.WARNING, "writers_unknown", message))
-    if content["refused"]:
-        example = content["refused"][0]
-        message = (
-            f"{len(content['refused'])} images cannot be used, for example {example['image']}: {example['reason']}"
-        )
-        findings.append(Finding(Severity.INFO, "refused", message))
     return findings

@@ -12,6 +12,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from trainer.console.errors import UserError
 from trainer.corpora import _tree
@@ -31,7 +32,7 @@ __all__ = [
     "Tree",
     "UnknownLayout",
 ]
-__all__ += ["detect_layout", "list_image_files", "read", "read_corpora"]
+__all__ += ["check_disjoint", "detect_layout", "list_image_files", "read", "read_corpora"]
 
 PLUGIN_ATTRIBUTE = "CORPUS"
 Annotations = Mapping[PurePosixPath, tuple[str | None, str | None]]
@@ -51,7 +52,8 @@ class Sample:
 
     ``name`` is the path below ``root``, the same on every machine. ``writer`` is the writer or the document, unique
     within a corpus, ``None`` if unknown. ``split`` is train, validation or test for files in folders of these names,
-    else empty. Has slots, because there may be 100,000 of them.
+    else empty. ``relabelled_from`` is the label in the corpus where a problem has given another one. Has slots, because
+    there may be 100,000 of them.
     """
 
     root: Path
@@ -60,6 +62,12 @@ class Sample:
     writer: str | None
     corpus_id: str
     split: str = ""
+    relabelled_from: str = ""
+
+    @property
+    def corpus_label(self) -> str:
+        """Label in the corpus, whatever that of the problem is."""
+        return self.relabelled_from or self.label
 
     @property
     def path(self) -> Path:
@@ -70,6 +78,10 @@ class Sample:
     def split_unit(self) -> tuple[str, str]:
         """What is never divided between splits: (corpus, writer), or (corpus, image) where the writer is unknown."""
         return (self.corpus_id, self.name if self.writer is None else self.writer)
+
+    def relabel(self, label: str, **changes: Any) -> "Sample":
+        """Return the sample with the label of a problem, and with other changed fields."""
+        return dataclasses.replace(self, label=label, relabelled_from=self.corpus_label, **changes)
 
 
 class Ambiguity(enum.IntEnum):
@@ -137,7 +149,7 @@ def read_corpora(folders: Iterable[tuple[str | None, Path, str]], layout: str = 
         corpus_id = next(candidate for candidate in candidates if candidate not in used_ids)
         used_ids.add(corpus_id)
         listings.append(read(root, label, corpus_id, layout))
-    _check_disjoint(listings)
+    check_disjoint(listings)
     return listings
 
 
@@ -182,7 +194,7 @@ def _list_samples(
     return samples, sum(split == PREDICT for _, split in {**files, **used}.values())
 
 
-def _check_disjoint(listings: list[CorpusListing]) -> None:
+def check_disjoint(listings: list[CorpusListing]) -> None:
     """Raise ``OverlappingData`` for a file in two corpora: it could be trained on and tested with."""
     roots: dict[Path, list[CorpusListing]] = collections.defaultdict(list)
     for listing in listings:

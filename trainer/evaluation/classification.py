@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from trainer.artifact.manifest import UNKNOWN
 from trainer.corpora import Sample
 from trainer.evaluation import metrics
 
@@ -40,30 +41,68 @@ class ReportBuilder:
 
 def _format_table(metrics: dict[str, Any]) -> str:
     area = "not defined" if metrics["roc_auc"] is None else f"{metrics['roc_auc']:.4f}"
-    rows = [
-        f"Accuracy {metrics['accuracy']:.2f} %, ROC-AUC {area}, on {metrics['images']} images.",
-        "",
+    rows = [f"Accuracy {metrics['accuracy']:.2f} %, ROC-AUC {area}, on {metrics['images']} images.", ""]
+    if "unknown" in metrics:
+        rows += [
+            f"The best label is right for {metrics['top_1']:.2f} % of them (top-1 accuracy); "
+            f"{metrics['unknown']:.2f} % are answered `{UNKNOWN}`.",
+            "",
+        ]
+    if "confused" in metrics:
+        return "\n".join([*rows, *_summarize_labels(metrics)])
+    rows += [
         "| label | precision % | recall % | F1 % | images |",
         "|---|---:|---:|---:|---:|",
     ]
     for label, row in metrics["labels"].items():
         rows.append(f"| {label} | {row['precision']:.2f} | {row['recall']:.2f} | {row['f1']:.2f} | {row['images']} |")
-    labels = list(metrics["labels"])
-    rows += ["", "| true \\ answered | " + " | ".join(labels) + " |", "|---|" + "---:|" * len(labels)]
+    labels, answers = list(metrics["labels"]), _list_answers(metrics)
+    rows += ["", "| true \\ answered | " + " | ".join(answers) + " |", "|---|" + "---:|" * len(answers)]
     for label, counts in zip(labels, metrics["confusion"], strict=True):
         rows.append(f"| {label} | " + " | ".join(map(str, counts)) + " |")
     return "\n".join(rows)
 
 
+def _summarize_labels(metrics: dict[str, Any]) -> list[str]:
+    """Return the recall of many labels as one row, and the most confused pairs."""
+    recalls = _list_recalls(metrics)
+    low, quarter, median = np.quantile(recalls, (0, 0.25, 0.5))
+    rows = [
+        "| labels | lowest recall % | lower quartile | median | mean | all images right |",
+        "|---:|---:|---:|---:|---:|---:|",
+        f"| {len(recalls)} | {low:.2f} | {quarter:.2f} | {median:.2f} | {recalls.mean():.2f} | {sum(recalls == 100)} |",
+    ]
+    if metrics["confused"]:
+        rows += ["", "| most confused: true | answered | images |", "|---|---|---:|"]
+    return rows + [f"| {pair['label']} | {pair['answer']} | {pair['images']} |" for pair in metrics["confused"]]
+
+
+def _list_recalls(metrics: dict[str, Any]) -> np.ndarray:
+    """Return the recall in percent of every label that has images, ``float64 [L]``."""
+    return np.array([row["recall"] for row in metrics["labels"].values() if row["images"]])
+
+
+def _list_answers(metrics: dict[str, Any]) -> list[str]:
+    """List the columns of the confusion matrix."""
+    return [*metrics["labels"], *([UNKNOWN] if "unknown" in metrics else [])]
+
+
 def _make_plots(vectors: np.ndarray, samples: list[Sample], _, metrics: dict[str, Any]) -> dict[str, PlotFunction]:
     labels, true = list(metrics["labels"]), np.array([sample.label for sample in samples])
+    if "confused" in metrics:
+        return {"recall.png": lambda axes: _plot_recalls(axes, _list_recalls(metrics))}
     return {
-        "confusion.png": lambda axes: _plot_confusion(axes, labels, metrics["confusion"]),
+        "confusion.png": lambda axes: _plot_confusion(axes, labels, _list_answers(metrics), metrics["confusion"]),
         "roc.png": lambda axes: _plot_roc(axes, labels, vectors, true),
     }
 
 
-def _plot_confusion(axes: Axes, labels: list[str], confusion: list[list[int]]) -> None:
+def _plot_recalls(axes: Axes, recalls: np.ndarray) -> None:
+    axes.hist(recalls, bins=np.arange(0, 105, 5).tolist())
+    axes.set(title="Recall of each label", xlabel="recall %", ylabel="labels", xlim=(0, 100))
+
+
+def _plot_confusion(axes: Axes, labels: list[str], answers: list[str], confusion: list[list[int]]) -> None:
     counts = np.array(confusion)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -71,7 +110,7 @@ def _plot_confusion(axes: Axes, labels: list[str], confusion: list[list[int]]) -
         color = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{count}\n{shares[row, column]:.1%}", ha="center", va="center", color=color)
     axes.set(title="Confusion matrix", xlabel="answered", ylabel="true")
-    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(answers)), answers)
     axes.set_yticks(range(len(labels)), labels, rotation=90, va="center")
 
 

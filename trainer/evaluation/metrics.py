@@ -16,16 +16,24 @@ if TYPE_CHECKING:
     from trainer.artifact.decision import Classifier
     from trainer.corpora import Sample
 
+MAX_CONFUSION_LABELS = 12  # in a confusion matrix; a larger one cannot be read
+MAX_CONFUSED_PAIRS = 10
+BOOTSTRAP_ROUNDS = 500
+
 
 def measure_classification(vectors: np.ndarray, samples: list[Sample], decision: Classifier) -> dict[str, Any]:
     """Return accuracy, precision, recall and F1 of each label, confusion matrix (rows true, columns answered), ROC-AUC.
 
     ``vectors`` are the class probabilities ``float32 [N, L]`` of the ``samples``. ROC-AUC is that of the first label
-    for two labels, the mean of one-against-rest for more, and ``None`` if a label has no image.
+    for two labels, the mean of one-against-rest for more, and ``None`` if a label has no image. For a decision with a
+    rejection limit, ``unknown`` is a wrong answer and the last column; ``top_1`` is the accuracy without the limit. For
+    more than ``MAX_CONFUSION_LABELS`` labels there are the most confused pairs instead of the matrix.
     """
     labels = list(decision.labels)
     true = np.array([labels.index(sample.label) for sample in samples])
-    answered = decision.predict_indices(vectors)
+    best, is_rejected = decision.predict_indices(vectors), decision.is_rejected(vectors)
+    answered = np.where(is_rejected, len(labels), best)
+    rejection = {"top_1": 100 * float(np.mean(true == best)), "unknown": 100 * float(np.mean(is_rejected))}
     precision, recall, f1, support = sk.precision_recall_fscore_support(
         true, answered, labels=range(len(labels)), zero_division=0.0
     )
@@ -36,9 +44,30 @@ def measure_classification(vectors: np.ndarray, samples: list[Sample], decision:
     return {
         "images": len(samples),
         "accuracy": 100 * float(np.mean(true == answered)),
+        **({} if decision.rejection_limit is None else rejection),
         "labels": by_label,
-        "confusion": sk.confusion_matrix(true, answered, labels=range(len(labels))).tolist(),
+        **_count_confusions(true, answered, labels, list(decision.answers)),
         "roc_auc": _compute_roc_auc(vectors, true, support),
+    }
+
+
+def _count_confusions(true: np.ndarray, answered: np.ndarray, labels: list[str], answers: list[str]) -> dict[str, Any]:
+    """Return the confusion matrix, or its largest entries beside the diagonal for many labels.
+
+    ``true`` and ``answered`` are ``int [N]``, positions in ``answers``, which begin with ``labels``.
+    """
+    counts = sk.confusion_matrix(true, answered, labels=range(len(answers)))
+    if len(labels) <= MAX_CONFUSION_LABELS:
+        return {"confusion": counts[: len(labels)].tolist()}
+    errors = counts - np.diag(np.diag(counts))
+    largest = np.argsort(-errors, axis=None, kind="stable")[:MAX_CONFUSED_PAIRS]
+    pairs = [divmod(int(position), len(answers)) for position in largest]
+    return {
+        "confused": [
+            {"label": labels[row], "answer": answers[column], "images": int(errors[row, column])}
+            for row, column in pairs
+            if errors[row, column]
+        ]
     }
 
 
@@ -97,6 +126,19 @@ class RankedScores:
 def compute_error_rates(scores: np.ndarray, genuine: np.ndarray) -> ErrorRates:
     """Return the error rates of ``scores``, ``float [N]``; ``genuine`` is ``bool [N]`` with both values present."""
     return RankedScores(scores, genuine).compute_error_rates()
+
+
+def draw_bootstrap(has_forgeries: np.ndarray) -> np.ndarray:
+    """Return how often each of W writers, ``bool [W]``, is drawn in each round: ``int [BOOTSTRAP_ROUNDS, W]``.
+
+    Writers with and without forgeries are drawn separately, so that no round is without forgeries.
+    """
+    rng = np.random.default_rng(0)
+    counts = np.zeros((BOOTSTRAP_ROUNDS, len(has_forgeries)), int)
+    for stratum in (has_forgeries, ~has_forgeries):
+        if size := int(stratum.sum()):
+            counts[:, stratum] = rng.multinomial(size, np.full(size, 1 / size), BOOTSTRAP_ROUNDS)
+    return counts
 
 
 def calibration_curve(probabilities: np.ndarray, genuine: np.ndarray, num_bins: int = 10) -> dict[str, Any]:

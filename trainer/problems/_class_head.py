@@ -10,21 +10,33 @@ import numpy as np
 from keras import KerasTensor
 from scipy import special
 
-from trainer.backbones import Backbone
 from trainer.evaluation import metrics
-from trainer.problems import EncodeSplit, Weights
+from trainer.problems import EncodeBatches, Weights
+from trainer.problems._embedding import embed
 
 MIN_PROBABILITY = 1e-7  # about the smallest distance from 1 of a float32 below it
+EMBEDDING_SCALE = 16.0  # logits of a vector of length 1 are too small to be sure of a class (Wang et al. 2018, CosFace)
 SIGMOID, SOFTMAX = "probability", "probabilities"  # the dense layer for two classes, and for more
 
 
 def probabilities(features: KerasTensor, num_labels: int, _: int) -> KerasTensor:
     """Map features to class probabilities ``float32 [N, num_labels]``: a sigmoid for two classes, softmax for more."""
+    if len(features.shape) == 4:
+        features = keras.layers.Flatten(name="flat")(features)
     if num_labels > 2:
         return keras.layers.Dense(num_labels, activation="softmax", dtype="float32", name=SOFTMAX)(features)
     first = keras.layers.Dense(1, activation="sigmoid", dtype="float32", name=SIGMOID)(features)
     second = keras.layers.Rescaling(-1.0, 1.0, name="complement", dtype="float32")(first)
     return keras.layers.Concatenate(name="probabilities", dtype="float32")([first, second])
+
+
+def probabilities_of_embedding(features: KerasTensor, num_labels: int, embedding_dim: int) -> KerasTensor:
+    """Map features to class probabilities ``float32 [N, num_labels]`` by the embedding that verifiers compare.
+
+    A start from a verifier then loads the embedding, too, and only the last layer is new.
+    """
+    vector = keras.layers.Rescaling(EMBEDDING_SCALE, name="scaled", dtype="float32")(embed(features, embedding_dim))
+    return probabilities(vector, num_labels, embedding_dim)
 
 
 def transfer(trained: Weights, trained_labels: Sequence[str], initial: Weights, labels: Sequence[str]) -> Weights:
@@ -45,14 +57,14 @@ def transfer(trained: Weights, trained_labels: Sequence[str], initial: Weights, 
     return {f"{SIGMOID}/{name}": values[..., :1] - values[..., 1:] for name, values in new.items()}
 
 
-def balance(model: keras.Model, encode_split: EncodeSplit, _: Backbone) -> keras.Model:
+def balance(model: keras.Model, encode_batches: EncodeBatches) -> keras.Model:
     """Shift the probabilities of two classes, in place, so that each is wrong equally often on the validation split.
 
     A network that has learnt its training images by heart is sure of all its answers, and the log-odds at which the
     classes part are no longer 0. For more classes, or where the split has one class only, nothing changes.
     """
-    vectors, targets = encode_split("validation")
-    is_first = targets["label"] == 0
+    pieces = [(vectors, targets["label"] == 0) for vectors, targets in encode_batches("validation")]
+    vectors, is_first = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
     if vectors.shape[1] > 2 or is_first.all() or not is_first.any():
         return model
     log_odds = special.logit(np.clip(vectors[:, 0].astype(np.float64), MIN_PROBABILITY, 1 - MIN_PROBABILITY))

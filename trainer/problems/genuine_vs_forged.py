@@ -4,13 +4,10 @@ It also learns any N classes, one folder each. Images are split, not writers: th
 known. For writers who are not in training, use ``same_writer.py``. Next: ``_classification.py`` has head and losses.
 """
 
-from trainer.problems._classification import make_classification_problem
+from trainer.problems._classification import make_closed_set_problem
 from trainer.samples.amount import DatasetSpec
 
-PROBLEM = make_classification_problem(
+PROBLEM = make_closed_set_problem(
     question="is this signature genuine or forged (people known from training)?",
-    canvas=(64, 128),
-    backbone="compact",
-    generated_dataset=DatasetSpec("paired_folders", writers=20, genuine=40, forged=40),
-    is_writer_independent=False,
+    generated_dataset=DatasetSpec("paired_folders", writers=10, genuine=24, forged=24),
 )

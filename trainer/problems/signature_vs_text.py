@@ -4,6 +4,7 @@ A forged signature is a signature: corpora for verification contribute signature
 Next: ``_classification.py`` has head and losses.
 """
 
+from trainer.problems import rename_labels
 from trainer.problems._classification import make_classification_problem
 from trainer.samples.amount import DatasetSpec
 
@@ -13,5 +14,5 @@ PROBLEM = make_classification_problem(
     backbone="compact",
     generated_dataset=DatasetSpec("class_folders", writers=160, genuine=3, forged=2, text=5, other=2),
     is_writer_independent=True,
-    label_map={"genuine": "signature", "forged": "signature"},
+    relabel=rename_labels({"genuine": "signature", "forged": "signature"}),
 )

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import keras
 
+from trainer.problems import EMBEDDING_LAYER
 from trainer.settings import plugins
 
 if TYPE_CHECKING:
     from trainer.imaging import Imaging
+    from trainer.problems import Problem
     from trainer.settings.config import ModelSettings
 
 
@@ -31,6 +33,20 @@ def build_model(settings: ModelSettings, imaging: Imaging, labels: tuple[str, ..
     return keras.Model(images, vectors, name=settings.problem)
 
 
+def get_encoder(model: keras.Model) -> keras.Model:
+    """Return the backbone, with the embedding if there is one, as a model that shares the layers of ``model``."""
+    has_embedding = any(layer.name == EMBEDDING_LAYER for layer in model.layers)
+    return keras.Model(model.inputs, model.get_layer(EMBEDDING_LAYER if has_embedding else FEATURES_LAYER).output)
+
+
 def get_backbone(model: keras.Model) -> keras.Model:
     """Return the backbone as a model that shares the layers of ``model``: canonical images to features."""
     return keras.Model(model.inputs, model.get_layer(FEATURES_LAYER).output)
+
+
+def get_base(model: keras.Model, problem: Problem) -> keras.Model:
+    """Return what lies before the head of a problem, as a model that shares the layers of ``model``.
+
+    A problem that compares embeddings has the embedding as its head; one that classifies them has it before its head.
+    """
+    return get_encoder(model) if problem.similarity(model) is None else get_backbone(model)

@@ -71,7 +71,7 @@ def writers(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("imaging", [CANVAS, Imaging(64, 128)], ids=["96x192", "64x128"])
 def test_planted_duplicates_are_found_and_signatures_of_two_writers_are_not_duplicates(writers, tmp_path, imaging):
-    """The full measurement, 1,000 writers and 20 duplicates, is tests/bench/copies.py."""
+    """The full measurement, 1,000 writers and 20 duplicates, is tests/bench/duplicates.py."""
     folder = shutil.copytree(writers, tmp_path / "writers")
     planted = set()
     for number, original in enumerate(sorted(writers.rglob("*.*"))[::5]):
@@ -301,6 +301,18 @@ def run_prepare(tmp_path, *flags) -> int:
     )
 
 
+def test_writers_in_two_splits_are_no_finding_for_a_closed_set(tensorflow, paired, tmp_path):
+    for folder in sorted(paired.iterdir()):
+        (tmp_path / "both" / "test" / folder.name).mkdir(parents=True)
+        image = sorted(folder.iterdir())[0]
+        shutil.move(image, tmp_path / "both" / "test" / folder.name / image.name)
+        shutil.copytree(folder, tmp_path / "both" / "train" / folder.name)
+    assert run_prepare(tmp_path, "--train-dir", str(tmp_path / "both")) == 0
+    audit = json.loads((tmp_path / "job" / "audit.json").read_text())
+    assert len(audit["writer_overlap"]["writers"]) == 12
+    assert "writers_across_parts" not in {finding["code"] for finding in audit["findings"]}
+
+
 def test_training_images_that_repeat_test_images_are_refused_or_dropped(tensorflow, paired, tmp_path, capsys):
     test = tmp_path / "test"
     for name in ("001", "001_forg"):
@@ -335,8 +347,9 @@ def test_no_duplicate_of_a_test_image_is_a_training_image_however_many_there_are
 def test_genuine_and_forged_are_probed_even_if_the_problem_gives_them_one_label(paired, tmp_path):
     shutil.copy(sorted((paired / "003").iterdir())[0], paired / "003_forg" / "copy.png")
     listing = corpora.read(paired)
-    index = image_index.build_image_index(listing.samples, CANVAS, tmp_path / "index")
-    audit = run_audit(index, [listing], relabel=lambda label: "signature")
+    samples = [sample.relabel("signature") for sample in listing.samples]
+    index = image_index.build_image_index(samples, CANVAS, tmp_path / "index")
+    audit = run_audit(index, [listing])
     assert "duplicates_across_labels" not in {finding.code for finding in audit.findings}
     assert audit.content["leak"][0]["labels"] == ["forged", "genuine"]
     assert set(audit.content["labels"]) == {"signature"}

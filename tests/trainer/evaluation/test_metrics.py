@@ -1,15 +1,19 @@
 """Metrics against scikit-learn and against counting, so that none is compared with itself alone."""
 
+import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from sklearn import metrics as sk
 
 from tests.trainer.evaluation.vectors import brute_force_eer
 from trainer.artifact.decision import Classifier
 from trainer.artifact.manifest import BadArtifact
 from trainer.corpora import Sample
+from trainer.evaluation.classification import CLASSIFICATION_REPORT
 from trainer.evaluation.metrics import RankedScores, calibration_curve, compute_error_rates, measure_classification
 
 
@@ -111,3 +115,49 @@ def test_the_expected_calibration_error_equals_that_of_counting_bins():
 def test_a_probability_of_1_is_in_the_last_bin():
     bins = calibration_curve(np.array([0.0, 0.95, 1.0]), np.array([False, True, True]))["bins"]
     assert [row["predicted"] for row in bins] == pytest.approx([0.0, 0.975])
+
+
+@pytest.mark.parametrize("num_labels", [3, 20])
+def test_unknown_answers_are_wrong_counted_apart_and_a_column_of_the_confusions(num_labels):
+    labels = tuple(f"w{number:02d}" for number in range(num_labels))
+    rng = np.random.default_rng(num_labels)
+    truth = [labels[i] for i in rng.integers(0, num_labels, 300)]
+    vectors = rng.dirichlet(np.full(num_labels, 0.2), 300).astype(np.float32)
+    classifier = Classifier(labels, (1 / num_labels,) * num_labels, 0.5)
+    metrics = measure_classification(vectors, make_samples(truth), classifier)
+    answers = [classifier.answer(vector)["label"] for vector in vectors]
+    pairs = Counter((true, answer) for true, answer in zip(truth, answers, strict=True))
+    assert metrics["unknown"] == pytest.approx(100 * answers.count("unknown") / 300)
+    assert metrics["accuracy"] == pytest.approx(100 * sum(pairs[label, label] for label in labels) / 300)
+    assert metrics["top_1"] == pytest.approx(count_accuracy(vectors, truth, labels)[0])
+    for label in labels:
+        assert metrics["labels"][label]["recall"] == pytest.approx(100 * pairs[label, label] / truth.count(label))
+    if num_labels == 3:
+        assert metrics["confusion"] == [[pairs[true, answer] for answer in (*labels, "unknown")] for true in labels]
+        assert "confused" not in metrics
+    else:
+        errors = sorted((count for (true, answer), count in pairs.items() if true != answer), reverse=True)
+        assert [row["images"] for row in metrics["confused"]] == errors[:10]
+        assert all(row["images"] == pairs[row["label"], row["answer"]] for row in metrics["confused"])
+        assert "confusion" not in metrics
+    assert json.loads(json.dumps(metrics)) == metrics
+
+
+def test_the_report_of_many_labels_has_a_line_for_all_of_them_and_no_matrix():
+    labels = tuple(f"w{number:03d}" for number in range(200))
+    truth = [label for label in labels for _ in range(2)]
+    vectors = np.full((400, 200), 0.001, np.float32)
+    vectors[np.arange(400), np.repeat(np.arange(200), 2)] = 0.8
+    vectors[0, [0, 7]] = 0.1, 0.9  # w000 is answered once as w007
+    vectors[2] = 1 / 200  # w001 is once unknown
+    classifier = Classifier(labels, (1 / 200,) * 200, 0.5)
+    samples = make_samples(truth)
+    metrics = measure_classification(vectors, samples, classifier)
+    table = CLASSIFICATION_REPORT.format_table(metrics)
+    assert "| 200 | 50.00 | 100.00 | 100.00 | 99.50 | 198 |" in table
+    assert "| w000 | w007 | 1 |" in table
+    assert "| w001 | unknown | 1 |" in table
+    assert len(table.splitlines()) < 20
+    plots = CLASSIFICATION_REPORT.make_plots(vectors, samples, classifier, metrics)
+    assert list(plots) == ["recall.png"]
+    plots["recall.png"](Figure().add_subplot())

@@ -5,8 +5,6 @@ not averaged) leaves the metrics at those of an untrained model, far from the li
 augmentation, which ``test_augmentation.py`` tests.
 """
 
-import dataclasses
-
 import cv2
 import numpy as np
 import pytest
@@ -28,7 +26,7 @@ def learn(name, data, folder, *flags):
     problem = plugins.load("problems", name)
     size = ("--image-height", str(CANVAS.height), "--image-width", str(CANVAS.width))
     config = resolve_settings(parse_config(["--problem", name, *size, *flags], {}), problem)
-    samples = [dataclasses.replace(s, label=problem.map_label(s.label)) for s in corpora.read(data).samples]
+    samples = problem.relabel(corpora.read(data).samples)
     labels = problem.labels or tuple(sorted({sample.label for sample in samples}))
     by_writer = plugins.load("losses", config.training.loss).sampling in sampling.SAMPLERS
     merged_writers = splits.merge_writers(samples, [], labels[0]) if by_writer else {}

@@ -10,6 +10,7 @@ from trainer.imaging import Imaging
 from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.settings import plugins
 from trainer.settings.config import parse_config
+from trainer.settings.flags import BadSetting
 from trainer.training import network, warm_start
 from trainer.training.export import ArtifactSpec, export
 
@@ -22,6 +23,13 @@ NETWORK_FLAGS = ("--backbone", "lightweight", "--image-height", "32", "--image-w
 def resolve(*flags):
     """Return the complete settings of a command with these flags."""
     return resolve_settings(parse_config([*flags], {}), plugins.load("problems", "signature_vs_text"))
+
+
+def build_problem(name, labels, *flags):
+    """Return the complete settings of a problem and its network with random weights."""
+    config = resolve_settings(parse_config(["--problem", name, *flags], {}), plugins.load("problems", name))
+    canvas = Imaging(config.model.image_height, config.model.image_width)
+    return config, network.build_model(config.model, canvas, labels)
 
 
 def build(labels, *flags):
@@ -70,6 +78,35 @@ def ready_foreign(foreign_artifact, tmp_path, monkeypatch):
 def test_backbone_and_canvas_are_those_of_the_artefact_unless_a_flag_sets_them(ready_foreign, flags, backbone, canvas):
     model = resolve("--init-from", READY, *flags).model
     assert (model.backbone, (model.image_height, model.image_width)) == (backbone, canvas)
+
+
+def test_an_artefact_of_an_earlier_network_of_this_name_is_an_error_and_loads_nothing(
+    tensorflow, monkeypatch, tmp_path
+):
+    model = build(LABELS, *NETWORK_FLAGS)
+    before = [weight.numpy() for weight in model.weights]
+    weights = {weight.path: weight.numpy() + 1 for weight in model.weights}
+    weights["conv6/kernel"] = weights["conv6/kernel"][..., :1]  # which that release had with fewer channels
+    source = warm_start.InitialWeights(weights, LABELS, "lightweight", (32, 96))
+    monkeypatch.setattr(warm_start, "_read_artifact", lambda folder: source)
+    monkeypatch.setattr(warm_start, "fetch_artifact", lambda path, progress: tmp_path)
+    with pytest.raises(
+        warm_start.NoMatchingWeights, match="old': its network lightweight is that of an earlier release"
+    ):
+        warm_start.load_weights(model, "old", LABELS, "lightweight")
+    assert all(map(np.array_equal, before, [weight.numpy() for weight in model.weights]))
+    assert "of 32 weights" in warm_start.load_weights(model, "old", LABELS, "another")
+
+
+@pytest.mark.slow
+def test_backbone_and_canvas_of_the_weights_are_those_of_the_manifest(foreign_artifact):
+    source = warm_start._read_artifact(foreign_artifact)
+    assert (source.labels, source.backbone, source.canvas) == (LABELS, "lightweight", (32, 96))
+
+
+def test_a_dimension_of_an_embedding_that_the_problem_does_not_have_is_an_error(tensorflow):
+    with pytest.raises(BadSetting, match="--embedding-dim 64: signature_vs_text has no embedding"):
+        resolve("--embedding-dim", "64")
 
 
 def test_an_artefact_that_is_not_there_is_an_error_before_any_data_is_prepared(tensorflow, tmp_path, capsys):
