@@ -84,7 +84,8 @@ def predict(
     max_bytes = (predictions.max_request_bytes - JSON_MARGIN) // (1 + len(references))
     reference_images = [_read_image(file, max_bytes) for file in references]
     instances = [prediction_client.make_instance(_read_image(file, max_bytes), reference_images) for file in files]
-    for batch in prediction_client.make_batches(instances, predictions.max_request_bytes):
+    return_embedding = parameters.get("return_embedding", False)
+    for batch in prediction_client.make_batches(instances, predictions.max_request_bytes, return_embedding):
         for prediction in predictions.predict(batch, parameters).predictions:
             print(json.dumps(prediction))
     return 0

@@ -16,7 +16,9 @@ from deploy.vertex import VertexClient, make_message, value_to_json
 
 # https://cloud.google.com/vertex-ai/docs/predictions/choose-endpoint-type: bytes of a request, less a margin.
 MAX_REQUEST_BYTES = {True: 9_900_000, False: 1_450_000}  # by whether the endpoint is dedicated
-MAX_REQUEST_IMAGES = 64  # the server takes 256, but the reply of a shared endpoint is limited to 1.5 MB as well
+# The server takes 256 images, but the reply of a shared endpoint is limited to 1.5 MB as well.
+MAX_REQUEST_IMAGES = 64
+MAX_REQUEST_EMBEDDINGS = 16  # that a reply contains; one of the backbone ``strokes`` is up to 56 kB of JSON
 
 
 class PredictionClient:
@@ -65,16 +67,21 @@ def _encode(image: bytes) -> dict[str, str]:
     return {"b64": base64.b64encode(image).decode()}
 
 
-def make_batches(instances: Sequence[Instance], max_bytes: int) -> Iterator[list[Instance]]:
+def make_batches(
+    instances: Sequence[Instance], max_bytes: int, return_embedding: bool = False
+) -> Iterator[list[Instance]]:
     """Group consecutive instances into requests of at most ``max_bytes`` and ``MAX_REQUEST_IMAGES``.
 
-    An instance that exceeds a limit by itself is a request of its own.
+    With ``return_embedding``, a request has at most ``MAX_REQUEST_EMBEDDINGS`` instances. An instance that exceeds a
+    limit by itself is a request of its own.
     """
+    max_instances = MAX_REQUEST_EMBEDDINGS if return_embedding else MAX_REQUEST_IMAGES
     batch: list[Instance] = []
     batch_bytes = batch_images = 0
     for instance in instances:
         bytes, images = len(json.dumps(instance)) + 1, 1 + len(instance.get("references", ()))
-        if batch and (batch_bytes + bytes > max_bytes or batch_images + images > MAX_REQUEST_IMAGES):
+        is_full = len(batch) == max_instances or batch_images + images > MAX_REQUEST_IMAGES
+        if batch and (is_full or batch_bytes + bytes > max_bytes):
             yield batch
             batch, batch_bytes, batch_images = [], 0, 0
         batch.append(instance)

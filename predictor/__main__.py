@@ -10,13 +10,18 @@ import sys
 import time
 import types
 
+from predictor.blas_threads import limit_blas_threads
+
 # Before the imports, which take a second: process 1 of a container ignores a SIGTERM for which it has no handler.
 # uvicorn sets its own handler while it serves, and raises the signal again when it has drained; this one then exits.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+# Also before the imports, of NumPy among others.
+limit_blas_threads()
 
 import uvicorn
 
 from predictor.app import create_app
+from predictor.models import Models
 from predictor.protocol import BoundedProtocol
 from predictor.service import Service
 from predictor.settings import from_command_line
@@ -92,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         has_failed = server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(settings, Service(settings), on_load_failure),
+        create_app(settings, Service(settings, Models.open), on_load_failure),
         settings.host,
         settings.port,
         loop="auto",

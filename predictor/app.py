@@ -68,14 +68,14 @@ class PredictionServer:
             await asyncio.wait_for(self.service.executor.wait_until_idle(), self.settings.deadline)
 
     async def health(self, _: Request) -> Response:
-        """Respond with 200 and a description of the model, or with 503 and the reason."""
+        """Respond with 200 and a description of the models, or with 503 and the reason."""
         self.service.check_ready()
-        return make_json_response(orjson.dumps({"status": "ready", **self.service.describe()}))
+        return make_json_response(orjson.dumps({"status": "ready", **self.service.models.describe()}))
 
     async def model(self, _: Request) -> Response:
-        """Respond with the full description of the model: metrics, thresholds, limits."""
+        """Respond with the full description of the models: metrics, thresholds, limits."""
         limits = {name: getattr(self.settings, name) for name in ("max_body_bytes", "max_instances", "deadline")}
-        content = {**self.service.describe_in_full(), "limits": limits, "mode": self.settings.mode}
+        content = {**self.service.models.describe_in_full(), "limits": limits, "mode": self.settings.mode}
         return make_json_response(orjson.dumps(content))
 
     async def prometheus(self, _: Request) -> Response:
@@ -108,11 +108,14 @@ class PredictionServer:
                 return make_json_response(content)
 
     async def _load(self) -> None:
+        named = {"artifact": self.settings.artifact}
+        if self.settings.verifier:
+            named["verifier_artifact"] = self.settings.verifier
         try:
-            log("INFO", "ready", artifact=self.settings.artifact, **await _run_on_daemon_thread(self.service.load))
+            log("INFO", "ready", **named, **await _run_on_daemon_thread(self.service.load))
         except Exception as error:  # noqa: BLE001 - after any error this server can never answer
             fields = {} if isinstance(error, LoadError) else {"traceback": traceback.format_exc()}
-            log("ERROR", f"the model cannot be served: {error}", artifact=self.settings.artifact, **fields)
+            log("ERROR", f"the model cannot be served: {error}", **named, **fields)
             self._on_load_failure()
 
 

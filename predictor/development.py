@@ -24,6 +24,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from predictor.blas_threads import get_unlimited_environment
 from predictor.errors import BadRequest, CrossSiteRequest, LoadError, NotReady, TrainingRunning
 from predictor.responses import make_json_response
 from predictor.train_request import Upload, read_train_request
@@ -82,7 +83,9 @@ class TrainingProcess:
         """Start the trainer. Raises ``BadRequest`` when that fails."""
         values = {**settings, "train_dir": str(upload.archive)} if upload else settings
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value not in ("", None)]
-        environment = {**os.environ, "COUNTERSIGN_CACHE": str(upload.cache)} if upload else None
+        environment = get_unlimited_environment()  # one training runs alone, on all cores
+        if upload:
+            environment["COUNTERSIGN_CACHE"] = str(upload.cache)
         try:
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "trainer.task", f"--job-dir={job_dir}", *flags),

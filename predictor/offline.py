@@ -1,6 +1,6 @@
 """``python -m predictor.offline PATH...``: answer image files and folders without a server.
 
-The answers are those of a server with the same artefact; without --artifact, the ready one answers. The row of an image
+The answers are those of a server with the same artefact; without --artifact, a ready one answers. The row of an image
 that cannot be used has its error. A verifier compares with --reference files or with --enrolled writers: the name of
 its folder is the writer that a file claims. Next: ``trainer/artifact/artifact.py``, which answers.
 """
@@ -14,6 +14,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from predictor.blas_threads import limit_blas_threads
+
+limit_blas_threads()  # before NumPy is imported
 
 import numpy as np
 from rich.console import Console
@@ -38,11 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Print one row for each image; return 1 when the model cannot be opened or an image has an error."""
     options = _parse_arguments(arguments)
     try:
-        artifact = Artifact(ready.fetch_artifact(options.artifact or ready.DEFAULT, progress=transfer_progress))
+        path = options.artifact or _find_ready_artifact(options)
+        artifact = Artifact(ready.fetch_artifact(path, progress=transfer_progress))
         artifact.replay_golden()
         if not options.artifact:
-            question = artifact.manifest.question
-            print(f"{ready.DEFAULT} answers: {question} Another artefact: --artifact", file=sys.stderr)
+            print(f"{path} answers: {artifact.manifest.question} Another artefact: --artifact", file=sys.stderr)
         files = list(_find_files(options.paths))
         get_references = _make_reference_lookup(artifact, options)
         if options.explanation_dir:
@@ -53,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not files:
         print("python -m predictor.offline: no image in these folders", file=sys.stderr)
         return 1
-    parameters = DecisionParameters(options.far, options.return_embedding)
+    parameters = _make_parameters(options)
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
 
     def answer(number: int, path: Path) -> dict[str, Any]:
@@ -79,7 +83,8 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         "--artifact",
         default="",
         metavar="PATH",
-        help=f"the artefact: a folder, a gs:// prefix or ready:NAME (default: {ready.DEFAULT})",
+        help="the artefact: a folder, a gs:// prefix or ready:NAME "
+        f"(default: {ready.DEFAULT}; {ready.VERIFIER} for references and embeddings)",
     )
     parser.add_argument("--format", choices=FORMATS, default="table", help="table, csv or jsonl (default: table)")
     group = parser.add_argument_group("for verifiers")
@@ -92,7 +97,9 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="embeddings of writers' references, a file that trainer.enrol made",
     )
     group.add_argument("--writer", metavar="NAME", help="the writer of --enrolled that all images claim")
-    group.add_argument("--far", type=float, metavar="RATE", help="decide by this stored false acceptance rate")
+    threshold = group.add_mutually_exclusive_group()
+    threshold.add_argument("--far", type=float, metavar="RATE", help="decide by this false acceptance rate")
+    threshold.add_argument("--threshold", type=float, metavar="SCORE", help="accept from this score upwards")
     group.add_argument("--return-embedding", action="store_true", help="print the embedding, too (jsonl)")
     group.add_argument(
         "--explanation-dir",
@@ -113,6 +120,12 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def _find_ready_artifact(options: argparse.Namespace) -> str:
+    """Return the ready artefact that answers where none is named, as a server without settings selects it."""
+    needs_verifier = options.reference or options.enrolled or options.return_embedding
+    return ready.VERIFIER if needs_verifier else ready.DEFAULT
+
+
 def _is_artifact(path: str) -> bool:
     return path.startswith(storage.REMOTE) or (Path(path) / manifest.FILE).is_file()
 
@@ -123,20 +136,23 @@ def _make_reference_lookup(artifact: Artifact, options: argparse.Namespace) -> C
     Raises ``UnsupportedRequest`` for options that do not fit the model, and ``EnrolmentError``.
     """
     takes_references = artifact.decision.takes_references
-    if (options.reference or options.enrolled) and not takes_references:
+    has_references = options.reference or options.enrolled
+    if has_references and not takes_references:
         raise UnsupportedRequest("this model judges single images; it takes neither --reference nor --enrolled")
     references = [artifact.encode(path.read_bytes()) for path in options.reference]
     for path, encoded in zip(options.reference, references, strict=True):
         if encoded.rejection:
             raise UnsupportedRequest(f"--reference {str(path)!r} is not a signature: {encoded.rejection['code']}")
-    if takes_references and not options.reference and not options.enrolled and options.format != "jsonl":
+    needs_references = options.far is not None or options.threshold is not None or options.explanation_dir
+    if takes_references and needs_references and not has_references:
+        raise UnsupportedRequest("--far, --threshold and --explanation-dir need --reference or --enrolled")
+    if takes_references and not has_references and options.format != "jsonl":
         raise UnsupportedRequest(
             "nothing to compare with: give --reference or --enrolled (or enrol: python -m trainer.enrol)"
         )
     if options.writer and not options.enrolled:
         raise UnsupportedRequest("--writer names a writer of --enrolled, which is not given")
-    if options.far is not None:
-        _check_far(artifact, options.far)
+    _check_parameters(artifact, _make_parameters(options))
     if not options.enrolled:
         return lambda path: references
     enrolments = enrolment.read(options.enrolled, artifact.encoder)
@@ -155,10 +171,14 @@ def _get_claimed_writer(path: Path, enrolments: enrolment.Enrolments) -> str:
     return next((name for name in names if name in enrolments.writers), folder.name)
 
 
-def _check_far(artifact: Artifact, far: float) -> None:
+def _make_parameters(options: argparse.Namespace) -> DecisionParameters:
+    return DecisionParameters(options.far, options.return_embedding, threshold=options.threshold)
+
+
+def _check_parameters(artifact: Artifact, parameters: DecisionParameters) -> None:
     """Raise ``UnsupportedRequest`` when the artefact has no such threshold, before any file is read."""
     vector = np.eye(1, artifact.manifest.vector_size, dtype=np.float32)[0]
-    artifact.decision.answer(vector, [vector] if artifact.decision.takes_references else [], DecisionParameters(far))
+    artifact.decision.answer(vector, [vector] if artifact.decision.takes_references else [], parameters)
 
 
 def _find_files(paths: list[Path]) -> Iterator[Path]:
@@ -184,8 +204,7 @@ def _answer_file(
         encoded, references = artifact.encode(path.read_bytes()), get_references(path)
         answer = artifact.decide(encoded, references, parameters)
         if overlay_path and "distance" in answer:
-            explanation = explain.explain_nearest(artifact.engine_pool, encoded, references)
-            overlay_path.write_bytes(explain.draw_overlay(explanation))
+            overlay_path.write_bytes(explain.draw_overlay(artifact.explain(encoded, references)))
             answer["explanation"] = str(overlay_path)
         return {"file": str(path), **answer}
     except (ImageError, enrolment.EnrolmentError) as error:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FILE = {"type": "string", "format": "binary"}
 TEXT = {"type": "string", "maxLength": 1000}
 FILES = {"type": "array", "items": FILE, "minItems": 1}
+CONTRADICTION = {"required": ["far", "threshold"]}  # both select the threshold
 
 
 def _make_schemas() -> dict[str, Any]:
@@ -30,9 +31,11 @@ def _make_schemas() -> dict[str, Any]:
     _, generated = msgspec.json.schema_components(COMPONENT_TYPES, ref_template=REF_TEMPLATE)
     schemas = _to_openapi_3_0(generated)
     fields = {name: _to_text_field(field) for name, field in schemas["Parameters"]["properties"].items()}
+    schemas["Parameters"]["not"] = CONTRADICTION
     schemas["PredictForm"] = {
         "type": "object",
         "anyOf": [{"required": [name]} for name in IMAGE_FIELDS],
+        "not": CONTRADICTION,
         "additionalProperties": False,
         "properties": {**dict.fromkeys((*IMAGE_FIELDS, *REFERENCE_FIELDS), FILES), **fields},
     }
@@ -40,12 +43,18 @@ def _make_schemas() -> dict[str, Any]:
 
 
 def _to_openapi_3_0(schema: Any) -> Any:
-    """Convert JSON Schema 2020-12 to OpenAPI 3.0: ``nullable`` instead of the type ``null``, no empty ``required``."""
+    """Convert JSON Schema 2020-12 to OpenAPI 3.0.
+
+    It has ``nullable`` instead of the type ``null``, bounds that are exclusive by a flag, and no empty ``required``.
+    """
     if isinstance(schema, list):
         return [_to_openapi_3_0(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     converted = {key: _to_openapi_3_0(value) for key, value in schema.items() if (key, value) != ("required", [])}
+    for bound in ("Minimum", "Maximum"):
+        if f"exclusive{bound}" in converted:
+            converted |= {bound.lower(): converted[f"exclusive{bound}"], f"exclusive{bound}": True}
     if {"type": "null"} not in schema.get("anyOf", ()):
         return converted
     alternatives = [item for item in converted.pop("anyOf") if item != {"type": "null"}]
@@ -59,6 +68,16 @@ def _to_text_field(schema: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in schema.items() if key not in ("nullable", "default")}
 
 
+PREDICTION = {
+    "type": "object",
+    "properties": {
+        "label": {
+            "type": "string",
+            "description": "of a classifier: one of the model's labels, or unknown for an image of none of them, if "
+            "the model has a rejection_limit",
+        },
+    },
+}
 ERROR = {
     "type": "object",
     "required": ["error"],
@@ -95,7 +114,7 @@ def build_document(settings: Settings) -> dict[str, Any]:
     paths = {
         settings.predict_route: {"post": _predict()},
         settings.health_route: {"get": _get("whether this server is ready", "503")},
-        "/model": {"get": _get("the model: question, metrics, thresholds, limits", "503")},
+        "/model": {"get": _get("the model, and the verifier beside it: question, metrics, thresholds, limits", "503")},
         "/metrics": {"get": _text("counters", "text/plain")},
         "/openapi.json": {"get": _get("this document")},
         "/": {"get": _text("the web page", "text/html")},
@@ -120,7 +139,7 @@ def _predict() -> dict[str, Any]:
         "type": "object",
         "required": ["predictions"],
         "additionalProperties": False,
-        "properties": {"predictions": {"type": "array", "items": {"type": "object"}}},
+        "properties": {"predictions": {"type": "array", "items": PREDICTION}},
     }
     return {
         "operationId": "predict",

@@ -1,7 +1,8 @@
 """``from predictor import Recognizer``: answers inside a Python program, without a server.
 
 An answer equals that of the server and of ``predictor.offline``: the artefact, the imaging and the decision are the
-same. Imports no TensorFlow. Next: ``image_input.py`` for what an image may be, ``results.py`` for the answers.
+same. Imports no TensorFlow. Next: ``models.py`` for a verifier beside a classifier, ``image_input.py`` for what an
+image may be, ``results.py`` for the answers.
 """
 
 import collections
@@ -13,6 +14,7 @@ import numpy as np
 import PIL.Image
 
 from predictor.image_input import LIMITS, ImageInput, RecognizerError, describe_array, read_image
+from predictor.models import Models
 from predictor.results import Classification, Embedding, Verification
 from predictor.vcpus import count_vcpus
 from trainer import ready, storage
@@ -33,46 +35,51 @@ class NotASignature(ImageError):
 
 
 class Recognizer:
-    """An artefact that answers. Any number of threads may share one object.
+    """An artefact that answers, or a classifier and a verifier. Any number of threads may share one object.
 
     An image is an ``ImageInput``; a PIL image or an array has the answer of the PNG file with the same pixels. Every
-    method raises ``ImageError`` for an image that cannot be used, and ``RecognizerError`` for a call that this artefact
-    does not answer.
+    method raises ``ImageError`` for an image that cannot be used, and ``RecognizerError`` for a call that these
+    artefacts do not answer.
     """
 
-    def __init__(self, artifact: Artifact, threads: int = 1):
-        """Use an opened artefact as it is; ``load`` also proves it."""
-        self.artifact = artifact
+    def __init__(self, artifact: Artifact, threads: int = 1, verifier: Artifact | None = None):
+        """Use opened artefacts as they are; ``load`` also proves them.
+
+        ``verifier`` answers ``verify`` and ``embed`` beside a classifier. Raises ``BadArtifact`` for any other two.
+        """
+        self.models = Models(artifact, verifier)
         self.threads = threads
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] = ready.DEFAULT, threads: int | None = None) -> "Recognizer":
+    def load(cls, path: str | os.PathLike[str] | None = None, threads: int | None = None) -> "Recognizer":
         """Fetch an artefact, open it, and replay its golden answers.
 
-        ``path`` is a folder, a ``gs://`` prefix or ``ready:NAME``, an artefact that the package carries. ``threads`` is
-        the number of images that ``predict_many`` computes at the same time: without it, the number of vCPUs. Raises
+        ``path`` is a folder, a ``gs://`` prefix or ``ready:NAME``, an artefact that the package carries; without it,
+        two ready artefacts are opened, one for ``predict`` and one for ``verify`` and ``embed``. ``threads`` is the
+        number of images that ``predict_many`` computes at the same time: without it, the number of vCPUs. Raises
         ``BadArtifact`` for a folder that is no complete artefact, or that answers differently on this machine, and for
         a ready artefact that is not installed; ``RecognizerError`` for a failed transfer.
         """
         if threads is not None and threads < 1:
             raise RecognizerError(f"threads is {threads}; it has to be 1 or more")
-        try:
-            folder = ready.fetch_artifact(os.fspath(path))
-        except storage.StorageError as error:
-            raise RecognizerError(str(error)) from error
-        artifact = Artifact(folder, limits=LIMITS)
-        artifact.replay_golden()
-        return cls(artifact, threads or count_vcpus())
+        verifier_path = ready.find_verifier() if path is None else ""
+        artifact = _open(ready.DEFAULT if path is None else os.fspath(path))
+        return cls(artifact, threads or count_vcpus(), _open(verifier_path) if verifier_path else None)
+
+    @property
+    def artifact(self) -> Artifact:
+        """The artefact that was named, or the classifier of the two that answer where none is."""
+        return self.models.main
 
     @property
     def encoder(self) -> str:
         """Identify what makes the embeddings; those of one encoder are comparable."""
-        return self.artifact.encoder
+        return (self.models.find_verifier() or self.artifact).encoder
 
     def predict(self, image: ImageInput) -> Classification:
         """Classify an image."""
-        self._require(False, "predict")
-        return Classification.from_answer(self.artifact.decide(self._encode(image)))
+        artifact = self._require(False, "predict")
+        return Classification.from_answer(artifact.decide(_encode(artifact, image)))
 
     def predict_many(self, images: Iterable[ImageInput]) -> Iterator[Classification | ImageError]:
         """Classify images on ``threads`` threads and return the answers in order.
@@ -84,48 +91,45 @@ class Recognizer:
         return self._predict_all(images)
 
     def verify(
-        self, questioned: ImageInput, references: Sequence[ReferenceInput] | np.ndarray, far: float | None = None
+        self,
+        questioned: ImageInput,
+        references: Sequence[ReferenceInput] | np.ndarray,
+        far: float | None = None,
+        threshold: float | None = None,
     ) -> Verification:
         """Compare a questioned signature with references.
 
-        ``references`` may also be one array ``float32 [n, D]`` of stored vectors. ``far`` selects the stored threshold
-        of a false acceptance rate.
+        ``references`` may also be one array ``float32 [n, D]`` of stored vectors. ``far`` selects the threshold by its
+        false acceptance rate; ``threshold`` is itself the score from which the signature is accepted.
         """
-        self._require(True, "verify")
+        artifact = self._require(True, "verify")
         rows = _check_references(references)
-        encoded = self._encode(questioned)
-        encoders = [row.encoder for row in rows if isinstance(row, Embedding) and row.encoder != self.encoder]
-        parameters = DecisionParameters(far, encoder=encoders[0] if encoders else None)
+        encoded = _encode(artifact, questioned)
+        encoders = [row.encoder for row in rows if isinstance(row, Embedding) and row.encoder != artifact.encoder]
+        parameters = DecisionParameters(far, encoder=encoders[0] if encoders else None, threshold=threshold)
         try:
-            answer = self.artifact.decide(encoded, [self._encode_reference(row) for row in rows], parameters)
+            answer = artifact.decide(encoded, [_encode_reference(artifact, row) for row in rows], parameters)
         except UnsupportedRequest as error:
             raise RecognizerError(str(error)) from None
         return Verification.from_answer(answer)
 
     def embed(self, image: ImageInput) -> Embedding:
         """Compute the embedding of a signature, to store it as a reference. Raises ``NotASignature``, too."""
-        self._require(True, "embed")
-        answer = self.artifact.decide(self._encode(image))
+        artifact = self._require(True, "embed")
+        answer = artifact.decide(_encode(artifact, image))
         if "reasons" in answer:
             codes = ", ".join(f"{reason['code']} ({reason['value']:.3g})" for reason in answer["reasons"])
             raise NotASignature(f"the image is not a signature: {codes}")
         return Embedding.from_answer(answer)
 
-    def _require(self, takes_references: bool, method: str) -> None:
-        if self.artifact.decision.takes_references != takes_references:
+    def _require(self, takes_references: bool, method: str) -> Artifact:
+        """Return the artefact that answers a method. Raises ``RecognizerError``."""
+        artifact = self.models.find_verifier() if takes_references else self.artifact
+        if artifact is None or artifact.decision.takes_references != takes_references:
             answered = "predict" if takes_references else "verify and embed"
             problem = self.artifact.manifest.problem
             raise RecognizerError(f"this artefact, of the problem {problem}, does not answer {method}: use {answered}")
-
-    def _encode(self, image: ImageInput) -> EncodedImage:
-        return self.artifact.encode(read_image(image))
-
-    def _encode_reference(self, reference: ReferenceInput) -> EncodedImage | np.ndarray:
-        if isinstance(reference, Embedding):
-            return reference.vector
-        if isinstance(reference, np.ndarray) and reference.ndim == 1 and reference.dtype.kind == "f":
-            return reference.astype(np.float32, copy=False)
-        return self._encode(reference)
+        return artifact
 
     def _predict_all(self, images: Iterable[ImageInput]) -> Iterator[Classification | ImageError]:
         def predict(image: ImageInput) -> Classification | ImageError:
@@ -145,6 +149,29 @@ class Recognizer:
                 yield pending.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _open(path: str) -> Artifact:
+    """Fetch, open and prove an artefact. Raises ``BadArtifact`` or ``RecognizerError``."""
+    try:
+        folder = ready.fetch_artifact(path)
+    except storage.StorageError as error:
+        raise RecognizerError(str(error)) from error
+    artifact = Artifact(folder, limits=LIMITS)
+    artifact.replay_golden()
+    return artifact
+
+
+def _encode(artifact: Artifact, image: ImageInput) -> EncodedImage:
+    return artifact.encode(read_image(image))
+
+
+def _encode_reference(artifact: Artifact, reference: ReferenceInput) -> EncodedImage | np.ndarray:
+    if isinstance(reference, Embedding):
+        return reference.vector
+    if isinstance(reference, np.ndarray) and reference.ndim == 1 and reference.dtype.kind == "f":
+        return reference.astype(np.float32, copy=False)
+    return _encode(artifact, reference)
 
 
 def _check_references(references: Sequence[ReferenceInput] | np.ndarray) -> list[ReferenceInput]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pybase64
 
 from trainer.artifact import enrolment
@@ -56,9 +57,10 @@ def build_body(
     if references:
         reference_fields["references"] = [_to_base64(image) for image in references]
     if embeddings is not None:
-        reference_fields["reference_embeddings"] = embeddings.tolist()
+        reference_fields["reference_embeddings"] = np.ascontiguousarray(embeddings, np.float32)
     body: dict[str, Any] = {"instances": [{"image": _to_base64(image), **reference_fields} for image in images]}
-    return json.dumps({**body, "parameters": parameters} if parameters else body)
+    content = {**body, "parameters": parameters} if parameters else body
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY).decode()  # the shortest numbers for a float32
 
 
 def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -76,7 +78,9 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="embeddings of writers' references, a file that trainer.enrol made",
     )
     parser.add_argument("--writer", metavar="NAME", help="the writer of --enrolled to compare with")
-    parser.add_argument("--far", type=float, metavar="RATE", help="decide by this stored false acceptance rate")
+    threshold = parser.add_mutually_exclusive_group()
+    threshold.add_argument("--far", type=float, metavar="RATE", help="decide by this false acceptance rate")
+    threshold.add_argument("--threshold", type=float, metavar="SCORE", help="accept from this score upwards")
     parser.add_argument("--return-embedding", action="store_true", help="request the embedding, too")
     parser.add_argument(
         "--explain", action="store_true", help="request a picture of what lowers the score of each image"
@@ -98,9 +102,9 @@ def _build_body(options: argparse.Namespace) -> str:
     images, references = ([path.read_bytes() for path in paths] for paths in (options.files, options.reference))
     enrolments = enrolment.read(options.enrolled) if options.enrolled else None
     embeddings = enrolments.embeddings_of(options.writer) if enrolments else None
-    values = {"far": options.far, "return_embedding": options.return_embedding, "explain": options.explain}
+    values = {name: getattr(options, name) for name in ("far", "threshold", "return_embedding", "explain")}
     values["encoder"] = enrolments.encoder if enrolments else None
-    parameters = {name: value for name, value in values.items() if value not in (None, False)}
+    parameters = {name: value for name, value in values.items() if value is not None and value is not False}
     return build_body(images, references, embeddings, **parameters)
 
 

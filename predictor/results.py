@@ -20,7 +20,11 @@ class _Answer:
 
 @dataclasses.dataclass(frozen=True)
 class Classification(_Answer):
-    """One of the artefact's labels; ``scores`` are the probabilities of all, ``score`` that of ``label``."""
+    """One of the artefact's labels; ``scores`` are the probabilities of all, ``score`` that of ``label``.
+
+    ``label`` is ``unknown`` for an image of none of them, by artefacts that reject; ``score`` is then the largest of
+    ``scores``.
+    """
 
     label: str
     score: float
@@ -35,7 +39,7 @@ class Classification(_Answer):
 
 @dataclasses.dataclass(frozen=True)
 class ReferenceComparison:
-    """A questioned signature beside one reference alone: Euclidean ``distance``, 0 to 2, and ``score``."""
+    """A questioned signature beside one reference alone: ``distance``, at most 2, and ``score``."""
 
     distance: float
     score: float
@@ -56,10 +60,11 @@ class Rejection:
 class Verification(_Answer):
     """``decision`` is ``accept``, ``inconclusive``, ``reject`` or ``not_a_signature``.
 
-    ``score`` is the calibrated probability that the questioned signature is genuine, ``distance`` the Euclidean one to
-    the nearest reference, 0 to 2, ``threshold`` the score from which it counts as genuine, and ``inconclusive`` the
-    scores between which the answer is neither. Where an image is no signature, ``reasons`` says which, and the numbers
-    are None. ``warnings`` are about the questioned image.
+    ``score`` is the calibrated probability that the questioned signature is genuine, ``distance`` that to
+    the nearest reference, at most 2, ``threshold`` the score from which it counts as genuine, and ``inconclusive`` the
+    scores between which the answer is neither. ``far_interval`` is the 95 % interval of the requested false acceptance
+    rate, None without one. Where an image is no signature, ``reasons`` says which, and the numbers are None.
+    ``warnings`` are about the questioned image.
     """
 
     decision: str
@@ -67,6 +72,7 @@ class Verification(_Answer):
     distance: float | None
     threshold: float | None
     inconclusive: tuple[float, float] | None
+    far_interval: tuple[float, float] | None
     per_reference: tuple[ReferenceComparison, ...]
     reasons: tuple[Rejection, ...]
     warnings: tuple[QualityWarning, ...]
@@ -75,11 +81,11 @@ class Verification(_Answer):
     def from_answer(cls, answer: Mapping[str, Any]) -> "Verification":
         """Make it of what ``Artifact.decide`` returns."""
         numbers = {name: answer.get(name) for name in ("score", "distance", "threshold")}
-        low, high = answer.get("inconclusive", (None, None))
         return cls(
             decision=answer["decision"],
             **numbers,
-            inconclusive=None if low is None else (low, high),
+            inconclusive=_read_range(answer, "inconclusive"),
+            far_interval=_read_range(answer, "far_interval"),
             per_reference=tuple(
                 ReferenceComparison(row["distance"], row["score"], _read_warnings(row))
                 for row in answer.get("per_reference", ())
@@ -105,6 +111,13 @@ class Embedding(_Answer):
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as the server's JSON, where the vector is called ``embedding``."""
         return {"embedding": self.vector.tolist(), "encoder": self.encoder, "warnings": _to_json(self.warnings)}
+
+
+def _read_range(answer: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+    if name not in answer:
+        return None
+    low, high = answer[name]
+    return low, high
 
 
 def _read_warnings(answer: Mapping[str, Any]) -> tuple[QualityWarning, ...]:

@@ -63,8 +63,13 @@ class ImageBytesInstance(_Comparison, frozen=True, kw_only=True):
 class Parameters(_Object, frozen=True):
     """Parameters of all instances of a request."""
 
-    far: Annotated[float, Meta(description="decide by this stored false acceptance rate")] | None = None
-    return_embedding: Annotated[bool, Meta(description="return the embedding, too")] = False
+    far: Annotated[float, Meta(description="decide by this false acceptance rate, such as 0.01")] | None = None
+    threshold: (
+        Annotated[float, Meta(gt=0, lt=1, description="accept from this score upwards, instead of far")] | None
+    ) = None
+    return_embedding: Annotated[
+        bool, Meta(description="return the embedding, too; without references a verifier returns it alone")
+    ] = False
     return_ink: Annotated[bool, Meta(description="return the canonical image, too, as a PNG")] = False
     explain: Annotated[bool, Meta(description="return a picture of what lowers the score, too")] = False
     encoder: (
@@ -141,7 +146,7 @@ def parse_json(body: bytes | bytearray, max_instances: int) -> ParsedRequest:
     content = decode_request(_to_utf8(body))
     if len(content.instances) > max_instances:  # before any of them is decoded
         raise TooLarge(f"the request has {len(content.instances)} instances; at most {max_instances} are accepted")
-    request = ParsedRequest([], content.parameters or Parameters())
+    request = ParsedRequest([], _check_threshold(content.parameters or Parameters()))
     remaining = max_instances - len(content.instances)
     for position, raw in enumerate(content.instances):
         try:
@@ -211,9 +216,16 @@ def decode_instance(raw: Raw, position: int) -> str | Base64Image | ImageInstanc
 def convert_parameters(fields: Mapping[str, str]) -> Parameters:
     """Validate the parameters in the text fields of a form. Raises ``BadRequest``."""
     try:
-        return msgspec.convert(fields, Parameters, strict=False)
+        return _check_threshold(msgspec.convert(fields, Parameters, strict=False))
     except msgspec.ValidationError as error:
         raise BadRequest(_MESSAGES.describe(str(error), Parameters, "the form", "")) from None
+
+
+def _check_threshold(parameters: Parameters) -> Parameters:
+    """Return the parameters. Raises ``BadRequest`` for a threshold beside a rate."""
+    if parameters.threshold is not None and parameters.far is not None:
+        raise BadRequest('"far" and "threshold" contradict each other: both select the threshold; give one of them')
+    return parameters
 
 
 def decode_base64(text: str) -> bytes:

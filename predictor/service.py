@@ -1,17 +1,15 @@
-"""Answer requests: encode every image once, on the executor's threads, then decide, then explain.
+"""Answer requests: encode every image once, on the executor's threads, then decide, then explain, there as well.
 
-Holds the served artefact and the state of the server. Independent of HTTP. Next: ``executor.py`` schedules the work,
-``trainer/artifact/artifact.py`` encodes and decides.
+Holds the served models and the state of the server. Independent of HTTP. Next: ``models.py`` selects the model of an
+instance, ``executor.py`` schedules the work, ``trainer/artifact/artifact.py`` encodes and decides.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import tempfile
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,69 +31,73 @@ from trainer import storage
 from trainer.artifact import decision, explain
 from trainer.artifact.artifact import Artifact, EncodedImage
 from trainer.artifact.manifest import BadArtifact
-from trainer.imaging import ImageError, Limits, encode_png
-from trainer.ready import fetch_artifact
+from trainer.imaging import ImageError, encode_png
 
 if TYPE_CHECKING:
+    from predictor.models import Models
     from predictor.settings import Settings
     from predictor.telemetry import RequestLog
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageFile:
-    """The bytes of an image file and the first instance that contains it; ``role`` names it there, for errors."""
+    """An image file for an artefact, and the first instance that contains it; ``role`` names it there, for errors."""
 
+    artifact: Artifact
     data: bytes
     instance: int
     role: str
+
+    @property
+    def key(self) -> tuple[Artifact, bytes]:
+        """What has to be encoded once: each artefact has an encoder of its own."""
+        return self.artifact, self.data
+
+
+EncodedImages = Mapping[tuple[Artifact, bytes], EncodedImage | ImageError]  # by ``ImageFile.key``
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedInstance:
     """An instance with its encoded images; ``references`` are encoded images and stored embeddings ``float32 [D]``."""
 
+    artifact: Artifact
     image: EncodedImage
     references: list[EncodedImage | np.ndarray]
 
 
 class Service:
-    """The served artefact and the executor of a process that is loading, ready or closing."""
+    """The served models and the executor of a process that is loading, ready or closing.
 
-    def __init__(self, settings: Settings):
+    ``open_models`` opens the models of settings, or those of a path that is not empty; it is ``Models.open``.
+    """
+
+    def __init__(self, settings: Settings, open_models: Callable[[Settings, str], Models]):
         self.executor = Executor(settings.threads, settings.max_waiting_images)
         self._settings = settings
-        self._artifact: Artifact | None = None
+        self._open_models = open_models
+        self._models: Models | None = None
         self._is_closing = False
         self._started_at = time.monotonic()
 
     def load(self, path: str = "") -> dict[str, Any]:
-        """Fetch, verify and open an artefact and replay its golden answers; return a description of it.
+        """Open the models and replay their golden answers; return a description of them.
 
-        An empty ``path`` is the path of the settings; other paths are for development. Raises ``LoadError``: the
-        service then keeps its previous artefact, if any.
+        An empty ``path`` is that of the settings; other paths are for development. Raises ``LoadError``: the service
+        then keeps its previous models, if any.
         """
         try:
-            artifact, golden_answers = self._open(path or self._settings.artifact)
+            models = self._open_models(self._settings, path)
         except (BadArtifact, storage.StorageError) as error:
             raise LoadError(str(error)) from error
-        self._artifact = artifact  # from here on health is 200
+        self._models = models  # from here on health is 200
         seconds = round(time.monotonic() - self._started_at, 3)
-        counts = {"golden_answers": golden_answers, "seconds": seconds}
-        return {**self.describe(), "engine": self._settings.engine, **counts}
-
-    def _open(self, path: str) -> tuple[Artifact, int]:
-        """Open the artefact at a path; return it with the number of golden answers that it reproduced."""
-        if not storage.is_remote(path):
-            return self._open_folder(fetch_artifact(path))
-        # In a new folder: a second server on this machine must not change the artefact of this one. An opened artefact
-        # does not read its files again.
-        with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
-            return self._open_folder(fetch_artifact(path, Path(folder) / "model"))
-
-    def _open_folder(self, folder: Path) -> tuple[Artifact, int]:
-        limits = Limits(self._settings.max_image_bytes, self._settings.max_image_pixels)
-        artifact = Artifact(folder, self._settings.engine, limits, self._settings.threads)
-        return artifact, artifact.replay_golden()
+        return {
+            **models.describe(),
+            "engine": models.engine,
+            "golden_answers": models.golden_answers,
+            "seconds": seconds,
+        }
 
     def close(self) -> None:
         """Report not ready from now on, so that no new requests are sent here."""
@@ -111,47 +113,19 @@ class Service:
         if self._is_closing:
             return NotReady("the server is shutting down")
         try:
-            self.artifact  # noqa: B018
+            self.models  # noqa: B018
         except NotReady as reason:
             return reason
         return None
 
     @property
-    def artifact(self) -> Artifact:
-        """The artefact, also after ``close`` for requests accepted before. Raises ``NotReady``."""
-        if self._artifact is None and not self._settings.artifact:
+    def models(self) -> Models:
+        """The models, also after ``close`` for requests accepted before. Raises ``NotReady``."""
+        if self._models is None and not self._settings.artifact:
             raise NoModel("no model yet: train one")
-        if self._artifact is None:
+        if self._models is None:
             raise NotReady(f"the model is being loaded, for {time.monotonic() - self._started_at:.1f} s now")
-        return self._artifact
-
-    def describe(self) -> dict[str, Any]:
-        """Describe the model briefly, for health checks. Raises ``NotReady``."""
-        manifest = self.artifact.manifest
-        return {
-            "model": f"{manifest.problem}/{manifest.backbone}",
-            "version": self.artifact.identity[:12],
-            "problem": manifest.problem,
-            "labels": manifest.labels,
-            "backbone": manifest.backbone,
-            "variant": manifest.variant,
-            "created_at": manifest.created_at,
-            **self.artifact.get_metadata(),
-        }
-
-    def describe_in_full(self) -> dict[str, Any]:
-        """Describe the model in full, with its question and its published metrics. Raises ``NotReady``."""
-        manifest = self.artifact.manifest
-        return {
-            **self.describe(),
-            "question": manifest.question,
-            "takes_references": self.artifact.decision.takes_references,
-            "engine": self._settings.engine,
-            "canvas": [manifest.imaging["height"], manifest.imaging["width"]],
-            "parameters": manifest.training.get("parameters"),
-            "metrics": manifest.metrics,
-            "versions": manifest.versions,
-        }
+        return self._models
 
     async def answer(self, request: ParsedRequest, expires_at: float, request_log: RequestLog) -> list[dict[str, Any]]:
         """Answer each instance, in order; ``expires_at`` is a time of ``time.monotonic``.
@@ -159,15 +133,15 @@ class Service:
         Raises the ``PredictorError`` of the request, or of its first bad instance; with ``on_error="row"``, the answer
         to a bad instance is ``{"error": {...}}`` and the others are answered.
         """
-        artifact = self.artifact
-        _check_answerable(artifact, request)
-        images = collect_images(request)
+        models = self.models
+        _check_answerable(models, request)
+        images = collect_images(models, request)
         with self.executor.reserve(max(len(images), sum(map(_may_be_explained, request.instances)))) as reservation:
             use_all_cores = len(images) == 1 and self.executor.in_flight == reservation.free  # no other request
 
             def encode(image: ImageFile) -> EncodedImage | ImageError:
                 try:
-                    encoded = artifact.encode(image.data, use_all_cores)
+                    encoded = image.artifact.encode(image.data, use_all_cores)
                 except ImageError as error:
                     if request.parameters.on_error != "row":
                         raise BadInstance(error, image.instance, image.role) from None
@@ -176,74 +150,101 @@ class Service:
                     request_log.add_seconds(stage, seconds)
                 return encoded
 
-            def explain_row(encoded: EncodedInstance) -> dict[str, Any]:
-                return explain.to_json(explain.explain_nearest(artifact.engine_pool, encoded.image, encoded.references))
+            def decide_all(_: ParsedRequest) -> list[tuple[dict[str, Any], EncodedInstance | None]]:
+                with request_log.measure("decide"):
+                    positions = range(len(request.instances))
+                    return [_decide(models, request, position, encoded_images) for position in positions]
 
-            results = await reservation.run_all(
-                encode, images, expires_at, functools.partial(request_log.add_seconds, "wait")
-            )
-            encoded_images = {image.data: result for image, result in zip(images, results, strict=True)}
-            rows, to_explain = [], []
-            for position, instance in enumerate(request.instances):
-                row, encoded = _decide(artifact, request, position, encoded_images)
-                rows.append(row)
-                if encoded and _may_be_explained(instance) and "distance" in row:
-                    to_explain.append((row, encoded))
+            def explain_row(encoded: EncodedInstance) -> dict[str, Any]:
+                return explain.to_json(encoded.artifact.explain(encoded.image, encoded.references))
+
+            on_start = functools.partial(request_log.add_seconds, "wait")
+            results = await reservation.run_all(encode, images, expires_at, on_start)
+            encoded_images = {image.key: result for image, result in zip(images, results, strict=True)}
+            if any(map(_has_references, request.instances)):  # long work, during which health checks are answered
+                (decided,) = await reservation.run_all(decide_all, [request], expires_at, on_start)
+            else:
+                decided = decide_all(request)
+            rows = [row for row, _ in decided]
+            to_explain = [
+                (row, encoded)
+                for instance, (row, encoded) in zip(request.instances, decided, strict=True)
+                if encoded and _may_be_explained(instance) and "distance" in row
+            ]
             explanations = await reservation.run_all(explain_row, [encoded for _, encoded in to_explain], expires_at)
         for (row, _), explanation in zip(to_explain, explanations, strict=True):
             row["explanation"] = explanation
-        request_log.set_counts(instances=len(rows), images=len(images), errors=sum("error" in row for row in rows))
+        counts = {"images": len(images), "errors": sum("error" in row for row in rows)}
+        counts["verifier_instances"] = sum(
+            models.select(instance, request.parameters).decision.takes_references
+            for instance in request.instances
+            if isinstance(instance, Instance)
+        )
+        request_log.set_counts(instances=len(rows), **counts)
         return rows
 
 
-def collect_images(request: ParsedRequest) -> list[ImageFile]:
-    """List the different images of a request, each once."""
-    images: dict[bytes, ImageFile] = {}
+def collect_images(models: Models, request: ParsedRequest) -> list[ImageFile]:
+    """List the different images of a request, each once for each artefact that answers with it."""
+    images: dict[tuple[Artifact, bytes], ImageFile] = {}
     for position, instance in enumerate(request.instances):
         if isinstance(instance, Instance):
-            for image in _get_images(instance, position):
-                images.setdefault(image.data, image)
+            for image in _get_images(models.select(instance, request.parameters), instance, position):
+                images.setdefault(image.key, image)
     return list(images.values())
 
 
-def _get_images(instance: Instance, position: int) -> list[ImageFile]:
+def _get_images(artifact: Artifact, instance: Instance, position: int) -> list[ImageFile]:
     """List the questioned image and the references of an instance, with their names for errors."""
     references = enumerate(instance.references)
     return [
-        ImageFile(instance.image, position, "the image"),
-        *(ImageFile(reference, position, f"reference {number}") for number, reference in references),
+        ImageFile(artifact, instance.image, position, "the image"),
+        *(ImageFile(artifact, reference, position, f"reference {number}") for number, reference in references),
     ]
 
 
-def _check_answerable(artifact: Artifact, request: ParsedRequest) -> None:
+def _check_answerable(models: Models, request: ParsedRequest) -> None:
     """Raise ``Unanswerable`` for parameters that apply to no instance of the request."""
+    verifier = models.find_verifier()
     instances = [instance for instance in request.instances if isinstance(instance, Instance)]
-    has_references = any(instance.references or instance.embeddings for instance in instances)
+    has_references = any(map(_has_references, instances))
     has_explain = any(instance.explain for instance in instances)
-    if not artifact.decision.takes_references and has_explain:
+    if not verifier and has_explain:
         raise Unanswerable('this model judges single images; "explain" is for models that compare signatures')
-    needs_references = has_explain or request.parameters.far is not None
-    if artifact.decision.takes_references and instances and not has_references and needs_references:
-        raise Unanswerable('no instance has references, so there is nothing to decide: "far" and "explain" need some')
+    has_threshold = request.parameters.far is not None or request.parameters.threshold is not None
+    if verifier and instances and not has_references and (has_explain or has_threshold):
+        raise Unanswerable(
+            'no instance has references, so there is nothing to decide: "far", "threshold" and "explain" need some'
+        )
+    answering = {models.select(instance, request.parameters) for instance in instances}
+    if verifier and instances and request.parameters.encoder is not None and verifier not in answering:
+        raise Unanswerable('"encoder" is that of the verifier, which answers no instance of this request')
+
+
+def _has_references(instance: Instance | BadRequest) -> bool:
+    """Return whether the image is compared; such an instance has images to encode, so slots are reserved."""
+    return isinstance(instance, Instance) and bool(instance.references or instance.embeddings)
 
 
 def _may_be_explained(instance: Instance | BadRequest) -> bool:
     """Return whether an answer may need an explanation, which is more work: it has references."""
-    return isinstance(instance, Instance) and instance.explain and bool(instance.references or instance.embeddings)
+    return isinstance(instance, Instance) and instance.explain and _has_references(instance)
 
 
 def _decide(
-    artifact: Artifact, request: ParsedRequest, position: int, encoded_images: Mapping[bytes, EncodedImage | ImageError]
+    models: Models, request: ParsedRequest, position: int, encoded_images: EncodedImages
 ) -> tuple[dict[str, Any], EncodedInstance | None]:
     """Decide an instance; return its answer, or its error as a row. Raises ``PredictorError``."""
     parameters = request.parameters
     try:
-        encoded = _get_encoded(request, position, encoded_images)
+        encoded = _get_encoded(models, request, position, encoded_images)
         decision_parameters = decision.DecisionParameters(
-            parameters.far, parameters.return_embedding, parameters.encoder
+            parameters.far, parameters.return_embedding, parameters.encoder, parameters.threshold
         )
+        if models.verifier and encoded.artifact is models.main:
+            decision_parameters = decision.DecisionParameters()  # they are for the verifier's instances of the request
         try:
-            answer = artifact.decide(encoded.image, encoded.references, decision_parameters)
+            answer = encoded.artifact.decide(encoded.image, encoded.references, decision_parameters)
         except decision.UnsupportedRequest as error:
             raise Unanswerable(f"instance {position}: {error}", position) from None
     except PredictorError as error:
@@ -256,16 +257,16 @@ def _decide(
 
 
 def _get_encoded(
-    request: ParsedRequest, position: int, encoded_images: Mapping[bytes, EncodedImage | ImageError]
+    models: Models, request: ParsedRequest, position: int, encoded_images: EncodedImages
 ) -> EncodedInstance:
     """Return an instance with its encoded images. Raises its ``BadRequest`` or ``BadInstance``."""
     instance = request.instances[position]
     if isinstance(instance, BadRequest):
         raise instance
-    images = []
-    for image in _get_images(instance, position):
-        encoded = encoded_images[image.data]
+    artifact, images = models.select(instance, request.parameters), []
+    for image in _get_images(artifact, instance, position):
+        encoded = encoded_images[image.key]
         if isinstance(encoded, ImageError):
             raise BadInstance(encoded, position, image.role)
         images.append(encoded)
-    return EncodedInstance(images[0], [*images[1:], *instance.embeddings])
+    return EncodedInstance(artifact, images[0], [*images[1:], *instance.embeddings])

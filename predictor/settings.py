@@ -30,7 +30,8 @@ class Settings:
     """Serving.
 
     Vertex AI sets AIP_STORAGE_URI, AIP_HTTP_PORT, AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE, Cloud Run sets PORT; a flag
-    wins over both. ENV_MODE sets the mode. On Vertex AI the artefact has to be named.
+    wins over both. ENV_MODE sets the mode, COUNTERSIGN_VERIFIER the verifier. On Vertex AI the artefact has to be
+    named.
     """
 
     artifact: str = option(
@@ -38,6 +39,12 @@ class Settings:
         f"the artefact: a folder, a gs:// prefix or ready:NAME; if none is named, {ready.DEFAULT}",
         metavar="PATH",
         was="model",
+    )
+    verifier: str = option(
+        "",
+        "an artefact that answers requests with references beside a classifier; if no artefact is named, "
+        f"{ready.VERIFIER}, else none",
+        metavar="PATH",
     )
     host: str = option(
         "127.0.0.1", "address to listen on; 0.0.0.0 where Vertex AI or Cloud Run set a port", metavar="ADDRESS"
@@ -91,6 +98,7 @@ ENVIRONMENT = {  # variable: field; of two variables for one field the later one
     "AIP_HEALTH_ROUTE": "health_route",
     "AIP_PREDICT_ROUTE": "predict_route",
     "ENV_MODE": "mode",
+    "COUNTERSIGN_VERIFIER": "verifier",
 }
 
 
@@ -108,16 +116,23 @@ def from_command_line(arguments: list[str] | None = None, environment: Mapping[s
         parser.error(str(error))
     settings = Settings(**values)
     try:
-        artifact = settings.artifact or _find_ready_artifact(settings, environment)
+        if not settings.artifact:
+            settings = _name_ready_artifacts(settings, environment)
     except BadArtifact as error:
         parser.error(f"no model: {error}")
-    settings = dataclasses.replace(settings, artifact=artifact)
     if settings.mode == "dev" and not settings.allow_remote_training and not _is_loopback(settings.host):
         parser.error(
             f"development mode listens on this machine only, not on {settings.host}: whoever reaches it may train and "
             "load models; --allow-remote-training allows that, or use ENV_MODE=prod"
         )
     return settings
+
+
+def _name_ready_artifacts(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    """Return the settings of a server to which no artefact was named. Raises ``BadArtifact``."""
+    artifact = _find_ready_artifact(settings, environment)
+    verifier = settings.verifier or (ready.find_verifier() if artifact else "")
+    return dataclasses.replace(settings, artifact=artifact, verifier=verifier)
 
 
 def _find_ready_artifact(settings: Settings, environment: Mapping[str, str]) -> str:

@@ -113,6 +113,9 @@ class Metrics:
         name = "countersign_"
         self.requests = Counter(name + "requests", "requests answered", ["status"], registry=self.registry)
         self.instances = Counter(name + "instances", "instances answered", registry=self.registry)
+        self.verifier_instances = Counter(
+            name + "verifier_instances", "instances answered by a verifier", registry=self.registry
+        )
         self.seconds = Histogram(
             name + "request_seconds", "first byte to answer", buckets=BUCKETS, registry=self.registry
         )
@@ -127,6 +130,7 @@ class Metrics:
         self.requests.labels(str(status)).inc()
         self.seconds.observe(request_log.elapsed)
         self.instances.inc(request_log.counts.get("instances", 0))
+        self.verifier_instances.inc(request_log.counts.get("verifier_instances", 0))
         for stage, seconds in request_log.seconds_by_stage().items():
             self.stages.labels(stage).inc(seconds)
 

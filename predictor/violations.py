@@ -26,6 +26,7 @@ EXPECTED_VALUES = {  # by key
     "reference_embeddings[][]": "a number",
     "b64": "base64 text",
     "far": "a number, such as 0.01",
+    "threshold": "a score above 0 and below 1, such as 0.9",
     "encoder": "the string from the answer that contained the embeddings",
     "on_error": '"fail", the whole request for one bad instance, or "row", its own row',
     "return_embedding": _FLAG,

@@ -28,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 VERIFIER_FLAGS = ["--problem", "same_writer", "--epochs", "3", "--batch-size", "40", "--image-height", "32"]
 VERIFIER_FLAGS += ["--image-width", "64"]
 CLASSIFIER_FLAGS = ["--epochs", "3", "--batch-size", "16", "--image-height", "32", "--image-width", "64"]
+CLASSIFIER_FLAGS += ["--init-from", "none"]
 
 
 class TensorFlowSkips:
@@ -167,6 +168,13 @@ def verifier_artifact(verifier_run_dir) -> Path:
 def verifier_server(verifier_artifact):
     """The address of a running server of ``verifier_artifact``."""
     with serving("--artifact", str(verifier_artifact)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def two_model_server(artifact, verifier_artifact):
+    """The address of a running server of ``artifact`` with ``verifier_artifact`` beside it."""
+    with serving("--artifact", str(artifact), "--verifier", str(verifier_artifact)) as address:
         yield address
 
 

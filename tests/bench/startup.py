@@ -1,11 +1,14 @@
 """``python -m tests.bench.startup [ARTIFACT]``: measure how soon a server is ready, and its memory.
 
 Starts the server as users do and requests health every 5 ms; memory is the peak of the process, before requests and
-after requests over 8 connections. Without ARTIFACT the ready one is served, or where there is none that of the newest
-run. Goal for the ready one: ready within 1 s, at most 150 MB. Next: ``processes.py`` measures a process.
+after requests over 8 connections, every second of them with a reference if a verifier answers beside a classifier.
+Without ARTIFACT the ready ones are served, or where there is none that of the newest run. Goal for the ready ones:
+ready within 1 s, at most 150 MB. Next: ``processes.py`` measures a process.
 """
 
 import concurrent.futures
+import itertools
+import json
 import statistics
 import subprocess
 import sys
@@ -22,41 +25,44 @@ from trainer.pipeline.run_dir import find_newest_artifact
 ROUNDS, REQUESTS = 7, 400
 
 
-def main(artifact: str) -> None:
-    """Print medians over several starts."""
-    body = build_body([generator.generate_image(1, 1, "genuine", 0)[0]]).encode()
-    starts, fresh, peaks = zip(*(_measure_start(artifact, body) for _ in range(ROUNDS)), strict=True)
+def main(flags: list[str]) -> None:
+    """Print medians over several starts of a server with these flags."""
+    images = [generator.generate_image(1, 1, "genuine", number)[0] for number in range(2)]
+    bodies = [build_body(images[:1]).encode(), build_body(images[:1], images[1:]).encode()]
+    starts, fresh, peaks = zip(*(_measure_start(flags, bodies) for _ in range(ROUNDS)), strict=True)
     low, high = min(starts), max(starts)
     print(f"first healthy answer     {statistics.median(starts):.2f} s ({low:.2f} to {high:.2f}; goal 1)")
     print(f"peak memory, ready       {statistics.median(fresh):.0f} MB (max {max(fresh):.0f}; goal 150)")
     print(f"peak memory, {REQUESTS} images {statistics.median(peaks):.0f} MB (max {max(peaks):.0f}; goal 150)")
 
 
-def _measure_start(artifact: str, body: bytes) -> tuple[float, float, float]:
-    """Start a server, send requests and stop it.
+def _measure_start(flags: list[str], bodies: list[bytes]) -> tuple[float, float, float]:
+    """Start a server, send requests and stop it; ``bodies`` are without and with a reference.
 
     Return the seconds until it was ready, and its peak memory in MB at that moment and after the requests.
     """
     port = find_free_port()
     started_at = time.perf_counter()
-    command = [sys.executable, "-m", "predictor", "--artifact", artifact, "--port", str(port)]
+    command = [sys.executable, "-m", "predictor", *flags, "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        _wait_until_ready(f"http://127.0.0.1:{port}/health", started_at)
+        health = _wait_until_ready(f"http://127.0.0.1:{port}/health", started_at)
         seconds, fresh = time.perf_counter() - started_at, measure_peak_memory(server.pid)
+        sent = itertools.islice(itertools.cycle(bodies if "verifier" in health else bodies[:1]), REQUESTS)
         with concurrent.futures.ThreadPoolExecutor(8) as clients:
-            list(clients.map(lambda _: _post(f"http://127.0.0.1:{port}/predict", body), range(REQUESTS)))
+            list(clients.map(lambda body: _post(f"http://127.0.0.1:{port}/predict", body), sent))
         return seconds, fresh, measure_peak_memory(server.pid)
     finally:
         server.terminate()
         server.wait()
 
 
-def _wait_until_ready(url: str, started_at: float) -> None:
+def _wait_until_ready(url: str, started_at: float) -> dict:
+    """Return what health says first."""
     while time.perf_counter() - started_at < 30:
         try:
-            urllib.request.urlopen(url).close()
-            return
+            with urllib.request.urlopen(url) as response:
+                return json.load(response)
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.005)
     raise SystemExit("not ready within 30 s")
@@ -68,7 +74,9 @@ def _post(url: str, body: bytes) -> None:
 
 if __name__ == "__main__":
     try:
-        default = ready.DEFAULT if ready.list_names() else find_newest_artifact()
-        main(sys.argv[1] if len(sys.argv) > 1 else str(default))
+        if len(sys.argv) > 1:
+            main(["--artifact", sys.argv[1]])
+        else:
+            main([] if ready.list_names() else ["--artifact", str(find_newest_artifact())])
     except FileNotFoundError as error:
         raise SystemExit(str(error)) from None

@@ -105,6 +105,15 @@ def test_the_evaluation_holds_curves_and_error_rates(classifier, verifier):
     assert evaluation["metrics"]["auRoc"] == most_references["auc_skilled"]
 
 
+def test_the_confusion_matrix_of_a_model_with_a_rejection_limit_is_square(classifier):
+    """Vertex AI requires as many rows as labels; no image has the label ``unknown``."""
+    metrics = {**classifier.metrics, "unknown": 25.0, "confusion": [[3, 0, 1], [1, 2, 1]]}
+    evaluation = model_card.make_evaluation(dataclasses.replace(classifier, metrics=metrics))
+    matrix = evaluation["metrics"]["confusionMatrix"]
+    assert [spec["displayName"] for spec in matrix["annotationSpecs"]] == [*classifier.labels, "unknown"]
+    assert matrix["rows"] == [[3, 0, 1], [1, 2, 1], [0, 0, 0]]
+
+
 @pytest.mark.parametrize("metadata", ["text", 3, [1], {"errors": "none"}, {"errors": {"error": "x"}}, {}, None])
 def test_an_evaluation_that_this_tool_did_not_import_has_no_rates(metadata):
     assert live_state_reader._read_error_rates(metadata) == {}

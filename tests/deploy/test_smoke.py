@@ -126,6 +126,20 @@ def test_a_smoke_test_without_comparable_answers_fails(release, tmp_path):
         run_smoke_test(predict, rejecting)
 
 
+@pytest.mark.parametrize(("fixture", "expected"), [("artifact", {}), ("verifier_artifact", {"return_embedding": True})])
+def test_embeddings_are_requested_of_verifiers_only(request, fixture, expected):
+    """Beside a classifier, they would be those of the verifier."""
+    sent = []
+
+    def predict(instances, parameters):
+        sent.append(parameters)
+        return "canary", [{}]
+
+    with pytest.raises(SmokeTestFailed, match="no vector"):
+        run_smoke_test(predict, artifact_store.open_artifact(str(request.getfixturevalue(fixture)), IMAGE))
+    assert sent == [expected]
+
+
 def test_a_change_of_traffic_may_take_effect_gradually(release):
     assert run_smoke_test(FakeEndpoint(release, delay=40), release).answers == {"champion": 40, "canary": 20}
 
@@ -214,6 +228,13 @@ def test_a_request_has_at_most_the_images_that_a_server_accepts_references_inclu
         prediction_client.MAX_REQUEST_IMAGES // 4,
         1,
     ]
+
+
+def test_a_request_for_embeddings_has_fewer_instances_because_its_reply_is_long():
+    limit = prediction_client.MAX_REQUEST_EMBEDDINGS
+    batches = prediction_client.make_batches([{"n": 1}] * (2 * limit + 1), 10**6, return_embedding=True)
+    assert [len(batch) for batch in batches] == [limit, limit, 1]
+    assert limit * 4608 * len("-0.012345678,") < 1_450_000, "numbers of an embedding of strokes"
 
 
 def test_each_request_may_have_the_full_size():

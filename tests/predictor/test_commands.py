@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from predictor import offline, request, settings
+from predictor.blas_threads import VARIABLE
 from tests import drawings
 from tests.conftest import ROOT, serving
 from trainer.artifact import manifest
@@ -83,6 +84,39 @@ def test_offline_reports_a_missing_artefact(artifact_dir, files, capsys, tmp_pat
 def test_request_prints_the_json_of_vertex_ai(files, capsys):
     assert request.main([str(files / "broken.png")]) == 0
     assert json.loads(capsys.readouterr().out) == {"instances": [{"image": {"b64": "U0VDUkVU"}}]}
+
+
+@pytest.mark.parametrize("name", ["far", "threshold"])
+def test_request_sends_a_zero_which_the_server_refuses(name, files, capsys):
+    assert request.main([str(files / "broken.png"), f"--{name}", "0"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] == {name: 0.0}
+
+
+def test_request_writes_each_number_of_an_embedding_as_short_as_a_float32_allows():
+    body = request.build_body([b""], embeddings=np.float32([[0.1, -0.2]]))
+    assert json.loads(body)["instances"][0]["reference_embeddings"] == [[0.1, -0.2]]
+
+
+@pytest.mark.parametrize("flags", [("--far", "0.01"), ("--threshold", "0.5"), ("--explanation-dir", "pictures")])
+def test_offline_refuses_flags_of_a_comparison_without_references(flags, verifier_artifact, files, capsys):
+    command = ["--artifact", str(verifier_artifact), str(files / "0.png"), "--format", "jsonl", *flags]
+    assert offline.main(command) == 1
+    expected = "--far, --threshold and --explanation-dir need --reference or --enrolled"
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["predictor.__main__", "predictor.offline"])
+@pytest.mark.parametrize(("threads", "printed"), [(None, "1 None"), ("4", "4 4")])
+def test_numpy_has_one_thread_but_not_in_a_training_unless_the_user_says_otherwise(
+    module, threads, printed, monkeypatch
+):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if threads:
+        monkeypatch.setenv(VARIABLE, threads)
+    code = f"import os, {module}; from predictor.blas_threads import VARIABLE, get_unlimited_environment as get; "
+    code += "print(os.environ.get(VARIABLE), get().get(VARIABLE))"
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout.split() == printed.split()
 
 
 def test_request_prints_the_reason_when_the_server_refuses(server, files, capsys):

@@ -21,9 +21,15 @@ from starlette.routing import Route
 from predictor import openapi
 from predictor.app import create_app
 from predictor.error_handlers import STATUS
+from predictor.models import Models
 from predictor.service import Service
 from predictor.settings import Settings
 from tests.conftest import serving
+
+# Schemathesis draws from the module random within its strategies, now and then.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
+)
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 40  # tests/bench/attack.py sends 20,000
@@ -32,7 +38,7 @@ EXAMPLES = 40  # tests/bench/attack.py sends 20,000
 def test_every_route_is_in_the_document_and_every_documented_one_exists():
     for mode in ("prod", "dev"):
         settings = Settings(artifact="x", mode=mode, health_route="/v1/health", predict_route="/v1/predict")
-        app = create_app(settings, Service(settings), lambda: None)
+        app = create_app(settings, Service(settings, Models.open), lambda: None)
         routes = [route for route in app.routes if isinstance(route, Route)]
         served = {(route.path, method.lower()) for route in routes for method in (route.methods or ()) - {"HEAD"}}
         served = {(path, method) for path, method in served if not path.startswith(("/web/", "/docs"))}

@@ -128,6 +128,28 @@ def test_text_has_enough_contrast_in_light_and_dark(open_page, server, scheme):
     assert min(contrasts.values()) >= 4.5, f"WCAG 2.2, 1.4.3: {min(contrasts, key=contrasts.get)}"
 
 
+def test_beside_a_verifier_images_are_classified_without_references_and_compared_with_them(
+    open_page, two_model_server, images
+):
+    page = open_page(two_model_server)
+    assert page.inner_text("#verifier-model").count("same_writer") == 1
+    assert "same hand" in page.inner_text("#verifier-question")
+    assert "same hand" not in page.inner_text("#question")
+    page.set_input_files("#choose", images[3])
+    page.wait_for_selector(f"{ANSWERED} div .verdict")
+    assert page.inner_text(".verdict").split()[0] in ("signature", "text")
+    page.set_input_files("#add-references", images[:2])
+    page.wait_for_selector("#reference-list li:nth-child(2)")
+    page.set_input_files("#choose", images[3])
+    page.wait_for_selector("#result tbody tr:nth-child(2)")
+    assert "threshold" in page.inner_text(".verdict")
+    page.set_input_files("#choose", images[2:4])
+    page.wait_for_selector(f"{ANSWERED} div table")
+    answers = page.locator("#result td:nth-child(2)").all_inner_texts()
+    assert len(answers) == 2
+    assert set(answers) <= {"Accepted", "Inconclusive", "Rejected"}
+
+
 @pytest.mark.parametrize("fixture", ["server", "verifier_server"])
 def test_a_telephone_shows_every_column_without_horizontal_scrolling(open_page, request, fixture, images):
     page = open_page(request.getfixturevalue(fixture), viewport={"width": 360, "height": 740})
@@ -144,6 +166,12 @@ def test_the_page_of_a_classifier_has_no_controls_of_a_verifier(open_page, serve
         page = open_page(address)
         for control in ("#far", "#explain", "#add-references"):
             assert page.locator(control).evaluate("e => e.checkVisibility()") is visible, control
+
+
+def test_an_unknown_answer_names_the_most_probable_label(open_page, server):
+    answer = "{label: 'unknown', score: 0.234, scores: {ann: 0.1, bob: 0.234}}"
+    draw = f"import('/web/results.js').then((m) => m.renderAnswer('a', '/web/icon.svg', {answer}).innerText)"
+    assert "most probable label: bob, 23.4" in open_page(server).evaluate(draw)
 
 
 def test_a_table_of_several_images_has_a_thumbnail_of_each(open_page, server, images):

@@ -122,9 +122,9 @@ def test_a_pil_image_is_turned_upright_as_its_file_is(classifier, page):
 def test_golden_images_have_the_recorded_answers(classifier, verifier):
     for recognizer in (classifier, verifier):
         artifact = recognizer.artifact
-        tolerance = golden_file.VECTOR_TOLERANCE[artifact.manifest.variant]
         for golden in golden_file.read(artifact.folder):
             path, recorded = artifact.folder / "golden" / golden.file, golden.vectors[artifact.manifest.variant]
+            tolerance = golden_file.compute_tolerance(recorded, artifact.manifest.variant)
             if recognizer is classifier:
                 vector = list(recognizer.predict(path).scores.values())
             else:
@@ -139,8 +139,8 @@ def test_a_verification_has_the_answer_of_the_artefact(verifier, signatures, ver
         encoded = artifact.encode(path.read_bytes())
         answer = verifier.verify(path, signatures[:3])
         assert answer.to_dict() == artifact.decide(encoded, references)
-        strict = artifact.decide(encoded, references, DecisionParameters(far=0.01))
-        assert verifier.verify(path, signatures[:3], far=0.01).to_dict() == strict
+        strict = artifact.decide(encoded, references, DecisionParameters(far=0.05))
+        assert verifier.verify(path, signatures[:3], far=0.05).to_dict() == strict
         json.dumps(answer.to_dict())
 
 
@@ -334,7 +334,7 @@ def test_references_that_cannot_be_compared_are_described(verifier, signatures):
     for references, message in cases:
         with pytest.raises(RecognizerError, match=message):
             verifier.verify(signatures[0], references)
-    with pytest.raises(RecognizerError, match=r"no threshold is stored for far 0\.5; there is: 0\.0"):
+    with pytest.raises(RecognizerError, match=r"no threshold for far 0\.5; .* to 0\.1 are possible"):
         verifier.verify(signatures[0], [vector], far=0.5)
 
 

@@ -35,6 +35,13 @@ def parse(content) -> schema.ParsedRequest:
         ({"instances": [{"b64": B64, "references": []}]}, 'comparison go with "image"'),
         ({"instances": [{"image": None}]}, '"image" is null; it has to be base64 text or {"b64": "BASE64"}'),
         ({"instances": [], "parameters": {"far": True}}, '"parameters.far" is a boolean; it has to be a number'),
+        (
+            {"instances": [], "parameters": {"threshold": "x"}},
+            '"parameters.threshold" is a string; it has to be a score',
+        ),
+        ({"instances": [], "parameters": {"threshold": 1}}, 'threshold" has a value that is not accepted'),
+        ({"instances": [], "parameters": {"threshold": 0}}, "above 0 and below 1"),
+        ({"instances": [], "parameters": {"threshold": 0.9, "far": 0.01}}, "give one of them"),
         ({"instances": [], "parameters": {"on_error": "SECRET"}}, 'it has to be "fail", the whole request'),
         (b'{"instances": [\n  nonsense', "not JSON (line 2, column 4)"),
         (b'{"instances": [', "not JSON (it ends too early)"),
@@ -101,10 +108,15 @@ def test_references_and_embeddings_count_as_images():
 
 
 def test_parameters_are_the_same_from_json_and_from_the_fields_of_a_form():
-    fields = {"far": "0.01", "explain": "true", "encoder": "0.5", "on_error": "row"}
-    content = {"far": 0.01, "explain": True, "encoder": "0.5", "on_error": "row"}
-    decoded = schema.decode_request(json.dumps({"instances": [], "parameters": content}).encode())
-    assert schema.convert_parameters(fields) == decoded.parameters
+    for name in ("far", "threshold"):
+        fields = {name: "0.01", "explain": "true", "encoder": "0.5", "on_error": "row"}
+        content = {name: 0.01, "explain": True, "encoder": "0.5", "on_error": "row"}
+        decoded = schema.decode_request(json.dumps({"instances": [], "parameters": content}).encode())
+        assert schema.convert_parameters(fields) == decoded.parameters
+    with pytest.raises(BadRequest, match="give one of them"):
+        schema.convert_parameters({"far": "0.01", "threshold": "0.9"})
+    with pytest.raises(BadRequest, match="above 0 and below 1"):
+        schema.convert_parameters({"threshold": "nan"})
 
 
 def test_an_error_of_a_row_refers_to_nothing_of_its_request():

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from predictor import page
 from predictor.app import create_app
+from predictor.models import Models
 from predictor.service import Service
 from predictor.settings import Settings
 from tests.conftest import ROOT, serving, terminate
@@ -220,7 +221,7 @@ def test_after_sigterm_every_accepted_request_is_answered(artifact, signature):
 
 def test_a_fault_of_the_server_is_500_with_an_id_that_the_log_has_and_nothing_else(artifact, signature, capsys):
     settings = Settings(artifact=str(artifact))
-    app = create_app(settings, Service(settings), on_load_failure=lambda: None)
+    app = create_app(settings, Service(settings, Models.open), on_load_failure=lambda: None)
 
     async def broken(_):
         raise RuntimeError(b64(signature))
@@ -250,7 +251,7 @@ def test_a_request_that_does_not_arrive_in_time_is_408(artifact):
 
 def test_a_server_that_is_loading_answers_503_to_small_and_large_requests(artifact, tmp_path):
     settings = Settings(artifact=str(tmp_path / "not there yet"))
-    app = create_app(settings, Service(settings), on_load_failure=lambda: None)
+    app = create_app(settings, Service(settings, Models.open), on_load_failure=lambda: None)
 
     async def send():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:

@@ -10,6 +10,7 @@ import pytest
 from predictor import schema
 from predictor.app import PredictionServer, create_app
 from predictor.executor import Executor
+from predictor.models import Models
 from predictor.request import build_body
 from predictor.service import Service
 from predictor.settings import Settings
@@ -54,7 +55,7 @@ def test_a_request_passes_the_six_stations_in_order_each_once(
     questioned, reference = (path.read_bytes() for path in sorted((verification_data / "007").iterdir())[:2])
     body = build_body([questioned], [reference])
     settings = Settings(artifact=str(verifier_artifact), threads=1)
-    service = Service(settings)
+    service = Service(settings, Models.open)
 
     async def send() -> httpx.Response:
         app = create_app(settings, service, on_load_failure=lambda: None)

@@ -27,7 +27,7 @@ def test_a_request_has_one_line_with_id_trace_counts_and_the_time_of_each_stage(
     assert (first["severity"], first["status"], first["id"]) == ("INFO", 200, "client-1")
     assert first["logging.googleapis.com/trace"].endswith(TRACE)
     assert (first["instances"], first["images"]) == (2, 1), "an image in two instances is encoded once"
-    assert set(first["ms"]) == {"total", "parse", "wait", "image", "engine", "write"}
+    assert set(first["ms"]) == {"total", "parse", "wait", "image", "engine", "decide", "write"}
     assert (second["severity"], second["status"], second["error"]) == ("WARNING", 400, "bad_request")
     assert second["id"] == refused.headers["X-Request-Id"] != "a forged line"
 

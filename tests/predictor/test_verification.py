@@ -1,9 +1,11 @@
 """Verification through the server: enrolment, comparison, thresholds, explanations and refusals."""
 
+import asyncio
 import base64
-import dataclasses
 import io
 import json
+import threading
+import time
 
 import httpx
 import numpy as np
@@ -11,9 +13,12 @@ import pytest
 from PIL import Image
 
 from predictor import request
+from predictor.models import Models
 from predictor.request import build_body
 from predictor.schema import parse_json
-from predictor.service import collect_images
+from predictor.service import Service, collect_images
+from predictor.settings import Settings
+from predictor.telemetry import RequestLog
 from tests.conftest import serving
 from trainer import enrol
 from trainer.artifact.artifact import Artifact
@@ -72,15 +77,20 @@ def test_stored_embeddings_give_the_same_answer_as_their_images(predict, genuine
         assert len(prediction["per_reference"]) == 3
 
 
-def test_a_stored_far_sets_the_threshold_and_another_is_refused_with_the_stored_ones(predict, genuine):
+def test_a_far_sets_the_threshold_and_one_outside_the_stored_range_is_refused_with_it(predict, genuine):
     default = predict(build_body(genuine[:1], genuine[1:3]))[1]["predictions"][0]
     assert predict(build_body(genuine[:1], far=0.2))[0] == 400, "also without references"
-    strict = predict(build_body(genuine[:1], genuine[1:3], far=0.001))[1]["predictions"][0]
+    strict = predict(build_body(genuine[:1], genuine[1:3], far=0.03))[1]["predictions"][0]
     assert strict["threshold"] > default["threshold"]
     assert strict["score"] == default["score"]
+    low, high = strict["far_interval"]
+    assert 0 <= low <= high <= 1
+    chosen = predict(build_body(genuine[:1], genuine[1:3], threshold=0.9))[1]["predictions"][0]
+    assert chosen["threshold"] == 0.9
+    assert "far_interval" not in chosen
     status, content = predict(build_body(genuine[:1], genuine[1:3], far=0.2))
     assert status == 400
-    assert "0.01, 0.001" in content["error"]["message"]
+    assert "to 0.1 are possible" in content["error"]["message"]
     assert content["error"]["instance"] == 0
 
 
@@ -148,10 +158,11 @@ def test_a_classifier_refuses_references_and_far(server, genuine):
         assert "this model" in response.json()["error"]["message"]
 
 
-def test_an_image_that_a_request_contains_twice_is_encoded_once(genuine):
-    images = collect_images(parse_json(build_body(genuine[:2], [*genuine[2:4], genuine[0]]).encode(), 100))
+def test_an_image_that_a_request_contains_twice_is_encoded_once(genuine, verifier_artifact):
+    models = Models(Artifact(verifier_artifact))
+    images = collect_images(models, parse_json(build_body(genuine[:2], [*genuine[2:4], genuine[0]]).encode(), 100))
     assert sorted(image.data for image in images) == sorted(genuine[:4])
-    assert {dataclasses.astuple(image)[1:] for image in images} == {
+    assert {(image.instance, image.role) for image in images} == {
         (0, "the image"),
         (1, "the image"),
         (0, "reference 0"),
@@ -174,14 +185,14 @@ def test_explanations_without_slots_are_refused_before_any_image_is_encoded(veri
         assert seconds[0] == seconds[1], "no image was encoded"
 
 
-@pytest.mark.parametrize("parameters", [{"far": 0.01}, {"explain": True}])
+@pytest.mark.parametrize("parameters", [{"far": 0.01}, {"explain": True}, {"threshold": 0.5}])
 def test_parameters_of_a_decision_without_references_are_refused_instead_of_ignored(predict, genuine, parameters):
     status, content = predict({"instances": [{"image": b64(genuine[0])}], "parameters": parameters})
     assert (status, content["error"]["code"]) == (400, "unanswerable")
     assert "no instance has references" in content["error"]["message"]
 
 
-@pytest.mark.parametrize("parameters", [{"explain": True}, {"far": 0.01}])
+@pytest.mark.parametrize("parameters", [{"explain": True}, {"far": 0.01}, {"threshold": 0.5}])
 def test_a_classifier_refuses_parameters_of_verifiers(server, genuine, parameters):
     body = {"instances": [{"image": b64(genuine[0])}], "parameters": parameters}
     assert httpx.post(server + "/predict", json=body).json()["error"]["code"] == "unanswerable"
@@ -190,7 +201,7 @@ def test_a_classifier_refuses_parameters_of_verifiers(server, genuine, parameter
 def test_health_contains_the_thresholds(verifier_server):
     description = httpx.get(verifier_server + "/health").json()
     assert description["problem"] == "same_writer"
-    assert 0 < description["thresholds"]["eer"]["1"] < description["thresholds"]["0.001"]["1"] <= 1
+    assert 0 < description["thresholds"]["eer"]["1"] < description["thresholds"]["0.02"]["1"] <= 1
 
 
 def test_request_compares_with_files_and_with_enrolled_writers(
@@ -206,7 +217,28 @@ def test_request_compares_with_files_and_with_enrolled_writers(
     command = [files[0], "--enrolled", str(enrolments), "--writer", "002", "--send", url]
     assert request.main(command) == 0
     assert len(json.loads(capsys.readouterr().out)["per_reference"]) == 7
-    assert request.main([files[0], "--reference", files[1], "--far", "0.01", "--explain", "--send", url]) == 0
+    assert request.main([files[0], "--reference", files[1], "--far", "0.05", "--explain", "--send", url]) == 0
     assert "explanation" in json.loads(capsys.readouterr().out)
     assert request.main([files[0], "--writer", "002"]) == 1
     assert "--enrolled and --writer go together" in capsys.readouterr().err
+
+
+def test_images_are_compared_on_a_thread_of_the_executor(genuine, verifier_artifact, monkeypatch):
+    """The event loop answers health checks meanwhile, and drops the request at its deadline."""
+    service = Service(Settings(artifact=str(verifier_artifact), threads=1), lambda *_: models)
+    models, decide, deciding = Models(Artifact(verifier_artifact)), Artifact.decide, []
+
+    def record_thread(*arguments):
+        deciding.append(threading.current_thread())
+        return decide(*arguments)
+
+    monkeypatch.setattr(Artifact, "decide", record_thread)
+    service.load()
+    request_log = RequestLog({})
+    parsed = parse_json(build_body(genuine[:2], genuine[2:4]).encode(), 100)
+    rows = asyncio.run(service.answer(parsed, time.monotonic() + 60, request_log))
+    service.executor.close()
+    assert [row["decision"] in ("accept", "inconclusive", "reject") for row in rows] == [True, True]
+    assert len(deciding) == 2
+    assert threading.current_thread() not in deciding
+    assert request_log.seconds_by_stage()["decide"] > 0

@@ -15,6 +15,7 @@ from trainer.storage import ProgressBar
 
 SCHEME = "ready:"
 DEFAULT = "ready:signature_vs_text"  # answers where no artefact is named
+VERIFIER = "ready:same_writer"  # answers there what has references
 
 
 class NoReadyArtifact(BadArtifact):
@@ -29,6 +30,11 @@ def get_ready_dir() -> Path:
 def list_names() -> list[str]:
     """List the names of the ready artefacts that this installation has, sorted."""
     return sorted(path.parent.name for path in get_ready_dir().glob(f"*/{manifest.FILE}"))
+
+
+def find_verifier() -> str:
+    """Return ``VERIFIER`` if this installation has it, and an empty text if not."""
+    return VERIFIER if VERIFIER.removeprefix(SCHEME) in list_names() else ""
 
 
 def resolve(path: str) -> str:

@@ -8,6 +8,7 @@ import { openTraining } from "./train.js";
 const MAX_REQUESTS = 4; // at a time; the server refuses requests when its queue is full
 const find = (id) => document.getElementById(id);
 let model = null; // the description of the loaded model
+let verifier = null; // that of the model which compares with references: the loaded one, or the one beside it
 let references = []; // {file, image}
 let newestRequest = 0; // its number: answers to older requests are dropped
 
@@ -15,7 +16,8 @@ async function pollHealth() {
   try {
     const health = await getHealth();
     showHealth("ready", `ready: ${health.model}, version ${health.version}`);
-    if (model?.version !== health.version) await showModel();
+    const isShown = model?.version === health.version && model.verifier?.version === health.verifier?.version;
+    if (!isShown) await showModel();
   } catch (error) {
     showHealth("waiting", error.message);
     if (error.code === "no_model") find("question").textContent = "Train a model, then check images";
@@ -28,33 +30,45 @@ function showHealth(state, text) {
   if (find("health").textContent !== text) find("health").textContent = text;
 }
 
+const capitalize = (text) => text[0].toUpperCase() + text.slice(1);
+
 async function showModel() {
   model = await getModel();
+  verifier = model.takes_references ? model : model.verifier;
   for (const id of ["ask", "loaded"]) find(id).hidden = false;
-  find("question").textContent = model.question[0].toUpperCase() + model.question.slice(1);
-  for (const id of ["references", "options"]) find(id).hidden = !model.takes_references;
-  if (!model.takes_references) {
+  find("question").textContent = capitalize(model.question);
+  find("verifier-question").hidden = !model.verifier;
+  find("verifier-question").textContent = model.verifier ? capitalize(model.verifier.question) : "";
+  for (const id of ["references", "options"]) find(id).hidden = !verifier;
+  if (!verifier) {
     references = []; // the previous model may have been a verifier
     showReferences();
   }
-  const facts = {
-    Problem: model.problem, Labels: model.labels.join(", "), Backbone: model.backbone,
-    Parameters: model.parameters?.toLocaleString("en"), Variant: `${model.variant}, ${model.engine}`,
-    Canvas: model.canvas.join(" x "), Created: new Date(model.created_at).toLocaleString(), Version: model.version,
-  };
-  find("model").replaceChildren(...Object.entries(facts).filter(([, value]) => value)
-    .flatMap(([name, value]) => [createElement("dt", {}, name), createElement("dd", {}, value)]));
-  find("metrics").replaceChildren(...renderMetrics());
-  const rates = Object.keys(model.thresholds ?? {}).filter((name) => name !== "eer");
+  find("model").replaceChildren(...renderModel(model));
+  find("verifier").hidden = !model.verifier;
+  find("verifier-model").replaceChildren(...(model.verifier ? renderModel(model.verifier) : []));
+  const rates = Object.keys(verifier?.thresholds ?? {}).filter((name) => name !== "eer");
   find("far").replaceChildren(createElement("option", { value: "" }, "equal error rate"),
     ...rates.map((rate) => createElement("option", { value: rate }, `${formatPercent(Number(rate))} false acceptances`)));
 }
 
 const refreshModel = () => showModel().catch((error) => showHealth("waiting", error.message));
 
-/** Draw the metrics of the manifest, which were measured on test images. */
-function renderMetrics() {
-  const { metrics } = model;
+/** Draw the facts and the metrics of a description. */
+function renderModel(description) {
+  const facts = {
+    Problem: description.problem, Labels: description.labels.join(", "), Backbone: description.backbone,
+    Parameters: description.parameters?.toLocaleString("en"), Variant: `${description.variant}, ${description.engine}`,
+    Canvas: description.canvas.join(" x "), Created: new Date(description.created_at).toLocaleString(),
+    Version: description.version,
+  };
+  const entries = Object.entries(facts).filter(([, value]) => value)
+    .flatMap(([name, value]) => [createElement("dt", {}, name), createElement("dd", {}, value)]);
+  return [createElement("dl", {}, entries), ...renderMetrics(description.metrics)];
+}
+
+/** Draw the metrics of a manifest, which were measured on test images. */
+function renderMetrics(metrics) {
   if (metrics.references) {
     const rows = Object.entries(metrics.references).map(([count, rates]) => [count, rates.eer_skilled, rates.eer_random]
       .map((value) => (typeof value === "number" ? value.toFixed(1) : value ?? "")));
@@ -116,7 +130,8 @@ async function answerEach(files) {
   const comparison = {};
   const encoderParameter = {};
   try {
-    const answers = await Promise.all(references.map((reference) => predict({ image: reference.image })));
+    const answers = await Promise.all(references.map((reference) =>
+      predict({ image: reference.image }, { return_embedding: true })));
     if (answers.length) {
       const unusable = answers.findIndex((answer) => !answer.embedding);
       if (unusable >= 0) throw new Error(`reference ${unusable + 1} is not a signature`);

@@ -8,6 +8,7 @@ const LABELS = { // of decisions and of codes of warnings
   low_contrast: "low contrast", cut_off: "cut off at the border", first_page: "only the first page was read",
   looks_like_a_page: "looks like a whole page: crop the signature",
 };
+const MAX_LABELS = 10; // with a bar, the most probable ones
 const toLabel = (code) => LABELS[code] ?? code;
 
 /** Draw one answer in full; source is the URL of its image. */
@@ -35,9 +36,11 @@ function renderDecision(answer) {
     return createElement("p", { className: "verdict" }, "No references yet",
       createElement("small", {}, "add some to compare this signature with"));
   }
-  const scores = Object.entries(answer.scores).sort((left, right) => right[1] - left[1]);
+  const scores = Object.entries(answer.scores).sort((left, right) => right[1] - left[1]).slice(0, MAX_LABELS);
+  const isKnown = answer.label in answer.scores;
   return createElement("div", {},
-    createElement("p", { className: "verdict" }, answer.label, createElement("small", {}, formatPercent(answer.score))),
+    createElement("p", { className: "verdict" }, answer.label,
+      createElement("small", {}, `${isKnown ? "" : `most probable label: ${scores[0][0]}, `}${formatPercent(answer.score)}`)),
     scores.map(([label, score]) => createElement("div", {}, `${label}  ${formatPercent(score)}`, renderBar(score, label))));
 }
 
