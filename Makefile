@@ -6,10 +6,12 @@ PORT ?= 8080
 DEMO := runs/demo
 READY := runs/ready/signature_vs_text
 RECIPE := trainer/ready/recipes/signature_vs_text
+VERIFIER_RECIPE := trainer/ready/recipes/same_writer
+DATA ?= ../shared/data
 DEMO_FLAGS ?=
 PARALLEL := -n auto --dist loadgroup
 
-.PHONY: demo test test-fast coverage test-whole test-docs test-image serve ready bench bench-serving bench-verification fonts lint lock clean
+.PHONY: demo test test-fast coverage test-whole test-docs test-image serve ready ready-classifier ready-verifier bench bench-serving bench-verification fonts lint lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed  ## train the ready artefact on the generated dataset, export, serve, answer a JSON request
@@ -45,15 +47,21 @@ test-image: $(VENV)/installed-dev  ## build and run the prediction container; ne
 serve: $(VENV)/installed  ## serve the newest model on this machine in mode dev, without a run the ready one; the page can train another
 	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --artifact "$$($(BIN)/python -m trainer.pipeline.run_dir)"
 
-ready: $(VENV)/installed-dev fonts  ## train, measure and pack ready:signature_vs_text again, for about 45 minutes; continues when interrupted
+ready: ready-classifier ready-verifier  ## train and pack both ready artefacts again, for more than an hour; continues when interrupted
+
+ready-classifier: $(VENV)/installed-dev fonts  ## train, measure and pack ready:signature_vs_text again, for about 45 minutes
 	$(BIN)/python -m trainer.task --config $(RECIPE).toml --job-dir $(READY)
 	$(BIN)/python -m tests.bench.sources $(READY)/model --measurements $(READY)/measurements.json
 	$(BIN)/python -m trainer.ready $(READY)/model signature_vs_text --facts $(RECIPE).json --measurements $(READY)/measurements.json
 
+ready-verifier: $(VENV)/installed-dev  ## train and pack ready:same_writer again, on the research sets in DATA, for about half an hour
+	$(BIN)/python -m tests.bench.verification all --seeds 7 --data $(DATA) --out runs/ready/same_writer
+	$(BIN)/python -m trainer.ready runs/ready/same_writer/all-7/model same_writer --facts $(VERIFIER_RECIPE).json --measurements $(VERIFIER_RECIPE).measurements.json
+
 bench: $(VENV)/installed-dev  ## measure speed; not part of the tests
 	$(BIN)/python -m tests.bench.imaging
 	$(BIN)/python -m tests.bench.preparing
-	$(BIN)/python -m tests.bench.copies
+	$(BIN)/python -m tests.bench.duplicates
 	$(BIN)/python -m tests.bench.training
 	$(BIN)/python -m tests.bench.generating
 	$(BIN)/python -m tests.bench.startup
@@ -66,8 +74,8 @@ bench-serving: $(VENV)/installed-dev  ## measure our server and others, with ove
 	$(BIN)/python -m tests.bench.overload .bench/model
 	$(BIN)/python -m tests.bench.attack 20000 .bench/model
 
-bench-verification: $(VENV)/installed-dev  ## train and measure verifiers on public data sets in ../shared/data, for an hour
-	$(BIN)/python -m tests.bench.verification
+bench-verification: $(VENV)/installed-dev  ## train and measure verifiers on public data sets in DATA, for three hours
+	$(BIN)/python -m tests.bench.verification --data $(DATA) --measurements $(VERIFIER_RECIPE).measurements.json
 
 fonts: $(VENV)/installed  ## download the fonts for generated text in 25 scripts into the cache folder; needs npm and a network
 	$(BIN)/python -m trainer.samples.font_download

@@ -35,7 +35,7 @@ SAMPLE_COLUMNS = [  # kind, number
     ("text", 1),
 ]
 NUM_REFERENCES = 5
-VERIFIED = [(9, "genuine"), (9, "forged"), (4, "forged"), (6, "forged")]  # writer, kind of the questioned image
+VERIFIED = [(17, "genuine"), (17, "forged"), (25, "forged"), (9, "forged")]  # writer, kind of the questioned image
 PAGE_WRITER = 12
 
 
@@ -82,7 +82,7 @@ def _draw_verifications(verifier: Artifact) -> Figure:
         questioned_file = generator.generate_image(SEED, writer, kind, NUM_REFERENCES)[0]
         questioned, references = verifier.encode(questioned_file), [verifier.encode(file) for file in files]
         answer = verifier.decide(questioned, references)
-        explanation = explain.explain_nearest(verifier.engine_pool, questioned, references)
+        explanation = verifier.explain(questioned, references)
         images = (files[explanation.reference], questioned_file, explain.draw_overlay(explanation))
         for row, (label, data) in enumerate(zip(row_labels, images, strict=True)):
             axes = figure.add_subplot(len(row_labels), len(VERIFIED), row * len(VERIFIED) + column + 1)
