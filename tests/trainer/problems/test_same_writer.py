@@ -147,9 +147,8 @@ def test_an_interrupted_run_continues_to_the_same_metrics(capsys, verifier_run_d
     arguments = ("--train-dir", verification_data, "--job-dir", job_dir)
     _, config = build_model(*arguments)
     problem = plugins.load("problems", "same_writer")
-    spec = loop.TrainingSpec(
-        problem, lambda: build_model(*arguments)[0], records.read(job_dir / "records"), config.training
-    )
+    prepared, copied = (records.read(job_dir / name) for name in ("records", "records/copies"))
+    spec = loop.TrainingSpec(problem, lambda: build_model(*arguments)[0], prepared, config.training, copies=copied)
     with pytest.raises(Killed):
         loop.fit(spec, job_dir / "checkpoints", job_dir / "training.csv", [KillInTheThirdEpoch()])
     status, printed = train(capsys, *arguments)
