@@ -57,8 +57,9 @@ def whiten(model: keras.Model, batches_of_vectors: Iterable[np.ndarray]) -> None
 
     ``batches_of_vectors`` are the embeddings, ``float32 [N, D]`` each; one batch is held in memory. A few directions,
     those that distinguish the training writers, outweigh the others. Multiplying by the covariance to the power of -1/4
-    (half-way to whitening, Jegou and Chum 2012) lowers the equal error rate of unseen writers by 1 to 2 percentage
-    points. The matrix is multiplied into existing layers, so it costs nothing.
+    (half-way to whitening, Jegou and Chum 2012) lowered the equal error rate of unseen writers by 1 to 2 percentage
+    points for embeddings of one vector; for descriptors it was not measured. The matrix is multiplied into existing
+    layers, so it costs nothing.
     """
     layer = model.get_layer(PROJECTION)
     (kernel,) = layer.get_weights()
