@@ -39,7 +39,7 @@ class Classification(_Answer):
 
 @dataclasses.dataclass(frozen=True)
 class ReferenceComparison:
-    """A questioned signature beside one reference alone: ``distance``, at most 2, and ``score``."""
+    """A questioned signature beside one reference alone: ``distance``, from 0, and ``score``."""
 
     distance: float
     score: float
@@ -61,7 +61,7 @@ class Verification(_Answer):
     """``decision`` is ``accept``, ``inconclusive``, ``reject`` or ``not_a_signature``.
 
     ``score`` is the calibrated probability that the questioned signature is genuine, ``distance`` that to
-    the nearest reference, at most 2, ``threshold`` the score from which it counts as genuine, and ``inconclusive`` the
+    the nearest reference, from 0, ``threshold`` the score from which it counts as genuine, and ``inconclusive`` the
     scores between which the answer is neither. ``far_interval`` is the 95 % interval of the requested false acceptance
     rate, None without one. Where an image is no signature, ``reasons`` says which, and the numbers are None.
     ``warnings`` are about the questioned image.

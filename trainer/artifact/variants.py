@@ -3,10 +3,13 @@
 Next: ``trainer/training/export.py`` and ``trainer/evaluation/recalibration.py``, which fit the decisions.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
-from trainer.artifact.decision import Decision
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainer.artifact.decision import Decision
 
 MAX_ERROR_INCREASE = 0.3  # percentage points by which the error rates of a usable variant may exceed those of the first
 

@@ -173,8 +173,8 @@ class Verifier:
     ) -> dict[str, Any]:
         """Answer a questioned vector ``float32 [D]``, compared with references ``float32 [D]``.
 
-        The answer has ``decision``, ``score`` (probability of genuine), ``distance`` to the nearest reference (at most
-        2: the root of 2 - 2 s, where s is the similarity; of cosines, the Euclidean distance), both of
+        The answer has ``decision``, ``score`` (probability of genuine), ``distance`` to the nearest reference (the
+        root of 2 - 2 s, where s is the similarity; of cosines, the Euclidean distance), both of
         ``per_reference`` alone, the ``threshold`` and bounds of ``inconclusive`` as scores, and for a ``far`` its
         ``far_interval`` where one is stored. Without references it is the ``embedding``, for enrolment. Raises
         ``UnsupportedRequest``.

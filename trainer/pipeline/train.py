@@ -7,12 +7,11 @@ Defines the order of the stages, and continues an interrupted run. Next: ``prepa
 import contextlib
 import dataclasses
 import datetime
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from trainer.artifact import manifest
 from trainer.artifact.artifact import Artifact
@@ -123,14 +122,15 @@ def _fit(run: RunContext, prepared: PreparedData, tracker: experiments.Tracker |
         hypertune.report_metrics(fitted.history[fitted.best_epoch - 1], len(fitted.history))
     if problem.build_export_model is None:
         return fitted
-
-    def encode(images: np.ndarray) -> np.ndarray:
-        return fitted.model(images, training=False).numpy()
-
-    def encode_batches(split: str) -> EncodedBatches:
-        return batches.encode_batches(encode, records, split, prepared.canvas)
-
+    encode_batches = functools.partial(_encode_batches, fitted.model, prepared)
     return dataclasses.replace(fitted, model=problem.build_export_model(fitted.model, encode_batches))
+
+
+def _encode_batches(model: "keras.Model", prepared: PreparedData, split: str) -> EncodedBatches:
+    """Yield the vectors of a split by a model, and their targets."""
+    return batches.encode_batches(
+        lambda images: model(images, training=False).numpy(), prepared.records, split, prepared.canvas
+    )
 
 
 def _make_stream(config: Config, problem: Problem, prepared: PreparedData) -> StreamSpec | None:
@@ -193,10 +193,13 @@ def _export(
     problem: Problem, prepared: PreparedData, fitted: FitResult, spec: export.ArtifactSpec, folder: Path
 ) -> None:
     """Write the artefact; its decision is fitted to the vectors that the exported model computes for validation."""
+    base = problem.similarity(fitted.model)
+    encoded = functools.partial(_encode_batches, fitted.model, prepared, "train")
+    similarity = problem.fit_similarity(base, encoded()) if base and problem.fit_similarity else base
 
     def fit_decision(engine: Engine) -> tuple[Decision, dict[str, float]]:
         vectors, targets = batches.encode_split(engine, prepared.records, "validation", prepared.canvas)
-        decision = problem.fit_decision(spec.labels, vectors, targets, problem.similarity(fitted.model))
+        decision = problem.fit_decision(spec.labels, vectors, targets, similarity)
         return decision, problem.error_rates(decision, vectors, targets)
 
     written = export.export(fitted.model, spec, folder, fit_decision)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from keras import KerasTensor
 
     from trainer.artifact.decision import Decision
-    from trainer.artifact.similarity import Similarity
+    from trainer.artifact.similarity import BaseSimilarity, Similarity
     from trainer.corpora import Sample
     from trainer.evaluation.classification import ReportBuilder
     from trainer.losses import Targets as BatchTargets
@@ -40,6 +40,7 @@ class Problem:
     - ``head(features, num_labels, embedding_dim)`` maps features, ``float32 [N, F]`` or a grid ``float32 [N, h, w, F]``
       of them, to vectors ``float32 [N, D]``, the output of the exported model.
     - ``similarity(model)`` is how the vectors of a model are compared; without it, they are not.
+    - ``fit_similarity(similarity, encoded_batches)`` adapts it to the exported model's vectors of the training split.
     - ``transfer_head(trained, trained_labels, initial, labels)`` makes the weights of a head, by path, from those of a
       head that was trained with other labels and from its initial ones; without it, such a head stays random.
     - ``losses`` are the names of the losses that it can minimise, the default first; see ``trainer/losses``.
@@ -75,7 +76,8 @@ class Problem:
     defaults: Mapping[str, Any]  # of the settings that have no default of their own
     labels: tuple[str, ...] | None = None  # the only ones it can be trained on, in this order; None for any
     transfer_head: Callable[[Weights, Sequence[str], Weights, Sequence[str]], Weights] | None = None
-    similarity: Callable[[keras.Model], Similarity | None] = lambda model: None
+    similarity: Callable[[keras.Model], BaseSimilarity | None] = lambda model: None
+    fit_similarity: Callable[[BaseSimilarity, EncodedBatches], Similarity] | None = None
     monitor_tolerance: float = 0.0
     build_export_model: Callable[[keras.Model, EncodeBatches], keras.Model] | None = None
     check_test_samples: Callable[[list[Sample]], None] = lambda samples: None

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
-from trainer.artifact.similarity import Cosine, LocalSimilarity, Similarity
+from trainer.artifact.similarity import BaseSimilarity, Cosine, LocalSimilarity
 from trainer.problems import EMBEDDING_LAYER
 
 PROJECTION = "embedding"  # the layer whose weights whitening changes
@@ -46,7 +46,7 @@ def _normalise(vectors: KerasTensor) -> KerasTensor:
     return vectors / ops.sqrt(ops.maximum(squared, MIN_SQUARED_LENGTH))
 
 
-def get_similarity(model: keras.Model) -> Similarity:
+def get_similarity(model: keras.Model) -> BaseSimilarity:
     """Return the similarity that the embeddings of a model are compared with."""
     shape = model.get_layer(PROJECTION).output.shape
     return LocalSimilarity(shape[1], shape[2], *REACH, STEP_COST) if len(shape) == 4 else Cosine()

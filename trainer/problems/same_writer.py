@@ -8,7 +8,7 @@ the data has them, skilled forgeries. Next: ``_embedding.py``, ``trainer/losses`
 
 import keras
 
-from trainer.evaluation import calibration, protocol, verification
+from trainer.evaluation import calibration, cohort, protocol, verification
 from trainer.losses import _accuracy
 from trainer.problems import EncodeBatches, Problem, _embedding
 from trainer.samples.amount import DatasetSpec
@@ -29,6 +29,7 @@ PROBLEM = Problem(
     head=lambda features, _, embedding_dim: _embedding.embed(features, embedding_dim),
     has_embedding=True,
     similarity=_embedding.get_similarity,
+    fit_similarity=cohort.fit_cohort,
     losses=("ranked_contrastive", "supervised_contrastive", "triplet", "contrastive"),
     accuracy=_accuracy.recall_at_1,
     validation_metrics=calibration.compute_validation_metrics,

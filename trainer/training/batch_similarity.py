@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from trainer.artifact.similarity import Cosine, LocalSimilarity, Similarity
+from trainer.artifact.similarity import BaseSimilarity, Cosine, LocalSimilarity
 from trainer.losses import NOT_COMPARED
 
 # Each group of rows is compared with itself and the next ones; all pairs of a batch would take five times as long.
 GROUPS_COMPARED = 3
 
 
-def compute_similarities(vectors: tf.Tensor, similarity: Similarity, group_size: int) -> tf.Tensor:
+def compute_similarities(vectors: tf.Tensor, similarity: BaseSimilarity, group_size: int) -> tf.Tensor:
     """Return the similarity of each image to each: vectors ``float32 [N, D]`` to ``float32 [N, N]``.
 
     Local descriptors are compared within groups of ``group_size`` consecutive rows, and between a group and the two

@@ -77,7 +77,7 @@ def test_a_similarity_survives_the_manifest(similarity):
 @pytest.mark.parametrize(
     ("described", "message"),
     [
-        ({"kind": "manhattan"}, "this version knows cosine, local"),
+        ({"kind": "manhattan"}, "this version knows cosine, local, cohort"),
         ({"kind": "cosine", "power": 2}, "lacks or adds a field"),
         ({"kind": "local", "rows": 3}, "lacks or adds a field"),
         ({**LOCAL.to_manifest(), "rows": 0}, "1 x 1 places or more"),
