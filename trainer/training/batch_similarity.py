@@ -12,6 +12,7 @@ from trainer.losses import NOT_COMPARED
 
 # Each group of rows is compared with itself and the next ones; all pairs of a batch would take five times as long.
 GROUPS_COMPARED = 3
+ROUNDING = 1e-6  # of a cosine that is computed again
 
 
 def compute_similarities(vectors: tf.Tensor, similarity: BaseSimilarity, group_size: int) -> tf.Tensor:
@@ -58,8 +59,8 @@ def _match_places(grids: tf.Tensor, neighbours: tf.Tensor, similarity: LocalSimi
 def _make_matching(similarity: LocalSimilarity) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Make the differentiable matching of ``[G, R, C, a, D]`` with ``[G, R + 2 rows, C + 2 columns, D, b]``.
 
-    The gradient of a maximum is that of its largest term, so it is enough to keep which step that was; the gradients
-    of all maxima that TensorFlow derives take twice as long.
+    The gradient of a maximum is that of its largest term. The gradients that TensorFlow derives keep all terms and take
+    three times as long; these compute the terms again and see which are the largest.
     """
     down, right = similarity.row_reach, similarity.column_reach
     rows, columns = similarity.rows, similarity.columns
@@ -71,33 +72,42 @@ def _make_matching(similarity: LocalSimilarity) -> Callable[[tf.Tensor, tf.Tenso
     def pad(tensor: tf.Tensor, row: int, column: int) -> tf.Tensor:
         return tf.pad(tensor, [[0, 0], [row, 2 * down - row], [column, 2 * right - column], [0, 0], [0, 0]])
 
+    def compute_cosines(first: tf.Tensor, second: tf.Tensor, row: int, column: int) -> tf.Tensor:
+        cost = similarity.step_cost * (abs(row - down) + abs(column - right))
+        return tf.matmul(first, crop(second, row, column)) - cost
+
     @tf.custom_gradient
     def match(first: tf.Tensor, second: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
-        pairs = [tf.shape(first)[3], tf.shape(second)[4]]
-        groups = tf.shape(first)[0]
-        best = [tf.zeros([groups, *size, *pairs]) for size in ((rows, columns), (rows + 2 * down, columns + 2 * right))]
-        best_step = [tf.fill(tf.shape(each), tf.constant(-1, tf.int8)) for each in best]
-        for number, (row, column) in enumerate(steps):
-            cost = similarity.step_cost * (abs(row - down) + abs(column - right))
-            cosine = tf.matmul(first, crop(second, row, column)) - cost
-            for index, candidate in enumerate((cosine, pad(cosine, row, column))):
-                best_step[index] = tf.where(candidate > best[index], tf.constant(number, tf.int8), best_step[index])
-                best[index] = tf.maximum(best[index], candidate)
+        pairs, groups = [tf.shape(first)[3], tf.shape(second)[4]], tf.shape(first)[0]
+        best_of_first = tf.zeros([groups, rows, columns, *pairs])
+        best_of_second = tf.zeros([groups, rows + 2 * down, columns + 2 * right, *pairs])
+        for step in steps:
+            cosines = compute_cosines(first, second, *step)
+            best_of_first = tf.maximum(best_of_first, cosines)
+            best_of_second = tf.maximum(best_of_second, pad(cosines, *step))
 
         def compute_gradients(*upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             of_first, of_second = (each[:, None, None] for each in upstream)
+            first_limit, second_limit = map(_make_limits, (best_of_first, best_of_second))
             transposed_first, transposed_second = (tf.linalg.matrix_transpose(each) for each in (first, second))
             first_gradient, second_gradient = tf.zeros_like(first), tf.zeros_like(second)
-            for number, (row, column) in enumerate(steps):
-                chosen = tf.where(best_step[0] == number, of_first, 0.0)
-                chosen += tf.where(crop(best_step[1], row, column) == number, of_second, 0.0)
-                first_gradient += tf.matmul(chosen, crop(transposed_second, row, column))
-                second_gradient += pad(tf.matmul(transposed_first, chosen), row, column)
+            for step in steps:
+                cosines = compute_cosines(first, second, *step)
+                chosen = tf.cast(cosines >= first_limit, tf.float32) * of_first
+                chosen += tf.cast(cosines >= crop(second_limit, *step), tf.float32) * of_second
+                first_gradient += tf.matmul(chosen, crop(transposed_second, *step))
+                second_gradient += pad(tf.matmul(transposed_first, chosen), *step)
             return first_gradient, second_gradient
 
-        return (tf.reduce_sum(best[0], axis=[1, 2]), tf.reduce_sum(best[1], axis=[1, 2])), compute_gradients
+        sums = tf.reduce_sum(best_of_first, axis=[1, 2]), tf.reduce_sum(best_of_second, axis=[1, 2])
+        return sums, compute_gradients
 
     return match
+
+
+def _make_limits(best: tf.Tensor) -> tf.Tensor:
+    """Return from where on a cosine is the best one, beyond rounding; where that is 0, none is."""
+    return tf.where(best > 0, best - ROUNDING, float("inf"))
 
 
 def _arrange(blocks: tf.Tensor, group_size: int) -> tf.Tensor:
