@@ -84,7 +84,7 @@ def _make_command(run: str, seed: int, options: argparse.Namespace) -> list[str]
 
 
 def _is_complete(job_dir: Path) -> bool:
-    return (job_dir / "report" / "report.json").is_file()
+    return all((job_dir / name).is_file() for name in ("report/report.json", "model/manifest.json"))
 
 
 def _read_report(job_dir: Path) -> dict[str, Any]:

@@ -1,42 +1,34 @@
-"""Make the cohort that similarities are normalised with, from embeddings of training signatures.
+"""Make the cohort that similarities are normalised with: generated signatures, of people who do not exist.
 
-Works on vectors and their writers, not images. Next: ``trainer/artifact/cohort.py`` defines the normalised similarity.
+A cohort of training writers lowers the error on sources like theirs a little more, but a source with another kind of
+line is less similar to it, and its false acceptance rates are then many times too high; see docs/decisions/0010. Next:
+``trainer/artifact/cohort.py`` defines the normalised similarity, ``trainer/generators/signatures.py`` draws.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from trainer.artifact.cohort import CohortSimilarity, pool
-from trainer.artifact.similarity import BaseSimilarity, Similarity
+from trainer.artifact.similarity import BaseSimilarity
+from trainer.imaging import Imaging, canonicalise
+from trainer.settings import plugins
 
-WRITERS_PER_MEMBER = 3  # whose signatures are averaged, so that the cohort has nobody's embedding
-MAX_MEMBERS = 96
-NEAREST_SHARE = 8  # one in so many members counts
-WEIGHT = 0.95  # below 1, so that equal embeddings have a similarity of 1 whatever the cohort
+SIZE = 96  # signatures, each of another person
+NEAREST = 12
+WEIGHT = 0.85
 POOLED = (3, 6)  # rows and columns: 288 numbers of the 4,608 of a default embedding
+GENERATOR, SEED = "signatures", 2**40 + 1  # greater than every --seed, so that no one of it is in any training data
 
 
-def fit_cohort(
-    similarity: BaseSimilarity, encoded_batches: Iterable[tuple[np.ndarray, Mapping[str, np.ndarray]]]
-) -> Similarity:
-    """Normalise a similarity with the genuine signatures among ``encoded_batches``.
+def make_cohort(
+    similarity: BaseSimilarity, encode: Callable[[np.ndarray], np.ndarray], imaging: Imaging
+) -> CohortSimilarity:
+    """Normalise a similarity with embeddings of generated signatures.
 
-    These are embeddings ``float32 [N, D]`` with targets ``int [N]``: ``writer``, and ``label``, which is 0 for genuine.
-    A member of the cohort is the mean of a writer and of the two most similar ones. Fewer than three writers leave the
-    similarity as it is.
+    ``encode`` computes ``uint8 [N, H, W, 1] -> float32 [N, D]`` from canonical images of ``imaging``.
     """
-    sums: dict[int, np.ndarray] = {}
-    for vectors, targets in encoded_batches:
-        genuine = targets["label"] == 0
-        pooled = pool(vectors[genuine], similarity, POOLED)
-        for writer, vector in zip(targets["writer"][genuine].tolist(), pooled, strict=True):
-            sums[writer] = sums.get(writer, 0) + vector
-    if len(sums) < WRITERS_PER_MEMBER:
-        return similarity
-    means = np.stack([sums[writer] for writer in sorted(sums)])
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    centres = means[np.unique(np.linspace(0, len(means) - 1, MAX_MEMBERS).astype(int))]
-    nearest = np.argsort(-centres @ means.T, axis=1, kind="stable")[:, :WRITERS_PER_MEMBER]
-    members = means[nearest].mean(axis=1)
-    return CohortSimilarity.from_members(similarity, POOLED, members, max(1, len(members) // NEAREST_SHARE), WEIGHT)
+    generate = plugins.load("generators", GENERATOR).generate_image
+    files = (generate(SEED, writer, "genuine", 0)[0] for writer in range(1, SIZE + 1))
+    vectors = encode(np.stack([canonicalise(data, imaging).image for data in files]))
+    return CohortSimilarity.from_members(similarity, POOLED, pool(vectors, similarity, POOLED), NEAREST, WEIGHT)

@@ -122,15 +122,12 @@ def _fit(run: RunContext, prepared: PreparedData, tracker: experiments.Tracker |
         hypertune.report_metrics(fitted.history[fitted.best_epoch - 1], len(fitted.history))
     if problem.build_export_model is None:
         return fitted
-    encode_batches = functools.partial(_encode_batches, fitted.model, prepared)
+    encode = functools.partial(network.compute_vectors, fitted.model)
+
+    def encode_batches(split: str) -> EncodedBatches:
+        return batches.encode_batches(encode, records, split, prepared.canvas)
+
     return dataclasses.replace(fitted, model=problem.build_export_model(fitted.model, encode_batches))
-
-
-def _encode_batches(model: "keras.Model", prepared: PreparedData, split: str) -> EncodedBatches:
-    """Yield the vectors of a split by a model, and their targets."""
-    return batches.encode_batches(
-        lambda images: model(images, training=False).numpy(), prepared.records, split, prepared.canvas
-    )
 
 
 def _make_stream(config: Config, problem: Problem, prepared: PreparedData) -> StreamSpec | None:
@@ -193,9 +190,9 @@ def _export(
     problem: Problem, prepared: PreparedData, fitted: FitResult, spec: export.ArtifactSpec, folder: Path
 ) -> None:
     """Write the artefact; its decision is fitted to the vectors that the exported model computes for validation."""
+    encode = functools.partial(network.compute_vectors, fitted.model)
     base = problem.similarity(fitted.model)
-    encoded = functools.partial(_encode_batches, fitted.model, prepared, "train")
-    similarity = problem.fit_similarity(base, encoded()) if base and problem.fit_similarity else base
+    similarity = problem.normalise(base, encode, prepared.imaging) if base and problem.normalise else base
 
     def fit_decision(engine: Engine) -> tuple[Decision, dict[str, float]]:
         vectors, targets = batches.encode_split(engine, prepared.records, "validation", prepared.canvas)

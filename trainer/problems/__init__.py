@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainer.artifact.similarity import BaseSimilarity, Similarity
     from trainer.corpora import Sample
     from trainer.evaluation.classification import ReportBuilder
+    from trainer.imaging import Imaging
     from trainer.losses import Targets as BatchTargets
     from trainer.losses import Tensor
     from trainer.samples.amount import DatasetSpec
@@ -30,6 +31,7 @@ EMBEDDING_LAYER = "unit"  # whose output is the embedding, in networks that have
 Weights = Mapping[str, np.ndarray]  # by their path in the network
 Targets = Mapping[str, np.ndarray]  # int [N] each: label, writer, corpus_index
 EncodedBatches = Iterator[tuple[np.ndarray, Targets]]  # vectors float32 [N, D] and targets, batch by batch
+Encode = Callable[[np.ndarray], np.ndarray]  # canonical images uint8 [N, H, W, 1] to vectors float32 [N, D]
 EncodeBatches = Callable[[str], EncodedBatches]  # of the split of a name
 
 
@@ -40,7 +42,8 @@ class Problem:
     - ``head(features, num_labels, embedding_dim)`` maps features, ``float32 [N, F]`` or a grid ``float32 [N, h, w, F]``
       of them, to vectors ``float32 [N, D]``, the output of the exported model.
     - ``similarity(model)`` is how the vectors of a model are compared; without it, they are not.
-    - ``fit_similarity(similarity, encoded_batches)`` adapts it to the exported model's vectors of the training split.
+    - ``normalise(similarity, encode, imaging)`` makes that of the exported model relative to strangers; ``encode`` maps
+      canonical images ``uint8 [N, H, W, 1]`` to vectors.
     - ``transfer_head(trained, trained_labels, initial, labels)`` makes the weights of a head, by path, from those of a
       head that was trained with other labels and from its initial ones; without it, such a head stays random.
     - ``losses`` are the names of the losses that it can minimise, the default first; see ``trainer/losses``.
@@ -77,7 +80,7 @@ class Problem:
     labels: tuple[str, ...] | None = None  # the only ones it can be trained on, in this order; None for any
     transfer_head: Callable[[Weights, Sequence[str], Weights, Sequence[str]], Weights] | None = None
     similarity: Callable[[keras.Model], BaseSimilarity | None] = lambda model: None
-    fit_similarity: Callable[[BaseSimilarity, EncodedBatches], Similarity] | None = None
+    normalise: Callable[[BaseSimilarity, Encode, Imaging], Similarity] | None = None
     monitor_tolerance: float = 0.0
     build_export_model: Callable[[keras.Model, EncodeBatches], keras.Model] | None = None
     check_test_samples: Callable[[list[Sample]], None] = lambda samples: None

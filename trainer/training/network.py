@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
 
 from trainer.problems import EMBEDDING_LAYER
 from trainer.settings import plugins
@@ -50,3 +51,8 @@ def get_base(model: keras.Model, problem: Problem) -> keras.Model:
     A problem that compares embeddings has the embedding as its head; one that classifies them has it before its head.
     """
     return get_encoder(model) if problem.similarity(model) is None else get_backbone(model)
+
+
+def compute_vectors(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Compute the vectors of canonical images: ``uint8 [N, H, W, 1] -> float32 [N, D]``."""
+    return model(images, training=False).numpy()

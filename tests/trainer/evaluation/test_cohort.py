@@ -1,57 +1,49 @@
-"""The cohort of a training: whose signatures are in it, and what it does to the error of mixed sources."""
+"""The cohort of generated signatures, and what a cohort does to the error of mixed sources."""
 
 import numpy as np
 import pytest
 
 from tests.trainer.evaluation.vectors import make_targets, make_writers, normalise
-from trainer.artifact.similarity import CohortSimilarity, Cosine
-from trainer.evaluation.cohort import MAX_MEMBERS, fit_cohort
+from trainer.artifact.cohort import CohortSimilarity, pool
+from trainer.artifact.similarity import Cosine, LocalSimilarity
+from trainer.evaluation import cohort
 from trainer.evaluation.protocol import ComparisonKind, compare, make_ground_truth, make_trials
+from trainer.imaging import Imaging
+
+LOCAL = LocalSimilarity(rows=3, columns=6, row_reach=1, column_reach=1, step_cost=0.05)
 
 
-def make_targets_of(writers: list[int], labels: list[int]) -> dict[str, np.ndarray]:
-    return {"writer": np.array(writers), "label": np.array(labels)}
+def encode_mean_ink(images: np.ndarray) -> np.ndarray:
+    """Encode ``uint8 [N, 24, 48, 1]`` as two numbers in each of 3 x 6 places: mean ink, and where there is some."""
+    cells = images.reshape(len(images), 3, 8, 6, 8).mean(axis=(2, 4)).reshape(len(images), -1, 1)
+    return normalise(np.concatenate([cells, 64.0 * (cells > 0)], axis=2).reshape(len(images), -1))
 
 
-def test_a_member_is_the_mean_of_a_writer_and_the_two_most_similar_and_forgeries_do_not_count():
-    axes = np.eye(6, dtype=np.float32)
-    near = normalise(np.stack([axes[0], axes[0] + 0.1 * axes[1], axes[0] - 0.1 * axes[1], axes[3]]))
-    vectors = np.concatenate([near, axes[4:5]])
-    cohort = fit_cohort(Cosine(), [(vectors, make_targets_of([1, 2, 3, 4, 1], [0, 0, 0, 0, 1]))])
-    assert isinstance(cohort, CohortSimilarity)
-    np.testing.assert_allclose(cohort.directions[0], normalise(near[:3].mean(axis=0)[None])[0], atol=0.01)
-    assert not cohort.directions[:, 4].any(), "nothing of a forgery"
-    assert (cohort.directions.max(axis=1) < 0.999).sum() == 1, "the writer who resembles nobody is not alone either"
+def test_the_members_are_the_embeddings_of_generated_people_and_the_same_every_time():
+    seen: list[np.ndarray] = []
 
+    def encode(images):
+        seen.append(images)
+        return encode_mean_ink(images)
 
-def test_the_cohort_does_not_depend_on_how_the_split_is_divided_into_batches():
-    vectors, samples = make_writers(20)
-    targets = make_targets(samples)
-    forged = np.flatnonzero(targets["label"])[:3]
-    parts = [forged, *np.array_split(np.arange(len(vectors)), 7)]  # the first has no genuine signature
-    batches = [(vectors[rows], {name: values[rows] for name, values in targets.items()}) for rows in parts]
-    assert fit_cohort(Cosine(), batches) == fit_cohort(Cosine(), [(vectors, targets)])
-
-
-def test_a_cohort_has_at_most_so_many_members_and_less_than_three_writers_make_none():
-    vectors, samples = make_writers(MAX_MEMBERS + 20, genuine=2, forged=0)
-    cohort = fit_cohort(Cosine(), [(vectors, make_targets(samples))])
-    assert isinstance(cohort, CohortSimilarity)
-    assert cohort.count == MAX_MEMBERS
-    vectors, samples = make_writers(2)
-    assert fit_cohort(Cosine(), [(vectors, make_targets(samples))]) == Cosine()
+    made, again = (cohort.make_cohort(LOCAL, encode, Imaging(24, 48)) for _ in range(2))
+    assert made == again
+    images = seen[0]
+    assert len(images) == made.count == cohort.SIZE
+    assert len(np.unique(images.reshape(len(images), -1), axis=0)) == cohort.SIZE, "each of another person"
+    np.testing.assert_allclose(made.directions, pool(encode_mean_ink(images), LOCAL, cohort.POOLED), atol=0.02)
 
 
 @pytest.mark.parametrize("references", [1, 5])
 def test_one_threshold_serves_two_sources_better_with_a_cohort(references):
-    train, train_samples = make_writers(60, seed=3)
-    test, test_samples = make_writers(60, seed=4, corpus_id="plain")
-    common = np.full(train.shape[1], 0.12, np.float32)  # what the signatures of half of the writers share
-    for vectors, samples in ((train, train_samples), (test, test_samples)):
-        is_plain = np.array([int(str(sample.writer)[1:]) % 2 == 0 for sample in samples])
-        vectors[is_plain] = normalise(vectors[is_plain] + common)
-    similarity = fit_cohort(Cosine(), [(train, make_targets(train_samples))])
-    truth = make_ground_truth(make_targets(test_samples))
+    strangers, _ = make_writers(60, genuine=1, forged=0, seed=3)
+    test, samples = make_writers(60, seed=4)
+    common = np.full(test.shape[1], 0.12, np.float32)  # what the signatures of half of the people share
+    strangers[::2] = normalise(strangers[::2] + common)
+    is_plain = np.array([int(str(sample.writer)[1:]) % 2 == 0 for sample in samples])
+    test[is_plain] = normalise(test[is_plain] + common)
+    similarity = CohortSimilarity.from_members(Cosine(), cohort.POOLED, strangers, nearest=8, weight=cohort.WEIGHT)
+    truth = make_ground_truth(make_targets(samples))
     errors = {}
     for name, each in (("cosine", Cosine()), ("cohort", similarity)):
         trials = make_trials(test, truth, references, each.compare)

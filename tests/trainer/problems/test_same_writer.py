@@ -60,7 +60,7 @@ def test_a_run_ends_with_a_calibrated_decision_and_a_report_with_the_documented_
     verifier_run_dir = tmp_path / "job"
     written = manifest.read(verifier_run_dir / "model")
     assert written.decision["kind"] == "verify"
-    assert written.decision["similarity"]["kind"] == "cohort", "relative to the writers of the training"
+    assert written.decision["similarity"]["kind"] == "cohort", "relative to people who do not exist"
     assert {"eer", "0.1", "0.05"} < set(written.decision["thresholds"])
     assert {*written.decision["far_intervals"], "eer"} == set(written.decision["thresholds"])
     assert "by_writer" not in written.metrics, "an artefact names no writer"
