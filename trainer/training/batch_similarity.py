@@ -60,7 +60,7 @@ def _make_matching(similarity: LocalSimilarity) -> Callable[[tf.Tensor, tf.Tenso
     """Make the differentiable matching of ``[G, R, C, a, D]`` with ``[G, R + 2 rows, C + 2 columns, D, b]``.
 
     The gradient of a maximum is that of its largest term. The gradients that TensorFlow derives keep all terms and take
-    three times as long; these compute the terms again and see which are the largest.
+    more than twice as long; these compute the terms again and see which are the largest.
     """
     down, right = similarity.row_reach, similarity.column_reach
     rows, columns = similarity.rows, similarity.columns
