@@ -48,7 +48,8 @@ class CohortSimilarity:
         object.__setattr__(self, "pooled", (int(rows), int(columns)))  # a list in JSON
         if isinstance(self.similarity, CohortSimilarity):
             raise BadSimilarity("a similarity is relative to one cohort, not to two")
-        if not (0 <= self.weight < 1 and 1 <= self.nearest <= self.count and min(self.pooled) >= 1):
+        is_whole = isinstance(self.nearest, int) and isinstance(self.count, int)
+        if not (is_whole and 0 <= self.weight < 1 and 1 <= self.nearest <= self.count and min(self.pooled) >= 1):
             raise BadSimilarity(
                 f"a cohort needs a weight from 0 to less than 1, and 1 to count nearest of its members: weight "
                 f"{self.weight}, nearest {self.nearest}, count {self.count}, pooled {self.pooled}"

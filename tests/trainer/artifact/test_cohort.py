@@ -86,6 +86,7 @@ def test_a_cohort_survives_the_manifest(cohort):
     [
         ({"weight": 1}, "a weight from 0 to less than 1"),
         ({"nearest": 7}, "1 to count nearest of its members"),
+        ({"nearest": 1.5}, "1 to count nearest of its members"),
         ({"pooled": [2]}, "has a wrong value"),
         ({"pooled": "x"}, "has a wrong value"),
         ({"members": 5}, "not 6 rows of int8"),
