@@ -15,8 +15,10 @@ import numpy as np
 
 from trainer.imaging.decode import Limits, Page, decode
 from trainer.imaging.errors import Blank, ImageError, ImageTooLarge, NoInk, TooMuchInk, UnreadableImage
-from trainer.imaging.ink import CLOSE_UP, INKS, Ink, find_ink, fit_to_canvas, working_side
+from trainer.imaging.ink import CLOSE_UP, INKS, Ink, find_ink, fit_to_canvas, relative_darkness, working_side
 from trainer.imaging.quality import QualityLimits, QualityWarning, compute_quality
+from trainer.imaging.whole_page import WORKING as PAGE_WORKING
+from trainer.imaging.whole_page import find_page_ink, fit_page
 
 __all__ = [
     "INKS",
@@ -39,6 +41,7 @@ __all__ = [
     "draw_ink",
     "encode_png",
     "read_ink",
+    "relative_darkness",
 ]
 
 # Increase this if the same bytes and parameters give another canonical image. It is part of the fingerprint, so older
@@ -51,33 +54,45 @@ ALGORITHM = 2
 cv2.setNumThreads(1)
 
 
+FRAMINGS = ("ink", "page")
+
+
 @dataclasses.dataclass(frozen=True)
 class Imaging:
     """The parameters of canonical images, which the manifest of an artefact keeps.
 
     ``height`` and ``width`` are the canvas in pixels. ``margin`` is the empty border around the ink, as a share of the
     shorter side of the canvas. ``ink`` is ``soft-binary``, or ``grey`` to keep grey levels, which identify the scanner.
+    ``framing`` is ``ink``, which is cropped and centred, or ``page``: the whole page, in the upper left corner.
     """
 
     height: int = 64
     width: int = 128
     margin: float = 0.04
     ink: str = "soft-binary"
+    framing: str = FRAMINGS[0]
 
     def __post_init__(self):
         if not (16 <= self.height <= 1024 and 16 <= self.width <= 1024):
             raise ValueError(f"a canvas of {self.height} x {self.width} pixels; height and width must be 16 to 1024")
         if self.ink not in INKS:
             raise ValueError(f"ink {self.ink!r}; it has to be {' or '.join(INKS)}")
+        if self.framing not in FRAMINGS:
+            raise ValueError(f"framing {self.framing!r}; it has to be {' or '.join(FRAMINGS)}")
 
     @property
     def working_side(self) -> int:
         """Length in pixels of the longest side at which ink is decided; canvases of one length share the ink."""
+        if self.framing == "page":
+            return round(PAGE_WORKING * max(self.height, self.width))
         return working_side(self.height, self.width)
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that differ for parameters or versions that make other canonical images."""
-        text = json.dumps({"algorithm": ALGORITHM, **dataclasses.asdict(self)}, sort_keys=True)
+        parameters = dataclasses.asdict(self)
+        if self.framing == FRAMINGS[0]:  # fingerprints of before have no framing
+            del parameters["framing"]
+        text = json.dumps({"algorithm": ALGORITHM, **parameters}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -85,36 +100,43 @@ class Imaging:
 class CanonicalImage:
     """``image`` is ``uint8 [height, width, 1]``, 255 ink and 0 paper, with its quality ``warnings``.
 
-    ``page`` is the decoded file.
+    ``page`` is the decoded file, ``size`` its height and width in pixels.
     """
 
     image: np.ndarray
     warnings: tuple[QualityWarning, ...]
     page: Page
+    size: tuple[int, int] = (0, 0)
 
 
 def canonicalise(
-    data: bytes, imaging: Imaging, limits: Limits = Limits(), quality: QualityLimits = QualityLimits()
+    data: bytes,
+    imaging: Imaging,
+    limits: Limits = Limits(),
+    quality: QualityLimits = QualityLimits(),
+    frame: int = 0,
 ) -> CanonicalImage:
-    """Make the canonical image of an image file.
+    """Make the canonical image of an image file, or of the page ``frame`` of a TIFF, counted from 0.
 
     Deterministic: the same bytes and parameters give the same pixels. ``limits`` and ``quality`` do not change them.
     Raises ``ImageError``.
     """
-    page, ink = read_ink(data, imaging, limits)
-    return CanonicalImage(draw_ink(ink, imaging), quality.find_warnings(ink, page), page)
+    page, ink = read_ink(data, imaging, limits, frame)
+    return CanonicalImage(draw_ink(ink, imaging), quality.find_warnings(ink, page), page, page.size)
 
 
-def read_ink(data: bytes, imaging: Imaging, limits: Limits = Limits()) -> tuple[Page, Ink]:
+def read_ink(data: bytes, imaging: Imaging, limits: Limits = Limits(), frame: int = 0) -> tuple[Page, Ink]:
     """Decode an image file and find its ink at the working resolution of these parameters.
 
-    ``draw_ink`` draws the ink on a canvas. Raises ``ImageError``.
+    ``frame`` is the page of a TIFF, counted from 0. ``draw_ink`` draws the ink on a canvas. Raises ``ImageError``.
     """
     side = imaging.working_side
-    page = decode(data, limits, side)
+    page = decode(data, limits, side, frame)
+    if imaging.framing == "page":
+        return page, find_page_ink(page.grey, side)
     ink = find_ink(page.grey, side)
     if page.downscale > 1 and max(ink.mask.shape) < CLOSE_UP * side:
-        page = decode(data, limits)  # small writing on a large photograph needs the full resolution
+        page = decode(data, limits, frame=frame)  # small writing on a large photograph needs the full resolution
         ink = find_ink(page.grey, side)
     return page, ink
 
@@ -122,6 +144,8 @@ def read_ink(data: bytes, imaging: Imaging, limits: Limits = Limits()) -> tuple[
 def draw_ink(ink: Ink, imaging: Imaging) -> np.ndarray:
     """Draw ink on the canvas: ``uint8 [height, width, 1]``."""
     levels = ink.to_grey() if imaging.ink == "grey" else ink.to_binary()
+    if imaging.framing == "page":
+        return fit_page(levels, (imaging.height, imaging.width))
     return fit_to_canvas(levels, imaging.height, imaging.width, imaging.margin)
 
 

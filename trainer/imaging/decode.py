@@ -54,8 +54,10 @@ class Limits:
     max_pixels: int = 50_000_000
 
 
-def open_within_limits(data: bytes, limits: Limits) -> Image.Image:
+def open_within_limits(data: bytes, limits: Limits, frame: int = 0) -> Image.Image:
     """Check size and format by the header alone; the returned image is not decoded yet.
+
+    ``frame`` is a page of a TIFF, from 0; the limits hold for this page.
 
     Raises ``ImageTooLarge`` or ``UnreadableImage``.
     """
@@ -63,12 +65,14 @@ def open_within_limits(data: bytes, limits: Limits) -> Image.Image:
         raise ImageTooLarge(f"the image has {len(data):,} bytes; at most {limits.max_bytes:,} are accepted")
     if not data:
         raise UnreadableImage("the image is empty (0 bytes)")
-    headers.check(data)
+    headers.check(data, frame)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:  # noqa: BLE001 - decoders raise any type of error; its message may quote the bytes
         known = ", ".join(FORMATS)
         raise UnreadableImage(f"the {len(data):,} bytes are not an image in a known format ({known})") from None
+    if frame:
+        _seek(image, frame)
     width, height = image.size
     # The decoder of WebP needs twice the memory for a pixel.
     max_pixels = limits.max_pixels // 2 if image.format == "WEBP" else limits.max_pixels
@@ -82,6 +86,16 @@ def open_within_limits(data: bytes, limits: Limits) -> Image.Image:
     if image.format == "TIFF" and (tile_pixels := _read_tile_pixels(image)) > limits.max_pixels:
         raise ImageTooLarge(f"the TIFF has tiles of {tile_pixels:,} pixels; at most {limits.max_pixels:,} are accepted")
     return image
+
+
+def _seek(image: Image.Image, frame: int) -> None:
+    """Go to a page of a TIFF. Raises ``UnreadableImage`` if there is no such page, as in every other format."""
+    if image.format != "TIFF":
+        raise UnreadableImage(f"the {image.format} image has no page {frame + 1}; only a TIFF has several pages")
+    try:
+        image.seek(frame)
+    except Exception:  # noqa: BLE001 - as in open_within_limits(); EOFError if there are fewer pages
+        raise UnreadableImage(f"the TIFF has no page {frame + 1}, or that page is damaged") from None
 
 
 def _read_tile_pixels(image: Image.Image) -> int:
@@ -98,7 +112,7 @@ class Page:
     """A decoded image: ``grey`` is ``uint8 [height, width]``, 0 black to 255 white, upright, on white paper.
 
     ``downscale`` is the number of pixels of the file for one pixel of ``grey``, along a side. ``has_more_pages`` means
-    that the file has further pages or frames, which are not read. ``format_and_mode`` is, for example, ``PNG RGB``.
+    that pages or frames follow in the file, which are not read. ``format_and_mode`` is, for example, ``PNG RGB``.
     """
 
     grey: np.ndarray
@@ -106,17 +120,23 @@ class Page:
     has_more_pages: bool = False
     format_and_mode: str = ""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the file in pixels."""
+        height, width = (round(length * self.downscale) for length in self.grey.shape)
+        return height, width
 
-def decode(data: bytes, limits: Limits = Limits(), side: int | None = None) -> Page:
-    """Decode the first page of an image file.
+
+def decode(data: bytes, limits: Limits = Limits(), side: int | None = None, frame: int = 0) -> Page:
+    """Decode the first page of an image file, or the page ``frame`` of a TIFF, counted from 0.
 
     With ``side``, the decoder of a JPEG may scale it down, at no cost, to no less than ``side`` pixels along the
     longest side. Raises ``ImageTooLarge`` or ``UnreadableImage``.
     """
-    image = open_within_limits(data, limits)
+    image = open_within_limits(data, limits, frame)
     longest, format_and_mode = max(image.size), f"{image.format} {image.mode}"
     try:
-        has_more_pages = bool(getattr(image, "is_animated", False))
+        has_more_pages = _has_more_pages(image, frame)
         if side and image.format in JPEGS:
             share = min(1.0, side / longest)
             image.draft("L", (math.ceil(image.width * share), math.ceil(image.height * share)))
@@ -132,6 +152,12 @@ def decode(data: bytes, limits: Limits = Limits(), side: int | None = None) -> P
         raise UnreadableImage(f"the {image.format} image has no pixels")
     upright = np.ascontiguousarray(UPRIGHT.get(orientation, lambda g: g)(grey))
     return Page(upright, longest / max(grey.shape), has_more_pages, format_and_mode)
+
+
+def _has_more_pages(image: Image.Image, frame: int) -> bool:
+    if frame:  # of a TIFF; the number of its frames is not read, because that takes as long as there are frames
+        return bool(image.tag_v2.next)  # type: ignore[attr-defined]
+    return bool(getattr(image, "is_animated", False))
 
 
 def _read_orientation(image: Image.Image) -> int:

@@ -117,6 +117,18 @@ def relative_darkness(grey: np.ndarray) -> np.ndarray:
 
 def _find_ink(page: np.ndarray, side: int) -> tuple[Ink, tuple[int, int, int, int]]:
     """Find the ink of a page ``uint8 [h, w]``, and its box at working resolution: top, bottom, left, right."""
+    ink = find_all_ink(page, side)
+    left, top, width, height = cv2.boundingRect(ink.mask)
+    window = (slice(top, top + height), slice(left, left + width))
+    cropped = dataclasses.replace(ink, mask=ink.mask[window], darkness=ink.darkness[window])
+    return cropped, (top, top + height, left, left + width)
+
+
+def find_all_ink(page: np.ndarray, side: int) -> Ink:
+    """Find the ink of a page ``uint8 [h, w]`` at ``side`` pixels of the longest side; the result has the whole page.
+
+    Raises ``Blank`` or ``TooMuchInk``.
+    """
     grey, scale = _resize_to_working_size(page, side)
     darkness = relative_darkness(_to_dark_on_light(grey))
     core_darkness = _measure_core_darkness(darkness)
@@ -135,10 +147,7 @@ def _find_ink(page: np.ndarray, side: int) -> tuple[Ink, tuple[int, int, int, in
             f"no writing found: {count / mask.size:.0%} of the page is dark, writing covers at most {MAX_SHARE:.0%}"
         )
     border_share = _count_border_pixels(mask) / (2 * sum(mask.shape))
-    left, top, width, height = cv2.boundingRect(mask)
-    window = (slice(top, top + height), slice(left, left + width))
-    ink = Ink(mask[window], darkness[window], scale, core_darkness, count / mask.size, border_share)
-    return ink, (top, top + height, left, left + width)
+    return Ink(mask, darkness, scale, core_darkness, count / mask.size, border_share)
 
 
 def _resize_to_working_size(grey: np.ndarray, side: int) -> tuple[np.ndarray, float]:

@@ -46,12 +46,22 @@ class QualityLimits:
             "blurred": measure_edge_width(ink),
             "cut_off": ink.border_share,
         }
+        exceeded = self._select(at_least, at_most)
+        if page.has_more_pages:
+            exceeded.append(QualityWarning("first_page", 2.0, 1))  # at least two pages; one is read
+        return tuple(exceeded)
+
+    def find_page_warnings(self, ink: Ink) -> tuple[QualityWarning, ...]:
+        """Return the warnings about a whole page, on which writing may be small and of many lines."""
+        at_least = {"blank": ink.page_share, "low_contrast": ink.core_darkness if ink.page_share else 255.0}
+        return tuple(self._select(at_least, {"too_much_ink": ink.page_share}))
+
+    def _select(self, at_least: dict[str, float], at_most: dict[str, float]) -> list[QualityWarning]:
+        """Return the measures on the wrong side of their limits."""
         limits = dataclasses.asdict(self)
         exceeded = [(code, value) for code, value in at_least.items() if value < limits[code]]
         exceeded += [(code, value) for code, value in at_most.items() if value > limits[code]]
-        if page.has_more_pages:
-            exceeded.append(("first_page", 2.0))  # at least two pages; one is read
-        return tuple(QualityWarning(code, value, limits.get(code, 1)) for code, value in exceeded)
+        return [QualityWarning(code, value, limits[code]) for code, value in exceeded]
 
 
 @dataclasses.dataclass(frozen=True)

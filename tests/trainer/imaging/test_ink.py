@@ -330,5 +330,6 @@ def test_a_canvas_out_of_range_is_refused(height):
 def test_every_parameter_changes_the_fingerprint():
     for field in dataclasses.fields(Imaging):
         value = getattr(CANVAS, field.name)
-        changed = dataclasses.replace(CANVAS, **{field.name: "grey" if value == "soft-binary" else value * 2})
+        other = {"soft-binary": "grey", "ink": "page"}.get(value) or value * 2
+        changed = dataclasses.replace(CANVAS, **{field.name: other})
         assert changed.fingerprint() != CANVAS.fingerprint()
