@@ -16,10 +16,11 @@ TRAINING = [
     "tomli-w>=1.0",
     "tomli>=2.0; python_version < '3.11'",
 ]
-SHARED = [  # requirements of imaging, artifact and storage, in training and in serving
+SHARED = [  # requirements of imaging, documents, artifact and storage, in training and in serving
     "numpy>=1.26",
     "pillow>=10.4",
     "opencv-python-headless>=4.10",
+    "pypdfium2>=5.0",  # pages of PDF by PDFium; both are BSD or Apache, PyMuPDF is AGPL
     "ai-edge-litert>=1.3",
     "backports.strenum<1.3",  # required by ai-edge-litert for every Python; later versions do not support Python 3.11
     "google-cloud-storage>=2.18",

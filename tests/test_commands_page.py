@@ -10,6 +10,7 @@ from trainer.settings.flags import CONSOLE_SCRIPTS
 PAGE = (ROOT / "docs" / "commands.md").read_text()
 CURRENT, _, FORMER = PAGE.partition("## Former names")
 FOLDERS = ("trainer", "predictor", "deploy", "tests/bench", "tests/contract", "tests/golden")
+PROGRAMS = {"trainer.documents.render"}  # run by pdf.py beside it, and by nobody else
 MAIN_BLOCK = re.compile(r'^if __name__ == "__main__":', re.MULTILINE)
 ROW = re.compile(r"^\| `python -m ([\w.]+)` \|(.*)$", re.MULTILINE)
 SCRIPT = re.compile(r'"(countersign-\w+) = ([\w.]+):(\w+)"')
@@ -22,7 +23,8 @@ def to_module(path):
 def find_commands():
     """Return the modules that ``python -m`` runs. Other servers' are started by the measurement that installs them."""
     files = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")) if "peers" not in path.parts]
-    return {to_module(path) for path in files if path.name == "__main__.py" or MAIN_BLOCK.search(path.read_text())}
+    commands = {to_module(path) for path in files if path.name == "__main__.py" or MAIN_BLOCK.search(path.read_text())}
+    return commands - PROGRAMS
 
 
 def read_scripts():

@@ -10,7 +10,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("trainer", "predictor", "deploy")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-SHARED = ("trainer.console", "trainer.imaging", "trainer.ready", "trainer.settings", "trainer.storage")
+SHARED = (
+    "trainer.console",
+    "trainer.documents",
+    "trainer.imaging",
+    "trainer.ready",
+    "trainer.settings",
+    "trainer.storage",
+)
 ALLOWED = {
     "trainer": ("trainer",),
     "predictor": ("predictor", "trainer.artifact", *SHARED),
@@ -64,6 +71,17 @@ def test_imaging_imports_only_numpy_pillow_and_opencv():
         for module in imports(path)
         if module.split(".")[0] not in sys.stdlib_module_names
         and not inside(module, "numpy", "PIL", "cv2", "trainer.imaging")
+    ]
+    assert not forbidden, "\n".join(forbidden)
+
+
+def test_documents_import_only_numpy_pillow_pypdfium2_and_imaging():
+    forbidden = [
+        f"{name(path)} imports {module}"
+        for path in below("trainer/documents")
+        for module in imports(path)
+        if module.split(".")[0] not in sys.stdlib_module_names
+        and not inside(module, "numpy", "PIL", "pypdfium2_raw", "trainer.imaging", "trainer.documents")
     ]
     assert not forbidden, "\n".join(forbidden)
 

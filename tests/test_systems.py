@@ -42,9 +42,9 @@ def test_uvloop_is_required_only_where_it_can_be_installed(system, expected):
         assert (uvloop.marker is None or uvloop.marker.evaluate(environment)) == expected, file
 
 
-def test_only_the_lock_imports_a_module_that_only_posix_has():
+def test_only_two_files_import_a_module_that_only_posix_has():
     users = {name(path) for path in SOURCES if POSIX_ONLY & {module.split(".")[0] for module in imports(path)}}
-    assert users == {"trainer/storage/lock.py"}
+    assert users == {"trainer/documents/render.py", "trainer/storage/lock.py"}
 
 
 @pytest.fixture
