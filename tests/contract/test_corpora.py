@@ -15,8 +15,11 @@ from trainer.samples import __main__ as command
 from trainer.samples.amount import DatasetSpec
 from trainer.settings import plugins
 
+# Layouts with boxes are tested in test_boxes.py.
+LAYOUTS = [name for name in plugins.list_names("corpora") if not plugins.load("corpora", name).format_boxes]
 
-@pytest.fixture(params=plugins.list_names("corpora"))
+
+@pytest.fixture(params=LAYOUTS)
 def layout(request):
     return request.param
 
@@ -67,13 +70,13 @@ def test_a_layout_reads_back_the_labels_and_writers_of_the_paths_that_it_formats
 
 def test_corpora_of_all_layouts_are_read_together_without_mixing_their_writers(container, tmp_path):
     data_sources = []
-    for name in plugins.list_names("corpora"):
+    for name in LAYOUTS:
         corpus = plugins.load("corpora", name)
         root = tmp_path / name / (corpus.folder_name or "scans")
         write_empty_files(corpus, root)
         data_sources.append(sources.fetch_source(make_argument(corpus, root, container)))
     listings = corpora.read_corpora([(source.label, source.root, source.name) for source in data_sources])
-    assert [listing.layout for listing in listings] == plugins.list_names("corpora")
+    assert [listing.layout for listing in listings] == LAYOUTS
     assert len({listing.corpus_id for listing in listings}) == len(listings)
     split_units = [{sample.split_unit for sample in listing.samples} for listing in listings]
     assert sum(map(len, split_units)) == len(set().union(*split_units))

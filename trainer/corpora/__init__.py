@@ -12,10 +12,10 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from trainer.console.errors import UserError
 from trainer.corpora import _tree
+from trainer.corpora._sample import BoxedPage, LabelledBox, Sample
 from trainer.corpora._tree import PREDICT, Tree, list_image_files
 from trainer.imaging.formats import FILE_SUFFIXES
 from trainer.settings import plugins
@@ -27,6 +27,7 @@ __all__ = [
     "Annotations",
     "Corpus",
     "CorpusListing",
+    "LabelledBox",
     "OverlappingData",
     "Sample",
     "Tree",
@@ -46,52 +47,15 @@ class OverlappingData(UserError):
     """A file would be in two splits or two corpora, or a split lacks its data; the message names the folders."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Sample:
-    """One image file with its label.
-
-    ``name`` is the path below ``root``, the same on every machine. ``writer`` is the writer or the document, unique
-    within a corpus, ``None`` if unknown. ``split`` is train, validation or test for files in folders of these names,
-    else empty. ``relabelled_from`` is the label in the corpus where a problem has given another one. Has slots, because
-    there may be 100,000 of them.
-    """
-
-    root: Path
-    name: str
-    label: str
-    writer: str | None
-    corpus_id: str
-    split: str = ""
-    relabelled_from: str = ""
-
-    @property
-    def corpus_label(self) -> str:
-        """Label in the corpus, whatever that of the problem is."""
-        return self.relabelled_from or self.label
-
-    @property
-    def path(self) -> Path:
-        """Path of the image file."""
-        return self.root / self.name
-
-    @property
-    def split_unit(self) -> tuple[str, str]:
-        """What is never divided between splits: (corpus, writer), or (corpus, image) where the writer is unknown."""
-        return (self.corpus_id, self.name if self.writer is None else self.writer)
-
-    def relabel(self, label: str, **changes: Any) -> "Sample":
-        """Return the sample with the label of a problem, and with other changed fields."""
-        return dataclasses.replace(self, label=label, relabelled_from=self.corpus_label, **changes)
-
-
 class Ambiguity(enum.IntEnum):
     """What a layout reads labels from, the least ambiguous first; detection prefers the lowest value."""
 
-    CSV_FILE = 0
-    FILE_NAMES = 1
-    FOLDER_NAMES = 2
-    ANY_FOLDER = 3
-    UNLABELLED = 4
+    BOXES = 0
+    CSV_FILE = 1
+    FILE_NAMES = 2
+    FOLDER_NAMES = 3
+    ANY_FOLDER = 4
+    UNLABELLED = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +66,8 @@ class Corpus:
     means that the layout does not fit. A label of ``None`` means that the layout has no labels, so the caller has to
     name one (``LABEL=PATH``). ``format_path`` returns the path for a label, a writer and a running number, without a
     suffix. ``format_csv_files`` returns the CSV files (name to text) beside the images, from rows of (path, label,
-    writer). Of several layouts that parse every file, the one of the lowest ``ambiguity`` is chosen.
+    writer). ``parse_boxes`` returns the boxes on the pages of a tree, for layouts that label a page by them, and
+    ``format_boxes`` their files. Of several layouts that parse every file, that of the lowest ``ambiguity`` is chosen.
     """
 
     description: str
@@ -112,6 +77,8 @@ class Corpus:
     labels: tuple[str, ...] | None = None  # the only ones that the layout can express; None for any
     format_csv_files: Callable[[Iterable[tuple[str, str, str]]], dict[str, str]] | None = None
     folder_name: str | None = None  # the name that the root folder has to have, for layouts that read it
+    parse_boxes: Callable[[Tree], Mapping[PurePosixPath, tuple[LabelledBox, ...]]] | None = None
+    format_boxes: Callable[[Iterable[BoxedPage]], dict[str, str]] | None = None
     may_skip_images: bool = False  # True where a CSV file lists the images to use
     alternative: str = ""  # another interpretation of the same folders, for messages about unsuitable labels
 
@@ -179,8 +146,9 @@ def _list_samples(
     tree: Tree, layout: str, annotations: Annotations, label: str | None, corpus_id: str
 ) -> tuple[list[Sample], int]:
     """List every file that the layout annotates, and count those in folders named predict."""
-    files = tree.split_by_file
-    if plugins.load("corpora", layout).ambiguity == Ambiguity.CSV_FILE:  # its paths contain the folders of splits
+    files, corpus = tree.split_by_file, plugins.load("corpora", layout)
+    boxes = corpus.parse_boxes(tree) if corpus.parse_boxes else {}
+    if corpus.ambiguity == Ambiguity.CSV_FILE:  # its paths contain the folders of splits
         used = {file: (file, _tree.strip_split_folders(file)[1]) for file in annotations}
     else:
         used = {file: entry for file, entry in files.items() if entry[1] == PREDICT or entry[0] in annotations}
@@ -190,7 +158,8 @@ def _list_samples(
         if split != PREDICT:
             parsed_label, writer = annotations[name]
             annotation = (sys.intern(label or parsed_label or ""), sys.intern(writer) if writer else None)
-            samples.append(Sample(tree.root, file.as_posix(), *annotation, corpus_id, split or default_split))
+            split = split or default_split
+            samples.append(Sample(tree.root, file.as_posix(), *annotation, corpus_id, split, "", boxes.get(name, ())))
     return samples, sum(split == PREDICT for _, split in {**files, **used}.values())
 
 

@@ -27,9 +27,14 @@ class Row:
 
 
 def read_rows(file: Path) -> list[Row]:
-    """Read every line; empty when the file lacks the columns. Raises ``UnknownLayout`` that names the faulty line."""
+    """Read every line; empty when the file lacks the columns, or lists boxes on pages.
+
+    Raises ``UnknownLayout`` that names the faulty line.
+    """
     rows: dict[str, Row] = {}
-    for number, line in _read_lines(file):
+    for number, line in read_lines(file, REQUIRED_COLUMNS):
+        if "left" in line:
+            return []
         location = f"{str(file)!r}, line {number}"
         path, label = ((line.get(column) or "").strip() for column in REQUIRED_COLUMNS)
         if not path or not label or not label.isprintable():
@@ -45,14 +50,14 @@ def read_rows(file: Path) -> list[Row]:
     return list(rows.values())
 
 
-def _read_lines(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """Read (line number, values by lower-case column name); empty when the file lacks the columns."""
+def read_lines(file: Path, columns: Iterable[str]) -> list[tuple[int, dict[str, str]]]:
+    """Read (line number, values by lower-case column name); empty when the file lacks one of the columns."""
     text = _read_text(file)
     header = text.partition("\n")[0]
     reader = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=header.count))
     try:
         reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-        if any(name not in reader.fieldnames for name in REQUIRED_COLUMNS):
+        if any(name not in reader.fieldnames for name in columns):
             return []
         return [(reader.line_num, line) for line in reader]
     except csv.Error as error:
