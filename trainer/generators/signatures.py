@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from trainer import imaging
-from trainer.generators import Generator
+from trainer.generators import MODIFIED_TIME, Generator
 from trainer.imaging import Imaging
 from trainer.samples import capture, fonts, sample
 from trainer.samples.amount import DatasetSpec, SampleKind, label_of
@@ -25,7 +25,6 @@ from trainer.settings import plugins
 if TYPE_CHECKING:
     from trainer.corpora import Corpus
 
-MODIFIED_TIME = 1_577_836_800  # of every generated file, in seconds since 1970: 1 January 2020
 WRITER_STREAM, ENDLESS_STREAM = 1, 2  # so that no two uses of a seed draw the same numbers
 ATTEMPTS = 20  # to generate an image in which ink is found
 
@@ -111,8 +110,4 @@ def _write_writer(
             yield str(path), label, f"{writer:03d}"
 
 
-def _describe_limits() -> str:
-    return fonts.describe_missing(fonts.load_catalogue())
-
-
-GENERATOR = Generator(generate_image, write_dataset, sample.LABELS, generate_canonical, _describe_limits)
+GENERATOR = Generator(write_dataset, fonts.describe_missing, generate_image, sample.LABELS, generate_canonical)

@@ -35,7 +35,7 @@ class SampleKind(str, enum.Enum):
 class DatasetSpec:
     """Size and layout of a generated dataset: the number of writers, and of images of each kind by every writer.
 
-    ``generator`` is the plug-in that makes them.
+    Or the number of ``pages``, each by other people. ``generator`` is the plug-in that makes them.
     """
 
     layout: str = "class_folders"
@@ -44,10 +44,17 @@ class DatasetSpec:
     forged: int = 8
     text: int = 20
     other: int = 0
+    pages: int = 0
     generator: str = "signatures"
+
+    def resize(self, size: int) -> DatasetSpec:
+        """Return the spec with another number of writers, or of pages."""
+        return dataclasses.replace(self, pages=size) if self.pages else dataclasses.replace(self, writers=size)
 
     def count_images(self) -> int:
         """Count the image files of the dataset."""
+        if self.pages:
+            return self.pages
         corpus = plugins.load("corpora", self.layout)
         kinds = [kind.value for kind in SampleKind if label_of(corpus, kind.value) is not None]
         return self.writers * sum(getattr(self, kind) for kind in kinds)

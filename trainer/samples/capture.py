@@ -33,10 +33,14 @@ class Capture:
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """The pixels of a file, ``uint8 [h, w]`` or ``[h, w, 3]`` (RGB), and how the file is encoded."""
+    """The pixels of a file, ``uint8 [h, w]`` or ``[h, w, 3]`` (RGB), and how the file is encoded.
+
+    ``matrix``, ``float [3, 3]``, maps points of the page to those of the picture, (x, y, 1) in pixels.
+    """
 
     pixels: np.ndarray
     capture: Capture
+    matrix: np.ndarray = dataclasses.field(default_factory=lambda: np.eye(3))
 
 
 def generate_capture(rng: np.random.Generator, shares: tuple[float, float, float] = DEVICE_SHARES) -> Capture:
@@ -62,8 +66,11 @@ def generate_capture(rng: np.random.Generator, shares: tuple[float, float, float
 
 def scan(page: np.ndarray, capture: Capture, rng: np.random.Generator) -> Scan:
     """Record a page ``float32 [h, w, c]`` (reflectance, 0 to 1; c is 3 or 1) as a picture."""
+    matrix = np.eye(3)
     if capture.rotation or capture.perspective:
-        page = _move(page, capture, rng)
+        matrix = _draw_movement(page.shape[:2], capture, rng)
+        size = page.shape[1::-1]
+        page = cv2.warpPerspective(page, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     page = page.reshape(page.shape[0], page.shape[1], -1)
     if capture.shadow > 0.02:
         page = page * paper.draw_light(page.shape[:2], capture.shadow, rng)[..., None]
@@ -75,9 +82,9 @@ def scan(page: np.ndarray, capture: Capture, rng: np.random.Generator) -> Scan:
     if capture.contrast < 1:
         page = 1 - (1 - page) * np.float32(capture.contrast)
     if capture.is_bilevel:
-        return Scan(_binarise(page[..., 0], rng), capture)
+        return Scan(_binarise(page[..., 0], rng), capture, matrix)
     levels = cv2.convertScaleAbs(np.clip(page, 0, 1), alpha=255)
-    return Scan(levels.reshape(page.shape[:2]) if page.shape[2] == 1 else levels, capture)
+    return Scan(levels.reshape(page.shape[:2]) if page.shape[2] == 1 else levels, capture, matrix)
 
 
 def encode_file(picture: Scan) -> tuple[bytes, str]:
@@ -89,17 +96,16 @@ def encode_file(picture: Scan) -> tuple[bytes, str]:
     return buffer.getvalue(), ".jpg" if is_jpeg else ".png"
 
 
-def _move(page: np.ndarray, capture: Capture, rng: np.random.Generator) -> np.ndarray:
+def _draw_movement(shape: tuple[int, int], capture: Capture, rng: np.random.Generator) -> np.ndarray:
     """Rotate the sheet, and tilt it before a camera; what was outside continues the paper of the edge."""
-    height, width = page.shape[:2]
+    height, width = shape
     angle = np.deg2rad(capture.rotation)
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
     centre = np.array([width / 2, height / 2])
     moved = (corners - centre) @ rotation + centre
     moved += rng.uniform(-1, 1, (4, 2)) * capture.perspective * (width, height)
-    matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), moved.astype(np.float32))
-    return cv2.warpPerspective(page, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.getPerspectiveTransform(corners.astype(np.float32), moved.astype(np.float32))
 
 
 def _binarise(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     print(format_table(packages, folder))
-    if text := fonts.describe_missing(fonts.load_catalogue()):
+    if text := fonts.describe_missing():
         print(text)
     return 0
 

@@ -151,9 +151,9 @@ def _probe_file(path: Path, is_shaped: bool) -> Iterator[FontFace]:
         LOG.debug("the font %s is not used: %s", path, error)
 
 
-def describe_missing(catalogue: FontCatalogue) -> str:
-    """Say which scripts are missing and how to get them; an empty text if none is."""
-    missing = catalogue.missing_scripts()
+def describe_missing(catalogue: FontCatalogue | None = None) -> str:
+    """Say which scripts are missing, by default on this machine, and how to get them; an empty text if none is."""
+    missing = (catalogue or load_catalogue()).missing_scripts()
     if not missing:
         return ""
     names = ", ".join(missing)

@@ -130,7 +130,8 @@ def _number(rng: np.random.Generator) -> str:
     return str(int(10 ** rng.uniform(0, 6)))
 
 
-def _date(rng: np.random.Generator) -> str:
+def generate_date(rng: np.random.Generator) -> str:
+    """Generate a date in figures, in one of the usual forms."""
     day, month, year = int(rng.integers(1, 32)), int(rng.integers(1, 13)), int(rng.integers(1900, 2040))
     two_digits = f"{year % 100:02d}"
     forms = (
@@ -182,7 +183,7 @@ def _item_number(rng: np.random.Generator) -> str:
     return f"({rng.integers(1, 40)})" if rng.random() < 0.5 else f"{rng.integers(1, 40)}."
 
 
-NUMBERS = (_number, _date, _time, _sum_of_money, _percentage, _code, _telephone, _item_number)
+NUMBERS = (_number, generate_date, _time, _sum_of_money, _percentage, _code, _telephone, _item_number)
 NUMBER_SHARES = (0.18, 0.2, 0.06, 0.26, 0.05, 0.13, 0.07, 0.05)
 
 

@@ -22,7 +22,7 @@ def generate_object(side: float, pen_share: float, rng: np.random.Generator) -> 
     pen = generate_pen(rng, max(1.0, pen_share * side))
     draw = OBJECTS[rng.choice(len(OBJECTS), p=SHARES)]
     if draw is None:
-        return _draw_doodle(side, pen, rng), pen
+        return draw_doodle(side, pen, rng), pen
     long, short = int(side), int(side * np.exp(rng.uniform(-1.3, 0)))
     height, width = (short, long) if rng.random() < 0.75 else (long, short)
     return draw(max(16, height), max(16, width), rng), pen
@@ -53,7 +53,7 @@ def _put(layer: np.ndarray, part: np.ndarray, top: int, left: int) -> None:
     np.maximum(target, part[: target.shape[0], : target.shape[1]], out=target)
 
 
-def _draw_stamp(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+def draw_stamp(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """A ring or frame with words in it, with the gaps of a dry pad."""
     layer = _blank(height, width)
     thick = max(1, int(min(height, width) * rng.uniform(0.01, 0.05)))
@@ -80,7 +80,7 @@ def _draw_stamp(height: int, width: int, rng: np.random.Generator) -> np.ndarray
     return layer * np.clip(1.6 * gaps + rng.uniform(0.1, 0.8), 0, 1)
 
 
-def _draw_logo(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+def draw_logo(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Filled shapes, with a word beside or below them or without."""
     layer = _blank(height, width)
     size = min(height, width)
@@ -119,7 +119,7 @@ def _draw_form(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     return layer
 
 
-def _draw_barcode(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+def draw_barcode(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Bars of one to four modules, or a matrix code with its finder squares."""
     if rng.random() < 0.5:
         widths = rng.integers(1, 5, 2 * int(rng.integers(14, 60)))
@@ -139,7 +139,7 @@ def _draw_barcode(height: int, width: int, rng: np.random.Generator) -> np.ndarr
     return cv2.resize(modules, (size, size), interpolation=cv2.INTER_NEAREST)
 
 
-def _draw_photograph(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+def draw_photograph(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Smooth patches of light and dark with grain, as of a portrait on an identity card, often rastered."""
     layer = _blank(height, width)
     for octave in (3, 6, 12, 30):
@@ -192,7 +192,7 @@ def _draw_text_page(height: int, width: int, rng: np.random.Generator) -> np.nda
     return layer
 
 
-def _draw_doodle(side: float, pen: Pen, rng: np.random.Generator) -> np.ndarray:
+def draw_doodle(side: float, pen: Pen, rng: np.random.Generator) -> np.ndarray:
     """Check marks, crosses, arrows, brackets, circled places, stars, faces, and shading by a pen."""
     shape = int(rng.integers(8))
     turn = np.linspace(0, 2 * np.pi, 14)
@@ -236,6 +236,6 @@ def _draw_doodle(side: float, pen: Pen, rng: np.random.Generator) -> np.ndarray:
     return render_ink(paths, pen, side / max(right - left, bottom - top), rng)
 
 
-OBJECTS: tuple[Draw | None, ...] = (_draw_stamp, _draw_logo, _draw_form, _draw_barcode, _draw_photograph, _draw_dirt,
+OBJECTS: tuple[Draw | None, ...] = (draw_stamp, draw_logo, _draw_form, draw_barcode, draw_photograph, _draw_dirt,
                                     _draw_text_page, None)  # fmt: skip
 SHARES = (0.18, 0.12, 0.1, 0.1, 0.08, 0.1, 0.14, 0.18)

@@ -9,8 +9,8 @@ import numpy as np
 
 from trainer.samples import capture, objects, page, text
 from trainer.samples.capture import Capture, Scan
-from trainer.samples.ink import Pen, limit_width, render_ink
-from trainer.samples.writer import Writer, generate_forgery, generate_genuine, generate_writer
+from trainer.samples.ink import Pen
+from trainer.samples.writer import Writer, generate_writer, render_signature
 
 LABELS = ("signature", "text", "other")
 FORGED_SHARE = 0.2  # of signatures: a forged signature is a signature
@@ -63,19 +63,6 @@ def generate_signature_scan(writer: Writer, is_forged: bool, conditions: Conditi
     """Generate the scan of a signature of a writer, or of a forgery of one."""
     side, _ = conditions.draw_size(rng)
     return conditions.photograph(*render_signature(writer, side, is_forged, rng), rng)
-
-
-def render_signature(
-    writer: Writer, side: float, is_forged: bool, rng: np.random.Generator, pen: Pen | None = None
-) -> tuple[np.ndarray, Pen]:
-    """Render a signature of a writer, or a forgery of one, as ink ``float32 [h, w]``; returns its pen, too.
-
-    Without ``pen`` it is the writer's.
-    """
-    paths = (generate_forgery if is_forged else generate_genuine)(writer, rng)
-    height = text.fit_height(paths, side)
-    pen = limit_width(pen or writer.take_pen(side, rng), height)
-    return render_ink(paths, pen, height, rng), pen
 
 
 def scan_signature(

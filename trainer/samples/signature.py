@@ -46,6 +46,12 @@ def generate_signature(rng: np.random.Generator) -> tuple[WritingStyle, Strokes]
     return style, targets
 
 
+def generate_initials(rng: np.random.Generator) -> Strokes:
+    """Generate the targets of someone's initials, on their base line."""
+    script = choose_script(rng, LATIN_SHARE)
+    return _write_initials(script, generate_style(script, rng), rng)
+
+
 def _get_forms(script: str) -> tuple[float, ...]:
     if script in RARELY_LEGIBLE:
         return ILLEGIBLE_FORMS

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from trainer.samples import strokes
-from trainer.samples.ink import Pen, generate_pen
+from trainer.samples.ink import Pen, generate_pen, limit_width, render_ink
 from trainer.samples.movement import Motion, compute_trajectories
 from trainer.samples.signature import generate_signature
 from trainer.samples.strokes import Strokes
+from trainer.samples.text import fit_height
 
 REFERENCE_SIDE = 400.0  # pixels of the longest side of a signature for which the width of a pen is given
 
@@ -86,3 +87,16 @@ def _vary(targets: Sequence[np.ndarray], spread: float, rng: np.random.Generator
     warp = strokes.draw_warp(targets, WARP * spread, rng)
     moved = [warp(stroke) + rng.normal(0, POINT_NOISE * spread, stroke.shape) for stroke in targets]
     return strokes.transform(moved, SCALE * spread, TURN * spread, rng)
+
+
+def render_signature(
+    writer: Writer, side: float, is_forged: bool, rng: np.random.Generator, pen: Pen | None = None
+) -> tuple[np.ndarray, Pen]:
+    """Render a signature of a writer, or a forgery of one, as ink ``float32 [h, w]``; returns its pen, too.
+
+    Without ``pen`` it is the writer's.
+    """
+    paths = (generate_forgery if is_forged else generate_genuine)(writer, rng)
+    height = fit_height(paths, side)
+    pen = limit_width(pen or writer.take_pen(side, rng), height)
+    return render_ink(paths, pen, height, rng), pen

@@ -1,0 +1,277 @@
+"""What is on a page beside running text: letterheads, stamps, codes, notes by hand, tables, places to sign.
+
+The same places to sign are on signed and unsigned documents alike. Next: ``signing.py``, ``kinds.py``.
+"""
+
+import dataclasses
+import itertools
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from trainer.samples import fonts, handwriting, lexicon, objects, text
+from trainer.samples.documents import typesetting
+from trainer.samples.documents.sheet import BLACK, Colour, Sheet
+from trainer.samples.documents.typesetting import Typeface
+from trainer.samples.fonts import FontStyle
+from trainer.samples.ink import Pen, generate_pen, limit_width, render_ink
+from trainer.samples.movement import Motion, compute_trajectories
+from trainer.samples.strokes import Strokes, extent, round_corners, tilt
+
+if TYPE_CHECKING:
+    from trainer.samples.documents.signing import Signer
+
+STAMP_COLOURS: tuple[Colour, ...] = (BLACK, (0.15, 0.2, 0.6), (0.7, 0.1, 0.15), (0.1, 0.4, 0.25), (0.4, 0.15, 0.5))
+PEN_WIDTH = (0.35, 0.9)  # mm
+PHRASES = (
+    "Attn:,Re:,Subject:,Dear Sir or Madam,To whom it may concern,Enclosures,cc:,Ref.,Invoice No.,Account,Date:,Page,"
+    "CONFIDENTIAL,COPY,ORIGINAL,DRAFT,Total,Balance,Terms and conditions,Department,Telephone,Fax"
+).split(",")
+PROMPTS = (
+    "Signature,Signed,Signed by,Authorised signature,X,Unterschrift,Signature du client,Firma,Approved,Witness,"
+    "Director,For the company,Employee,Tenant,Landlord,Buyer,Seller,Customer signature,By,Assinatura,Podpis,"
+    "Handtekening"
+).split(",")
+CLOSINGS = "Sincerely,Yours faithfully,Best regards,Very truly yours,Kind regards,Respectfully,Cordially".split(",")
+TITLES = "Director,Manager,President,Secretary,Attorney,Partner,Chairman,Vice President,Accountant".split(",")
+
+
+def choose_pen(sheet: Sheet, rng: np.random.Generator) -> Pen:
+    """Choose a pen, with its width in pixels of the sheet."""
+    return generate_pen(rng, max(1.0, rng.uniform(*PEN_WIDTH) * sheet.scale))
+
+
+def write_by_hand(
+    sheet: Sheet, words: str, script: str, left: float, top: float, height: float, rng: np.random.Generator, pen: Pen
+) -> tuple[float, float, float, float] | None:
+    """Write words by hand, letters about ``height`` mm high; returns the box in mm, ``None`` if no font has them."""
+    style = handwriting.generate_style(script, rng)
+    style = dataclasses.replace(style, baseline_angle=0.4 * style.baseline_angle, deviation=0.6 * style.deviation)
+    try:
+        written = handwriting.write(words, style, rng)
+    except fonts.MissingGlyph:
+        return None
+    paths = move(tilt(written, style.slant, style.baseline_angle), rng, style.motion)
+    ink = draw_paths(paths, pen, max(2.5, height * sheet.scale), rng)
+    return sheet.put(ink, left, top, pen.colour, "handwriting")
+
+
+def move(targets: Strokes, rng: np.random.Generator, motion: Motion | None = None) -> Strokes:
+    """Move a pen through targets in letter heights: trajectories of ``compute_trajectories``."""
+    motion = motion or Motion(rng.uniform(0.2, 0.6))
+    return compute_trajectories([round_corners(stroke) for stroke in targets], motion, rng)
+
+
+def draw_paths(paths: Strokes, pen: Pen, letter_height: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw trajectories with letters of a height in pixels, by a pen that leaves them legible: ``float32 [h, w]``."""
+    return render_ink(paths, limit_width(pen, letter_height), letter_height, rng)
+
+
+def write_note(sheet: Sheet, script: str, left: float, top: float, width: float, rng: np.random.Generator) -> None:
+    """Write a note of some words or lines by hand, ``width`` mm wide, sometimes turned."""
+    pen = choose_pen(sheet, rng)
+    side = sheet.to_pixels(width)
+    if rng.random() < 0.6:
+        ink = text.write_text(script, side, pen, rng)
+    else:
+        ink = text.render_words(script, side, rng, is_hand=True)
+    if rng.random() < 0.15:
+        ink = np.rot90(ink, int(rng.choice([1, 3])))
+    sheet.put(ink, left, top, pen.colour, "handwriting")
+
+
+def write_date(sheet: Sheet, left: float, bottom: float, rng: np.random.Generator, pen: Pen | None = None) -> None:
+    """Write a date by hand that ends at ``bottom`` mm."""
+    height = rng.uniform(2.0, 3.5)
+    words = lexicon.generate_date(rng)
+    write_by_hand(sheet, words, "latin", left, bottom - 1.4 * height, height, rng, pen or choose_pen(sheet, rng))
+
+
+def draw_doodle(sheet: Sheet, left: float, top: float, size: float, rng: np.random.Generator) -> None:
+    """Draw a check mark, a cross, an arrow, a bracket or the like by hand."""
+    pen = choose_pen(sheet, rng)
+    sheet.put(objects.draw_doodle(sheet.to_pixels(size), pen, rng), left, top, pen.colour, "handwriting")
+
+
+def cross_out(sheet: Sheet, box: tuple[float, float, float, float], rng: np.random.Generator) -> None:
+    """Cross print out by hand: a line, a zigzag or a cross over a box in mm."""
+    pen = choose_pen(sheet, rng)
+    left, top, right, bottom = box
+    middle = (top + bottom) / 2
+    kind = rng.integers(3)
+    if kind == 0:
+        strokes = [np.array([[left, middle], [right, middle + rng.normal(0, 0.6)]])]
+    elif kind == 1:
+        x = np.linspace(left, right, int(rng.integers(5, 14)))
+        strokes = [np.column_stack([x, np.where(np.arange(len(x)) % 2, top, bottom)])]
+    else:
+        strokes = [np.array([[left, top], [right, bottom]]), np.array([[left, bottom], [right, top]])]
+    size = max(4.0, bottom - top)
+    paths = move([stroke / size for stroke in strokes], rng)
+    ink = render_ink(paths, pen, size * sheet.scale, rng)
+    x0, y0, _, _ = extent(paths)
+    sheet.put(ink, x0 * size, y0 * size, pen.colour, "handwriting")
+
+
+def put_stamp(sheet: Sheet, left: float, top: float, size: float, rng: np.random.Generator) -> None:
+    """Stamp a ring or a frame with words, ``size`` mm wide, turned a little."""
+    width = sheet.to_pixels(size)
+    height = width if rng.random() < 0.5 else max(8, int(width * rng.uniform(0.3, 0.7)))
+    ink = objects.draw_stamp(max(16, height), max(16, width), rng) * np.float32(rng.uniform(0.5, 1.0))
+    sheet.put(turn(ink, rng.normal(0, 12)), left, top, pick(STAMP_COLOURS, rng), "stamp")
+
+
+def turn(ink: np.ndarray, degrees: float) -> np.ndarray:
+    """Turn ink ``float32 [h, w]`` around its centre, on a sheet that holds all of it."""
+    height, width = ink.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+    cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
+    size = (int(width * cos + height * sin) + 2, int(height * cos + width * sin) + 2)
+    matrix[:, 2] += (size[0] / 2 - width / 2, size[1] / 2 - height / 2)
+    return cv2.warpAffine(ink, matrix, size, flags=cv2.INTER_LINEAR)
+
+
+def pick(items, rng: np.random.Generator):
+    """Pick one of some items."""
+    return items[int(rng.integers(len(items)))]
+
+
+def put_logo(sheet: Sheet, left: float, top: float, size: float, rng: np.random.Generator) -> None:
+    """Print a logo: shapes, or a name in a font of a hand, as on letterheads."""
+    colour = pick(STAMP_COLOURS, rng)
+    if rng.random() < 0.35:  # a name in a script typeface is no signature
+        faces = fonts.load_catalogue().select("latin", FontStyle.HAND, FontStyle.BRUSH, FontStyle.BLACKLETTER)
+        faces = faces or fonts.load_catalogue().select("latin")
+        name = lexicon.generate_name("latin", rng)[1]
+        typesetting.print_text(
+            sheet, name, left, top, Typeface(pick(faces, rng), size * rng.uniform(0.25, 0.5), "latin"), colour=colour
+        )
+        return
+    height, width = sheet.to_pixels(size * rng.uniform(0.4, 1.0)), sheet.to_pixels(size)
+    sheet.put(objects.draw_logo(max(16, height), max(16, width), rng), left, top, colour)
+
+
+def put_barcode(sheet: Sheet, left: float, top: float, size: float, rng: np.random.Generator) -> None:
+    """Print a barcode or a matrix code, ``size`` mm wide."""
+    width = sheet.to_pixels(size)
+    sheet.put(objects.draw_barcode(max(12, int(width * rng.uniform(0.15, 0.4))), max(24, width), rng), left, top)
+
+
+def print_letterhead(sheet: Sheet, typeface: Typeface, margin: float, rng: np.random.Generator) -> float:
+    """Print a sender with logo, name and address at the top; returns the y of its end in mm."""
+    top = rng.uniform(6, 18)
+    align = rng.choice([0.0, 0.5, 1.0])
+    left = margin + align * (sheet.width - 2 * margin)
+    if rng.random() < 0.55:
+        size = rng.uniform(14, 45)
+        put_logo(sheet, min(max(2.0, left - align * size), sheet.width - size), top, size, rng)
+        top += rng.uniform(0.3, 0.8) * size
+    name = " ".join(lexicon.generate_name("latin", rng)[1] for _ in range(int(rng.integers(1, 4))))
+    name = name.upper() if rng.random() < 0.5 else name
+    box = typesetting.print_text(sheet, name, left, top, typeface.resize(rng.uniform(1.2, 2.6)), align)
+    top = max(box[3], top + 3) + rng.uniform(0.5, 2)
+    for _ in range(int(rng.integers(0, 4))):
+        words = typesetting.make_words(rng.uniform(25, 60), typeface.resize(0.8), rng)
+        box = typesetting.print_text(sheet, words, left, top, typeface.resize(0.8), align)
+        top = max(box[3], top + 2) + 0.6
+    if rng.random() < 0.3:
+        sheet.rule(margin, top + 1.5, sheet.width - margin, top + 1.5, rng.uniform(0.2, 1.2))
+    return top + rng.uniform(3, 12)
+
+
+def print_table(
+    sheet: Sheet, box: tuple[float, float, float, float], rows: int, typeface: Typeface, rng: np.random.Generator
+) -> list[float]:
+    """Print a table with words and figures into a box in mm; returns the x of its columns, with the right edge."""
+    left, top, right, bottom = box
+    shares = np.sort(rng.uniform(0.1, 0.9, int(rng.integers(1, 6))))
+    columns = [left, *(left + shares * (right - left)).tolist(), right]
+    pitch = (bottom - top) / rows
+    has_rules, has_columns, is_filled = rng.random() < 0.6, rng.random() < 0.5, rng.uniform(0.3, 1.0)
+    for row in range(rows + 1):
+        if has_rules or row in (0, 1, rows):
+            sheet.rule(left, top + row * pitch, right, top + row * pitch, 0.25)
+    if has_columns:
+        for x in columns:
+            sheet.rule(x, top, x, bottom, 0.25)
+    face = typeface.resize(min(1.0, 0.6 * pitch / typeface.size))
+    for row in range(rows):
+        for x, end in itertools.pairwise(columns):
+            if rng.random() > is_filled:
+                continue
+            y = top + (row + 0.3) * pitch
+            if rng.random() < 0.5:
+                figures = lexicon.generate_number(typeface.script, rng)
+                typesetting.print_text(sheet, figures, end - 1, y, face, 1.0)
+            else:
+                typesetting.print_words(sheet, x + 1, y, max(4.0, (end - x - 2) * rng.uniform(0.3, 0.9)), face, rng)
+    return columns
+
+
+def tick_boxes(sheet: Sheet, left: float, top: float, typeface: Typeface, rng: np.random.Generator) -> float:
+    """Print some boxes to tick with words beside, of which some are ticked; returns the y of their end in mm."""
+    size = rng.uniform(2.5, 4.5)
+    for _ in range(int(rng.integers(2, 6))):
+        sheet.frame(left, top, left + size, top + size)
+        typesetting.print_words(sheet, left + size + 2, top, rng.uniform(15, 60), typeface, rng)
+        if rng.random() < 0.35:
+            draw_doodle(sheet, left - 0.3 * size, top - 0.3 * size, 1.5 * size, rng)
+        top += size * rng.uniform(1.4, 2.2)
+    return top
+
+
+def put_photograph(sheet: Sheet, left: float, top: float, width: float, rng: np.random.Generator) -> None:
+    """Print a portrait in the proportions of a passport, as patches of light and dark."""
+    size = (sheet.to_pixels(1.25 * width), sheet.to_pixels(width))
+    sheet.put(objects.draw_photograph(*size, rng) * np.float32(0.9), left, top)
+
+
+def put_block(
+    sheet: Sheet,
+    left: float,
+    top: float,
+    room: float,
+    typeface: Typeface,
+    signer: "Signer",
+    is_signed: bool,
+    rng: np.random.Generator,
+) -> float:
+    """Put a place to sign, ``room`` mm wide, and the signature if it is signed; returns the y of its end in mm.
+
+    It has a closing above, or a prompt beside or below, mostly a line, and often name, title and date.
+    """
+    gap = rng.uniform(9, 20)
+    kind = rng.choice(4, p=[0.3, 0.25, 0.25, 0.2])
+    start = left
+    if kind == 0:  # a closing above, no line
+        box = typesetting.print_text(sheet, pick(CLOSINGS, rng) + ",", left, top, typeface)
+        top = max(box[3], top)
+    elif kind == 1:  # a prompt before the line
+        prompt = pick(PROMPTS, rng) + rng.choice(["", ":", " :"])
+        box = typesetting.print_text(sheet, prompt, left, top + gap - 0.8 * typeface.size, typeface)
+        start = min(box[2] + 1.5, left + 0.7 * room)
+    baseline = top + gap
+    if kind != 0:
+        style = rng.random()
+        if style < 0.75:
+            sheet.rule(start, baseline, left + room, baseline + rng.normal(0, 0.15), rng.uniform(0.15, 0.5))
+        elif style < 0.9:
+            for x in np.arange(start, left + room, rng.uniform(1.0, 1.8)):
+                sheet.rule(x, baseline, x + 0.3, baseline, 0.3)
+    if is_signed:
+        signer.sign(sheet, start, baseline + rng.uniform(-1.5, 1.5), left + room - start, rng)
+    end = baseline + rng.uniform(0.6, 2)
+    if kind == 2:  # a prompt below the line
+        end = typesetting.print_text(sheet, pick(PROMPTS, rng), left, end, typeface.resize(0.8))[3] + 0.8
+    if rng.random() < 0.6:
+        name = signer.name.upper() if rng.random() < 0.2 else signer.name
+        end = max(end, typesetting.print_text(sheet, name, left, end, typeface)[3]) + 0.8
+    if rng.random() < 0.35:
+        end = max(end, typesetting.print_text(sheet, pick(TITLES, rng), left, end, typeface)[3]) + 0.8
+    if rng.random() < 0.25:
+        box = typesetting.print_text(sheet, "Date:", left, end + 3, typeface)
+        if is_signed and rng.random() < 0.8:
+            write_date(sheet, box[2] + 2, box[3] + 0.5, rng, signer.pen)
+        end = max(box[3], end + 3)
+    return end
