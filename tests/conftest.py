@@ -11,6 +11,7 @@ the import itself skips them.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import subprocess
@@ -29,6 +30,8 @@ VERIFIER_FLAGS = ["--problem", "same_writer", "--epochs", "3", "--batch-size", "
 VERIFIER_FLAGS += ["--image-width", "64"]
 CLASSIFIER_FLAGS = ["--epochs", "3", "--batch-size", "16", "--image-height", "32", "--image-width", "64"]
 CLASSIFIER_FLAGS += ["--init-from", "none"]
+FINDER_FLAGS = ["--problem", "signature_on_page", "--epochs", "1", "--batch-size", "4", "--image-height", "96"]
+FINDER_FLAGS += ["--image-width", "96", "--test-fraction", "0.3", "--validation-fraction", "0.3"]
 
 
 class TensorFlowSkips:
@@ -179,6 +182,44 @@ def two_model_server(artifact, verifier_artifact):
 
 
 @pytest.fixture(scope="session")
+def finder_run_dir(tensorflow, make_once) -> Path:
+    """The job dir of a finished run that finds signatures on pages, on a small canvas; it has learnt little."""
+    return make_once("finder", _train_finder)
+
+
+def _train_finder(folder: Path) -> None:
+    from trainer.samples import __main__ as samples
+
+    pages = folder.parent / "pages"
+    assert samples.main([str(pages), "--pages", "24", "--layout", "yolo", "--seed", "3"]) == 0
+    _train(pages, folder, FINDER_FLAGS)
+
+
+@pytest.fixture(scope="session")
+def finder_artifact(finder_run_dir) -> Path:
+    """The artefact of ``finder_run_dir``."""
+    return finder_run_dir / "model"
+
+
+@pytest.fixture(scope="session")
+def chain(finder_artifact, artifact, verifier_artifact, tmp_path_factory) -> Path:
+    """An artefact that finds, classifies and compares; its thresholds are so low that every page has regions."""
+    import dataclasses
+
+    from trainer.artifact import manifest
+    from trainer.artifact.copy import write_copy
+
+    folder = tmp_path_factory.mktemp("chain") / "model"
+    described = manifest.read(finder_artifact)
+    low = {
+        "thresholds": dict.fromkeys(described.decision["thresholds"], 1e-4), "signed_threshold": 1e-4, "overlap": 0.05
+    }  # fmt: skip
+    changed = dataclasses.replace(described, decision={**described.decision, **low})
+    write_copy(finder_artifact, changed, folder, parts={"signature_check": artifact, "verifier": verifier_artifact})
+    return folder
+
+
+@pytest.fixture(scope="session")
 def signature() -> bytes:
     """The bytes of one generated signature, 16 kB."""
     return min((ROOT / "tests" / "golden" / "scans").iterdir()).read_bytes()
@@ -189,6 +230,30 @@ def server(artifact):
     """The address of a running server of ``artifact``."""
     with serving("--artifact", str(artifact)) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def chain_server(chain):
+    with serving("--artifact", str(chain), "--max-pages", "3") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def signed_page(signature):
+    """A page, as a PIL image, with one generated signature on it."""
+    from PIL import Image
+
+    page = Image.new("L", (600, 800), 255)
+    page.paste(Image.open(io.BytesIO(signature)).convert("L").resize((240, 90)), (200, 600))
+    return page
+
+
+@pytest.fixture(scope="session")
+def document(signed_page) -> bytes:
+    """A PDF of two signed pages, at 100 dots per inch."""
+    file = io.BytesIO()
+    signed_page.save(file, "PDF", resolution=100, save_all=True, append_images=[signed_page])
+    return file.getvalue()
 
 
 _PROCESSES: dict[str, subprocess.Popen] = {}

@@ -16,7 +16,7 @@ from trainer import ready
 
 DATA = ("cedar", "sigcomp2011", "svc2004", "text")
 GOALS = {"accuracy": 94.29, "signature precision": 96.55, "signature recall": 97.22}  # of the original network
-STARTS = {"nothing": [], "ready": ["--init-from", ready.DEFAULT]}
+STARTS = {"nothing": [], "ready": ["--init-from", ready.CLASSIFIER]}
 
 
 def main() -> None:

@@ -51,7 +51,7 @@ Recalls = dict[str, dict[str, float]]  # by source: recall in percent, images, h
 def main() -> None:
     """Train as asked, measure, and print one line for each artefact."""
     flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("artifacts", nargs="*", default=[ready.DEFAULT], help="artefacts to measure (%(default)s)")
+    flags.add_argument("artifacts", nargs="*", default=[ready.CLASSIFIER], help="artefacts to measure (%(default)s)")
     flags.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the sources (%(default)s)")
     flags.add_argument("--train", choices=["generated", "left-out", "all"], help="train first, instead of ARTIFACTS")
     flags.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9], help="of the trainings (%(default)s)")

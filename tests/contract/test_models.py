@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import ROOT
 from trainer import variant
@@ -16,7 +17,7 @@ from trainer.artifact import decision
 from trainer.artifact.artifact import Artifact
 from trainer.artifact.manifest import identity, read
 from trainer.artifact.similarity import Cosine
-from trainer.corpora import Sample
+from trainer.corpora import LabelledBox, Sample
 from trainer.evaluation import report
 from trainer.evaluation.measure import Evaluation
 from trainer.imaging import Imaging
@@ -35,19 +36,25 @@ PAIRS = [
     (problem, backbone)
     for problem in PROBLEMS
     for backbone in BACKBONES
+    if backbone in (plugins.load("problems", problem).backbones or BACKBONES)
     if backbone not in LARGE or problem == "same_writer"
 ]
 # Export takes seconds: every problem once with its default backbone, and every backbone once.
 EXPORTED = [(problem, plugins.load("problems", problem).backbone) for problem in PROBLEMS]
 EXPORTED += [(p, b) for p, b in PAIRS if p == "same_writer" and b not in LARGE and (p, b) not in EXPORTED]
-HEIGHT, WIDTH = 32, 64
-IMAGING = Imaging(HEIGHT, WIDTH)
+IMAGING = Imaging(32, 64)
+PAGE_IMAGING = Imaging(64, 64, framing="page")
+
+
+def get_imaging(name: str) -> Imaging:
+    return PAGE_IMAGING if plugins.load("problems", name).framing == "page" else IMAGING
 
 
 def make_small_config(name: str, backbone: str) -> Config:
     """Return the settings of a small model."""
     flags = ["--problem", name, "--backbone", backbone, "--dropout", "0.5", "--init-from", "none"]
-    flags += ["--image-height", str(HEIGHT), "--image-width", str(WIDTH)]
+    imaging = get_imaging(name)
+    flags += ["--image-height", str(imaging.height), "--image-width", str(imaging.width)]
     return resolve_settings(parse_config(flags, {}), plugins.load("problems", name))
 
 
@@ -57,7 +64,7 @@ def get_labels(name: str) -> tuple[str, ...]:
 
 def build(name: str, backbone: str, labels: tuple[str, ...] | None = None) -> keras.Model:
     keras.utils.set_random_seed(3)
-    return network.build_model(make_small_config(name, backbone).model, IMAGING, labels or get_labels(name))
+    return network.build_model(make_small_config(name, backbone).model, get_imaging(name), labels or get_labels(name))
 
 
 @pytest.fixture(scope="module", params=PAIRS, ids="-".join)
@@ -70,25 +77,35 @@ def built(pair):
     return build(*pair)
 
 
-@pytest.fixture(scope="module")
-def images():
+@pytest.fixture
+def images(pair):
+    imaging = get_imaging(pair[0])
     rng = np.random.default_rng(0)
-    return (rng.random((8, HEIGHT, WIDTH, 1)) > 0.9).astype(np.uint8) * 255
+    return (rng.random((8, imaging.height, imaging.width, 1)) > 0.9).astype(np.uint8) * 255
 
 
 @pytest.fixture
 def targets(tensorflow):
     """Four writers with two signatures each, of which two are forgeries or another class."""
     label, writer = [0, 0, 0, 0, 0, 0, 0, 1], [0, 0, 1, 1, 2, 2, 3, 3]
-    return {"label": tensorflow.constant(label), "writer": tensorflow.constant(writer)}
+    regions = make_regions(8)
+    values = {"label": label, "writer": writer, "regions": regions}
+    return {name: tensorflow.constant(each) for name, each in values.items()}
+
+
+def make_regions(count: int) -> np.ndarray:
+    """Make targets of pages, of which every second one has a signature: ``float32 [N, 2, 5]``."""
+    regions = np.full((count, 2, 5), -1, np.float32)
+    regions[::2, 0] = (0, 0.25, 0.5, 0.75, 0.75)
+    return regions
 
 
 def test_a_model_maps_canonical_images_to_float32_vectors(built, images):
     vectors = built(images, training=False).numpy()
-    assert built.input_shape == (None, HEIGHT, WIDTH, 1)
+    assert built.input_shape == (None, *images.shape[1:])
     assert built.inputs[0].dtype == "uint8"
     assert vectors.dtype == np.float32
-    assert vectors.shape == (8, built.output_shape[-1])
+    assert vectors.shape == (8, *built.output_shape[1:])
 
 
 def test_the_vectors_of_a_batch_are_those_of_its_images_one_by_one(built, images):
@@ -135,8 +152,10 @@ def compute_outputs(problem, built, images):
 @pytest.mark.parametrize("pair", EXPORTED, ids="-".join)
 def test_all_forms_of_an_exported_model_give_the_same_vectors(pair, images, tmp_path):
     built, labels = build(*pair), get_labels(pair[0])
+    if len(built.output_shape) > 2:  # a grid
+        built = keras.Model(built.input, keras.layers.Flatten()(built.output))
     fitted, errors = _fit_decision(pair[0], labels)
-    spec = ArtifactSpec(*pair, labels, IMAGING, {"run": "contract"})
+    spec = ArtifactSpec(*pair, labels, get_imaging(pair[0]), {"run": "contract"})
     export(built, spec, tmp_path / "partial", lambda engine: (fitted, errors))
     publish(tmp_path / "partial", {"accuracy": 50.0}, tmp_path / "model")
     litert, reference = Artifact(tmp_path / "model"), Artifact(tmp_path / "model", engine="tensorflow")
@@ -196,6 +215,8 @@ def _check_engines(artifact, expected, images, tolerance):
 def _fit_decision(name, labels):
     """Fit a decision to random vectors; return it with its error rates."""
     rng = np.random.default_rng(1)
+    if plugins.load("problems", name).region_labels:
+        return _fit_locator(plugins.load("problems", name), labels, rng)
     vectors = rng.normal(size=(60, 256)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     targets = {"label": np.arange(60) % 2, "writer": np.arange(60) // 10, "corpus_index": np.zeros(60)}
@@ -204,6 +225,14 @@ def _fit_decision(name, labels):
     return fitted, problem.error_rates(
         fitted, vectors if fitted.takes_references else vectors[:, : len(labels)], targets
     )
+
+
+def _fit_locator(problem, labels, rng):
+    """Fit the decision of pages to random grids."""
+    vectors = rng.random((20, 4, 4, len(problem.region_labels) + 4)).astype(np.float32)
+    targets = {"label": np.arange(20) % 2, "regions": make_regions(20)}
+    fitted = problem.fit_decision(labels, vectors, targets, None)
+    return fitted, problem.error_rates(fitted, vectors, targets)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -223,6 +252,9 @@ def test_the_answers_of_a_problem_can_be_measured_and_reported(name, tmp_path):
     rng = np.random.default_rng(2)
     vectors = np.abs(rng.normal(size=(60, 256 if fitted.takes_references else len(labels)))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, ord=2 if fitted.takes_references else 1, axis=1, keepdims=True)
+    if problem.region_labels:
+        _check_that_pages_can_be_measured(problem, fitted, tmp_path)
+        return
     samples = [Sample(Path(), f"{i}", labels[i % len(labels)], f"w{i // 10}", "here") for i in range(60)]
     metrics = problem.report_builder.measure(vectors, samples, fitted)
     facts = {"problem": name, "question": problem.question, "data": {}, "history": []}
@@ -236,11 +268,29 @@ def test_the_answers_of_a_problem_can_be_measured_and_reported(name, tmp_path):
     assert len(fitted.to_row(answer)) == len(fitted.columns)
 
 
+def _check_that_pages_can_be_measured(problem, fitted, folder):
+    """Measure two pages: one whose signature is found, and one whose signature is not, and which is drawn."""
+    file = folder / "page.png"
+    Image.new("L", (80, 100), 255).save(file)
+    boxes = (LabelledBox("signature", 10, 20, 50, 40),)
+    samples = [Sample(folder, file.name, "signed", None, "here", boxes=boxes) for _ in range(2)]
+    samples.append(Sample(folder, file.name, "unsigned", None, "here"))
+    rows = np.full((3, 3, 6), -1, np.float32)
+    rows[:, 0, :3] = (100, 80, 0.9)
+    rows[0, 1] = (0, 0.95, 10, 20, 50, 40)
+    vectors = rows.reshape(3, -1)
+    metrics = problem.report_builder.measure(vectors, samples, fitted)
+    assert metrics["labels"]["signature"]["regions"] == 2
+    evaluation = Evaluation(samples, vectors, fitted, [], metrics)
+    report.write(folder / "report", problem.report_builder, evaluation, {"problem": "", "question": "", "data": {}}, [])
+    assert (folder / "report" / "worst_1.png").is_file()
+
+
 @pytest.mark.parametrize("name", [name for name in PROBLEMS if plugins.load("problems", name).labels is None])
 @pytest.mark.parametrize("labels", [("a", "b"), LABELS], ids=len)
 def test_a_head_serves_two_labels_and_more(name, labels):
     problem = plugins.load("problems", name)
     built = build(name, problem.backbone, labels)
-    vectors = built(np.zeros((1, HEIGHT, WIDTH, 1), np.uint8), training=False).numpy()
+    vectors = built(np.zeros((1, IMAGING.height, IMAGING.width, 1), np.uint8), training=False).numpy()
     answer = problem.fit_decision(labels, vectors, {}, None).answer(vectors[0])
     assert answer["label"] in labels

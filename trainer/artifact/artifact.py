@@ -64,8 +64,11 @@ class Artifact:
         make_engine = load_engine_factory(self.manifest, folder, engine)
         self.engine_pool = EnginePool(make_engine)
         self._all_cores = (threading.Lock(), make_engine(threads)) if threads > 1 else None
-        check = self.manifest.signature_check
-        self.signature_check = Artifact(folder / check, engine, limits, threads) if check else None
+        parts = {
+            name: Artifact(folder / path, engine, limits, threads) if path else None
+            for name, path in self.manifest.parts.items()
+        }
+        self.signature_check, self.verifier = parts[manifest.SIGNATURE_CHECK], parts[manifest.VERIFIER]
 
     def canonicalise(self, data: bytes) -> CanonicalImage:
         """Make the canonical image of an image file. Raises ``ImageError``."""
@@ -87,13 +90,23 @@ class Artifact:
         """
         began = time.perf_counter()
         page, ink = read_ink(data, self.imaging, self.limits)
-        canonical = CanonicalImage(draw_ink(ink, self.imaging), self.quality.find_warnings(ink, page), EMPTY_PAGE)
         decoded = time.perf_counter()
+        encoded = self.encode_ink(ink, page, data, use_all_cores)
+        seconds = {"image": decoded - began, "engine": time.perf_counter() - decoded}
+        return dataclasses.replace(encoded, stage_seconds=seconds)
+
+    def encode_ink(self, ink: Ink, page: Page, data: bytes = b"", use_all_cores: bool = False) -> EncodedImage:
+        """Compute the vector of ink that was found on a page.
+
+        With the file, ``data``, a signature check that decides ink at another resolution finds it again.
+        """
+        warnings = self.quality.find_warnings(ink, page)
+        canonical = CanonicalImage(draw_ink(ink, self.imaging), warnings, EMPTY_PAGE, page.size)
         rejection = self._find_rejection(data, ink, canonical, use_all_cores)
         zeros = np.zeros(self.manifest.vector_size, np.float32)
-        vector = zeros if rejection else self.compute_vector(canonical.image, use_all_cores)
-        seconds = {"image": decoded - began, "engine": time.perf_counter() - decoded}
-        return EncodedImage(canonical, vector, rejection, seconds)
+        return EncodedImage(
+            canonical, zeros if rejection else self.compute_vector(canonical.image, use_all_cores), rejection
+        )
 
     def decide(
         self,
@@ -149,7 +162,7 @@ class Artifact:
 
         An engine that is made later replays them before it answers. Raises ``GoldenMismatch``.
         """
-        count = self.signature_check.replay_golden() if self.signature_check else 0
+        count = sum(part.replay_golden() for part in (self.signature_check, self.verifier) if part)
         cases = golden.read(self.folder, self.imaging, self.manifest.variant)
 
         def check(engine: Engine) -> None:
@@ -174,7 +187,9 @@ class Artifact:
         check = self.signature_check
         if check is None:
             return None
-        if check.imaging.working_side != self.imaging.working_side:  # it was trained on ink of another resolution
+        if (
+            data and check.imaging.working_side != self.imaging.working_side
+        ):  # it was trained on ink of another resolution
             _, ink = read_ink(data, check.imaging, self.limits)
         answer = check.decision.answer(check.compute_vector(draw_ink(ink, check.imaging), use_all_cores))
         return None if answer["label"] == "signature" else {"code": answer["label"], "value": answer["score"]}

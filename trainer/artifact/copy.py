@@ -1,11 +1,13 @@
-"""Copy an artefact with another manifest, complete or absent, and prove the copy by its golden answers.
+"""Copy an artefact with another manifest or other parts, complete or absent, and prove it by its golden answers.
 
 Next: ``trainer/variant.py`` and ``trainer/calibrate.py``, which change the manifest.
 """
 
+import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from trainer.artifact import manifest
 from trainer.artifact.artifact import Artifact
@@ -18,9 +20,16 @@ def check_new(out: Path) -> None:
         raise FileExistsError(f"{str(out)!r} exists; it has to be new")
 
 
-def write_copy(folder: Path, changed: Manifest, out: Path, left_out: Sequence[str] = ()) -> None:
+def write_copy(
+    folder: Path,
+    changed: Manifest,
+    out: Path,
+    left_out: Sequence[str] = (),
+    parts: Mapping[str, Path] = MappingProxyType({}),
+) -> None:
     """Write a copy of the artefact in ``folder`` with a changed manifest, without the files ``left_out``.
 
+    ``parts`` are the folders of artefacts that become parts of the copy, by the name of the part in the manifest.
     Raises ``BadArtifact``, and ``FileExistsError`` if ``out`` exists.
     """
     manifest.verify(manifest.read(folder), folder)  # or the new manifest would record damaged files as intact
@@ -30,8 +39,13 @@ def write_copy(folder: Path, changed: Manifest, out: Path, left_out: Sequence[st
     shutil.copytree(folder, partial)
     for name in left_out:
         (partial / name).unlink(missing_ok=True)
-    if changed.signature_check:  # an artefact of an older format has a signature check of that format
-        manifest.write(manifest.read(partial / changed.signature_check), partial / changed.signature_check)
+    for name, source in parts.items():
+        manifest.verify(manifest.read(source), source)
+        shutil.rmtree(partial / name, ignore_errors=True)
+        shutil.copytree(source, partial / name)
+    changed = dataclasses.replace(changed, **{name: name for name in parts})  # type: ignore[arg-type]
+    for name in filter(None, changed.parts.values()):  # those of an artefact of an older format are of that format
+        manifest.write(manifest.read(partial / name), partial / name)
     manifest.write(changed, partial)
     Artifact(partial).replay_golden()
     partial.rename(out)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from trainer.artifact.location import Locator
 from trainer.artifact.manifest import UNKNOWN, BadArtifact
 from trainer.artifact.verification import DecisionParameters, UnsupportedRequest, Verifier
 
@@ -18,6 +19,7 @@ __all__ = [
     "Classifier",
     "Decision",
     "DecisionParameters",
+    "Locator",
     "UnsupportedRequest",
     "Verifier",
     "from_manifest",
@@ -36,6 +38,8 @@ class Classifier:
     """
 
     kind: ClassVar[str] = "classify"
+    task: ClassVar[str] = "classify"
+    summary_columns: ClassVar[int] = 2  # of ``columns``, that say the answer
     takes_references: ClassVar[bool] = False
     labels: tuple[str, ...]
     thresholds: tuple[float, ...]
@@ -114,8 +118,8 @@ class Classifier:
         return {**values, **self.get_metadata()}
 
 
-Decision = Classifier | Verifier
-DECISION_TYPES: dict[str, type[Decision]] = {Classifier.kind: Classifier, Verifier.kind: Verifier}
+Decision = Classifier | Verifier | Locator
+DECISION_TYPES: dict[str, type[Decision]] = {each.kind: each for each in (Classifier, Verifier, Locator)}
 
 
 def from_manifest(described: dict[str, Any]) -> Decision:

@@ -19,7 +19,9 @@ from typing import Any
 
 from trainer.console.errors import UserError
 
-SIGNATURE_CHECK = "signature_check"  # folder of the artefact that decides whether an image is a signature
+# Parts of an artefact, each with the folder of its own artefact.
+SIGNATURE_CHECK = "signature_check"  # decides whether an image is a signature
+VERIFIER = "verifier"  # compares what a finder has found
 FILE = "manifest.json"
 FORMAT = "countersign/3"
 OLDER = ("countersign/2",)  # formats that are read, with a warning, until the next release
@@ -68,7 +70,8 @@ class Manifest:
     them by name: ``file``, measured ``difference`` from the SavedModel and its ``tolerance``, ``errors`` on the
     validation split in percent, ``usable`` if the errors are about those of the first variant, and the ``decision``
     calibrated with it. ``signature_check`` is the folder of an artefact that decides first whether an image is a
-    signature, or empty. ``files`` are size and sha256 of every other file.
+    signature, or empty; ``verifier`` that of one that compares signatures which a finder has found. ``files`` are size
+    and sha256 of every other file.
     """
 
     problem: str
@@ -87,8 +90,14 @@ class Manifest:
     versions: dict[str, str]
     created_at: str
     signature_check: str = ""
+    verifier: str = ""
     files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     format: str = FORMAT
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Return the folders of the parts by name; empty texts for those that there are not."""
+        return {SIGNATURE_CHECK: self.signature_check, VERIFIER: self.verifier}
 
 
 def write(manifest: Manifest, folder: Path) -> Manifest:

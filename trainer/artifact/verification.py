@@ -61,6 +61,8 @@ class Verifier:
     """
 
     kind: ClassVar[str] = "verify"
+    task: ClassVar[str] = "verify"
+    summary_columns: ClassVar[int] = 2  # of ``columns``, that say the answer
     takes_references: ClassVar[bool] = True
     embedding_dim: int
     fusion: str

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from trainer.data import augmentation
+from trainer.data import augmentation, regions
 from trainer.data.records import Records
 from trainer.data.sampling import SAMPLERS, Sampling, WriterRows, check_writers
 from trainer.data.stream import StreamSpec, stream_epoch
@@ -61,7 +61,7 @@ def training_batches(records: Records, settings: BatchSettings, epoch: int) -> t
     if settings.augment:
         seed = _combine_seed(settings.seed, epoch)
         batches = batches.enumerate().map(
-            _without_autograph(lambda step, batch: (random_affine(batch[0], [seed, step]), batch[1])),
+            _without_autograph(lambda step, batch: _augment(batch[0], batch[1], [seed, step])),
             num_parallel_calls=1,
         )
     return _shard_by_data(batches).prefetch(4)
@@ -102,7 +102,7 @@ def _shuffled_batches(records: Records, settings: BatchSettings, epoch: int) -> 
     """Batches of every training image once, in random order."""
     examples = _shuffled_examples(records, settings, epoch)
     batches = examples.batch(settings.batch_size, drop_remainder=True)
-    return batches.map(_make_parser(settings.canvas), num_parallel_calls=1)
+    return batches.map(_make_parser(settings.canvas, bool(records.region_labels)), num_parallel_calls=1)
 
 
 def _shuffled_examples(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:
@@ -204,7 +204,8 @@ def ordered_batches(records: Records, split: str, canvas: Canvas, batch_size: in
     paths = tuple(records.shard_paths(split))
     fits = records.count_images(split) <= _memory_capacity(canvas)
     examples = _cached(paths) if fits else tf.data.TFRecordDataset(paths, compression_type="GZIP")
-    return _shard_by_data(examples.batch(batch_size).map(_make_parser(canvas), num_parallel_calls=1)).prefetch(4)
+    parser = _make_parser(canvas, bool(records.region_labels))
+    return _shard_by_data(examples.batch(batch_size).map(parser, num_parallel_calls=1)).prefetch(4)
 
 
 def encode_batches(
@@ -212,7 +213,7 @@ def encode_batches(
 ) -> Iterator[tuple[np.ndarray, Targets]]:
     """Yield the embeddings of a split by ``encode`` (``uint8 [N, H, W, 1] -> float32 [N, D]``), and their targets."""
     for images, targets in ordered_batches(records, split, canvas, 64):
-        yield np.asarray(encode(images.numpy())), {name: targets[name].numpy() for name in FEATURES}
+        yield np.asarray(encode(images.numpy())), {name: values.numpy() for name, values in targets.items()}
 
 
 def encode_split(
@@ -220,7 +221,7 @@ def encode_split(
 ) -> tuple[np.ndarray, Targets]:
     """Return all embeddings of a split ``float32 [N, D]``, as from ``encode_batches``, and its targets."""
     pieces = list(encode_batches(encode, records, split, canvas))
-    targets = {name: np.concatenate([values[name] for _, values in pieces]) for name in FEATURES}
+    targets = {name: np.concatenate([values[name] for _, values in pieces]) for name in pieces[0][1]}
     return np.concatenate([embeddings for embeddings, _ in pieces]), targets
 
 
@@ -256,17 +257,28 @@ def random_affine(images: tf.Tensor, seed: list) -> tf.Tensor:
     )
 
 
-def _make_parser(canvas: Canvas) -> Callable:
+def _augment(images: tf.Tensor, targets: dict[str, tf.Tensor], seed: list) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Move the images of a batch at random, and the regions on them."""
+    if "regions" not in targets:
+        return random_affine(images, seed), targets
+    images, moved = regions.move_pages(images, targets["regions"], seed)
+    return images, {**targets, "regions": moved}
+
+
+def _make_parser(canvas: Canvas, has_regions: bool = False) -> Callable:
     """A function from serialised examples to images and targets."""
-    return _without_autograph(lambda examples: _parse(examples, canvas))
+    return _without_autograph(lambda examples: _parse(examples, canvas, has_regions))
 
 
-def _parse(examples: tf.Tensor, canvas: Canvas) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+def _parse(examples: tf.Tensor, canvas: Canvas, has_regions: bool) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     schema = {feature: tf.io.FixedLenFeature([], tf.int64) for feature in FEATURES.values()}
     schema["image"] = tf.io.FixedLenFeature([], tf.string)
+    if has_regions:
+        schema["regions"] = tf.io.RaggedFeature(tf.float32)
     parsed = tf.io.parse_example(examples, schema)
     images = tf.reshape(tf.io.decode_raw(parsed["image"], tf.uint8), [-1, *canvas, 1])
-    return images, {name: tf.cast(parsed[feature], tf.int32) for name, feature in FEATURES.items()}
+    targets = {name: tf.cast(parsed[feature], tf.int32) for name, feature in FEATURES.items()}
+    return images, {**targets, **({"regions": regions.parse_regions(parsed["regions"])} if has_regions else {})}
 
 
 def _combine_seed(seed: int, epoch: int) -> int:

@@ -176,7 +176,7 @@ def _generate_dataset(config: Config, problem: "Problem", folder: Path) -> DataS
     if not folder.is_dir():
         partial = folder.with_name("samples.partial")
         shutil.rmtree(partial, ignore_errors=True)
-        spec = dataclasses.replace(problem.generated_dataset, writers=config.data.writers)
+        spec = problem.generated_dataset.resize(config.data.pages or config.data.writers)
         generator = plugins.load("generators", spec.generator)
         if limits := generator.describe_limits():
             LOG.info(f"  {limits}")

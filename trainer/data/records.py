@@ -19,6 +19,7 @@ import numpy as np
 
 from trainer.console.errors import UserError
 from trainer.corpora import Sample
+from trainer.data.regions import list_regions
 from trainer.data.shards import ShardWriter, serialise
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class RecordsSpec:
     ``labels`` are in the order of the label numbers. ``data_digest`` changes with the data, ``data_sources`` describe
     each input with a digest of its files, and ``test_images`` are (corpus, name) of the test split: these three go to
     the manifest. Images in ``exclusion_reasons``, by corpus and name, are refused for that reason.
+    ``region_labels`` are those of the boxes that are stored with pages, without any for images of one thing.
     ``writer_in_one_shard`` keeps all images of a writer in one shard; ``merged_writers`` maps a split unit to that of
     the same writer under another name.
     """
@@ -59,6 +61,7 @@ class RecordsSpec:
     data_sources: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     test_images: list[Key] = dataclasses.field(default_factory=list)
     exclusion_reasons: Mapping[Key, str] = dataclasses.field(default_factory=dict)
+    region_labels: tuple[str, ...] = ()
     writer_in_one_shard: bool = False
     merged_writers: Mapping[Key, Key] = dataclasses.field(default_factory=dict)
 
@@ -68,7 +71,8 @@ class Records:
     """The shards of a run and what its manifest says about them.
 
     ``shards`` and ``counts`` are by split, ``refused`` are (path, reason) of the images that are not stored; for
-    ``data_digest``, ``data_sources`` and ``test_images`` see ``RecordsSpec``. Test images stay image files.
+    ``data_digest``, ``data_sources``, ``test_images`` and ``region_labels`` see ``RecordsSpec``. Test images stay image
+    files.
     """
 
     folder: Path
@@ -80,6 +84,7 @@ class Records:
     data_digest: str
     data_sources: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     test_images: list[Key] = dataclasses.field(default_factory=list)
+    region_labels: tuple[str, ...] = ()
 
     def count_images(self, split: str) -> int:
         """Return the number of images in a split."""
@@ -130,6 +135,7 @@ def write(index: ImageIndex, splits: dict[str, list[Sample]], folder: Path, spec
                 spec.data_digest,
                 spec.data_sources,
                 spec.test_images,
+                spec.region_labels,
             )
         )
     return read(folder)
@@ -184,7 +190,9 @@ def _write_shards(
         split, sample = selected
         counts[split][sample.label] += 1
         numbers = (spec.labels.index(sample.label), writers[sample.split_unit], corpora.index(sample.corpus_id))
-        shards[split].write(serialise(image, *numbers))
+        canvas, size = image.shape[:2], tuple(index.properties.sizes[number].tolist())
+        regions = list_regions(sample.boxes, spec.region_labels, size, canvas) if spec.region_labels else None
+        shards[split].write(serialise(image, *numbers, regions=regions))
     for shard in shards.values():
         shard.close()
     return {split: shard.names for split, shard in shards.items()}, counts
@@ -231,4 +239,5 @@ def read(folder: Path) -> Records:
         )
     for name in ("refused", "test_images"):
         values[name] = [tuple(pair) for pair in values.get(name, ())]
-    return Records(folder=folder, **{**values, "labels": tuple(values["labels"])})
+    tuples = {name: tuple(values.get(name, ())) for name in ("labels", "region_labels")}
+    return Records(folder=folder, **{**values, **tuples})

@@ -58,10 +58,13 @@ class ShardWriter:
             ordered.unlink()
 
 
-def serialise(image: np.ndarray, label: int, writer: int, corpus_index: int) -> bytes:
+def serialise(
+    image: np.ndarray, label: int, writer: int, corpus_index: int, regions: Iterable[Iterable[float]] | None = None
+) -> bytes:
     """Serialise an image ``uint8 [h, w, 1]`` as ``tf.train.Example``.
 
-    The feature ``source`` is the corpus: shards of all versions have this name.
+    The feature ``source`` is the corpus: shards of all versions have this name. ``regions`` are five numbers each, see
+    ``regions.py``.
     """
     import tensorflow as tf
 
@@ -71,6 +74,9 @@ def serialise(image: np.ndarray, label: int, writer: int, corpus_index: int) -> 
         "writer": tf.train.Feature(int64_list=tf.train.Int64List(value=[writer])),
         "source": tf.train.Feature(int64_list=tf.train.Int64List(value=[corpus_index])),
     }
+    if regions is not None:
+        values = [value for region in regions for value in region]
+        features["regions"] = tf.train.Feature(float_list=tf.train.FloatList(value=values))
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 

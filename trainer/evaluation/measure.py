@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """The vectors that an artefact computes for labelled images, and the metrics of them.
+    """The vectors that an artefact computes for labelled images, or what a report extracts, and the metrics of them.
 
     ``vectors`` is ``float32 [N, D]`` for the N ``samples`` whose files could be read; the row of an image that the
     signature check rejects is all zeros. ``refused`` has (path, reason) of the other files.
@@ -37,12 +37,14 @@ class Evaluation:
 
 def evaluate(artifact: Artifact, samples: list[Sample]) -> Evaluation:
     """Encode every sample and measure the vectors. Raises ``UserError`` when no file can be read."""
-    encoded, refused = map_samples(samples, "evaluating", lambda data: artifact.encode(data).vector)
+    report_builder = plugins.load("problems", artifact.manifest.problem).report_builder
+    encoded, refused = map_samples(
+        samples, "evaluating", lambda data: report_builder.extract(artifact.encode(data), artifact)
+    )
     if not encoded:
         raise UserError(f"none of the {len(samples)} test images can be read, for example {': '.join(refused[0])}")
     vectors = np.stack([vector for _, vector in encoded])
     readable = [sample for sample, _ in encoded]
-    report_builder = plugins.load("problems", artifact.manifest.problem).report_builder
     metrics = report_builder.measure(vectors, readable, artifact.decision)
     metrics["errors"] = report_builder.error_rates(metrics)
     return Evaluation(readable, vectors, artifact.decision, refused, metrics)

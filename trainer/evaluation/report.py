@@ -41,7 +41,7 @@ def write(
     if "history" in facts:
         plots["training.png"] = lambda axes: _plot_history(axes, facts["history"])
     for name, plot in plots.items():
-        _save_plot(folder / name, plot)
+        save_plot(folder / name, plot)
     lines = _format_lines(report_builder.format_table(evaluation.metrics), list(plots), content)
     # Paths may hold bytes that are no text.
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
@@ -67,7 +67,8 @@ def _format_lines(table: str, plots: list[str], content: dict[str, Any]) -> Iter
         yield f"- `{entry['path']}`: {entry['reason']}"
 
 
-def _save_plot(path: Path, plot: PlotFunction) -> None:
+def save_plot(path: Path, plot: PlotFunction) -> None:
+    """Draw a plot into an image file."""
     # The figure is made without pyplot: no global state, no display, usable from any thread.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -92,7 +92,8 @@ def prepare_data(config: Config, problem: Problem, run_dir: RunDir) -> PreparedD
     Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``.
     """
     run_data = dataset.read_run_data(config, problem, run_dir.folder / "samples")
-    imaging = Imaging(config.model.image_height, config.model.image_width, ink=config.model.ink)
+    canvas = config.model.image_height, config.model.image_width
+    imaging = Imaging(*canvas, ink=config.model.ink, framing=problem.framing)
     samples = [*run_data.list_training_samples(), *run_data.list_test_samples()]
     digest = _compute_data_digest(config, problem, samples)
     prepared = records.read_existing(run_dir.records_dir, digest, imaging)
@@ -141,6 +142,7 @@ def _split_and_write(config: Config, problem: Problem, data: AuditedData, run_di
         data_sources=_describe_sources(data.run_data),
         test_images=[_key(sample) for sample in test_samples],
         exclusion_reasons={**_find_poor_images(data, config.data.min_quality), **duplicates},
+        region_labels=problem.region_labels,
         writer_in_one_shard=by_writer,
         merged_writers=(
             splits.merge_writers(data.samples, data.audit.duplicate_pairs, data.labels[0]) if by_writer else {}
@@ -266,7 +268,7 @@ def _compute_data_digest(config: Config, problem: Problem, samples: list[Sample]
     digest = hashlib.sha256(json.dumps([compute_files_digest(samples), settings]).encode())
     for sample in samples:
         split = [sample.split] if sample.split else []
-        digest.update(json.dumps([sample.label, sample.writer, *split]).encode())
+        digest.update(json.dumps([sample.label, sample.writer, *split, *sample.boxes]).encode())
     return digest.hexdigest()[:16]
 
 

@@ -15,7 +15,7 @@ from trainer.ready import NoReadyArtifact, fetch_artifact
 from trainer.settings import plugins
 from trainer.settings.config import Config
 from trainer.settings.flags import BadSetting
-from trainer.settings.sections import ModelSettings, TrainingSettings
+from trainer.settings.sections import DataSettings, ModelSettings, TrainingSettings
 from trainer.settings.spelling import suggest_nearest
 
 Section = TypeVar("Section", ModelSettings, TrainingSettings)
@@ -45,6 +45,13 @@ def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Con
             f"{model.problem} has no loss {training.loss!r}{suggest_nearest(training.loss, losses) or ';'} there is: "
             f"{', '.join(losses)}"
         )
+    if problem.backbones and model.backbone not in problem.backbones:
+        raise BadSetting(f"--backbone {model.backbone}: {model.problem} needs {' or '.join(problem.backbones)}")
+    if problem.framing == "page" and (model.image_height != model.image_width or model.image_height % 16):
+        raise BadSetting(
+            f"a canvas of {model.image_height} x {model.image_width} pixels: that of pages has to be a square whose "
+            "sides are a multiple of 16"
+        )
     sampling.check_batch_size(plugins.load("losses", training.loss).sampling, training.batch_size, replicas)
     compares_images = plugins.load("losses", training.loss).sampling in sampling.SAMPLERS
     if training.copies_share and not compares_images:
@@ -72,8 +79,20 @@ def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Con
         raise BadSetting(f"--embedding-dim {model.embedding_dim}: {model.problem} has no embedding; leave it out")
     data = config.data
     if not data.train_dir:
-        data = dataclasses.replace(data, writers=data.writers or problem.generated_dataset.writers)
+        data = _resolve_generated(data, problem)
     return dataclasses.replace(config, model=model, training=training, data=data)
+
+
+def _resolve_generated(data: DataSettings, problem: Problem) -> DataSettings:
+    """Return the size of the generated dataset. Raises ``BadSetting`` for writers of pages, and the reverse."""
+    spec = problem.generated_dataset
+    if spec.pages and data.writers:
+        raise BadSetting(f"--writers {data.writers}: this problem learns from generated pages; --pages is their number")
+    if data.pages and not spec.pages:
+        raise BadSetting(f"--pages {data.pages}: this problem learns from single images; --writers is their number")
+    if spec.pages:
+        return dataclasses.replace(data, pages=data.pages or spec.pages)
+    return dataclasses.replace(data, writers=data.writers or spec.writers)
 
 
 def _resolve_start(config: Config, problem: Problem) -> tuple[str, dict[str, Any]]:

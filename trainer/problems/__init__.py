@@ -60,6 +60,9 @@ class Problem:
       not be held in memory. Without it the trained model is exported.
     - ``relabel(samples)`` returns samples of corpora with the labels of this problem, without those that it cannot use;
       it raises ``UserError``. It is called for the data to train on and for that of --test-dir separately.
+    - ``backbones`` are the only ones that it can use; empty for any.
+    - ``framing`` is that of its canonical images, see ``imaging.Imaging``; ``region_labels`` are those of the boxes on
+      pages that it learns to find, in the targets as ``regions``.
     - ``check_test_samples(samples)`` raises ``UserError`` when the test split could not be measured.
     """
 
@@ -84,6 +87,9 @@ class Problem:
     monitor_tolerance: float = 0.0
     build_export_model: Callable[[keras.Model, EncodeBatches], keras.Model] | None = None
     check_test_samples: Callable[[list[Sample]], None] = lambda samples: None
+    backbones: tuple[str, ...] = ()
+    framing: str = "ink"
+    region_labels: tuple[str, ...] = ()
     min_labels: int = 2
     has_embedding: bool = False  # whether its networks have one, whose dimension --embedding-dim sets
     relabel: Callable[[list[Sample]], list[Sample]] = lambda samples: samples

@@ -14,8 +14,10 @@ from trainer.settings.spelling import suggest_nearest
 from trainer.storage import ProgressBar
 
 SCHEME = "ready:"
-DEFAULT = "ready:signature_vs_text"  # answers where no artefact is named
-VERIFIER = "ready:same_writer"  # answers there what has references
+# Where no artefact is named, these answer: what reads documents, classifies single images, and compares signatures.
+FINDER = "ready:signature_on_page"
+CLASSIFIER = "ready:signature_vs_text"
+VERIFIER = "ready:same_writer"
 
 
 class NoReadyArtifact(BadArtifact):
@@ -32,9 +34,17 @@ def list_names() -> list[str]:
     return sorted(path.parent.name for path in get_ready_dir().glob(f"*/{manifest.FILE}"))
 
 
-def find_verifier() -> str:
-    """Return ``VERIFIER`` if this installation has it, and an empty text if not."""
-    return VERIFIER if VERIFIER.removeprefix(SCHEME) in list_names() else ""
+def find_chain() -> dict[str, str]:
+    """Return the ready artefacts of this installation by their role: ``artifact``, ``classifier`` and ``verifier``.
+
+    Without a finder the classifier is the ``artifact``. Empty if there is neither.
+    """
+    finder, classifier, verifier = (
+        path if path.removeprefix(SCHEME) in list_names() else "" for path in (FINDER, CLASSIFIER, VERIFIER)
+    )
+    if finder:
+        return {"artifact": finder, "classifier": classifier, "verifier": verifier}
+    return {"artifact": classifier, "verifier": verifier} if classifier else {}
 
 
 def resolve(path: str) -> str:

@@ -56,6 +56,9 @@ class DataSettings:
         "SHARE",
     )
     writers: int = option(0, "number of writers in the generated dataset, at least 4", _integer(4, 100_000), "N")
+    pages: int = option(
+        0, "number of pages in the generated dataset of signature_on_page, at least 40", _integer(40, 1_000_000), "N"
+    )
     strict: bool = option(False, "fail if any image cannot be read, instead of counting and naming it")
     min_quality: float = option(
         0.0,
