@@ -109,8 +109,8 @@ class PredictionServer:
 
     async def _load(self) -> None:
         named = {"artifact": self.settings.artifact}
-        if self.settings.verifier:
-            named["verifier_artifact"] = self.settings.verifier
+        beside = {"verifier_artifact": self.settings.verifier, "classifier_artifact": self.settings.classifier}
+        named.update({name: path for name, path in beside.items() if path})
         try:
             log("INFO", "ready", **named, **await _run_on_daemon_thread(self.service.load))
         except Exception as error:  # noqa: BLE001 - after any error this server can never answer
@@ -124,11 +124,11 @@ async def parse_body(body: bytearray, request: Request, max_instances: int) -> s
     media_type = request_body.get_media_type(request.headers)
     if request_body.is_json(media_type):
         return schema.parse_json(body, max_instances)
-    if media_type.startswith(request_body.IMAGE_PREFIX):
+    if media_type.startswith(request_body.IMAGE_PREFIX) or media_type == request_body.PDF:
         return schema.from_image(bytes(body))
     if media_type == request_body.MULTIPART:
         return schema.from_form(*await request_body.read_form(body, request.headers["content-type"], max_instances))
-    expected = f"{request_body.JSON}, {request_body.MULTIPART} or image/*"
+    expected = f"{request_body.JSON}, {request_body.MULTIPART}, image/* or {request_body.PDF}"
     raise UnsupportedMediaType(f"the Content-Type is {media_type[:80]!r}; it has to be {expected}")
 
 

@@ -1,7 +1,8 @@
 """The models of a server: open them, select the one that answers an instance, describe them.
 
-A classifier judges single images; a verifier beside it compares images with references. A single model answers every
-instance. Independent of HTTP. Next: ``service.py`` answers with them, ``trainer/artifact/artifact.py`` is one of them.
+A finder reads documents; a classifier judges single images, and a verifier compares them with references. A single
+model answers every instance. Independent of HTTP. Next: ``service.py`` answers with them,
+``trainer/artifact/artifact.py`` is one of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer import ready, storage
 from trainer.artifact.artifact import Artifact
+from trainer.artifact.decision import Classifier, Locator, Verifier
 from trainer.artifact.manifest import BadArtifact
 from trainer.imaging import Limits
 
@@ -24,26 +26,26 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Models:
-    """The opened artefact ``main`` and, beside a classifier, the ``verifier`` that answers instances with references.
+    """The opened artefact ``main``, and those beside it that answer what it does not.
 
-    ``engine`` is the name of the engine of both, ``golden_answers`` the number of those that they have reproduced.
-    Raises ``BadArtifact`` for two artefacts that are not a classifier and a verifier.
+    Beside a finder, which reads documents, are a ``classifier`` and a ``verifier``; beside a classifier is a
+    ``verifier``. ``engine`` is the name of the engine of all, ``golden_answers`` the number of those that they have
+    reproduced. Raises ``BadArtifact`` for artefacts that do not complement each other.
     """
 
     main: Artifact
     verifier: Artifact | None = None
+    classifier: Artifact | None = None
     engine: str = "litert"
     golden_answers: int = 0
 
     def __post_init__(self):
-        if self.verifier is None:
-            return
-        if self.main.decision.takes_references:
+        if self.verifier and self.main.decision.task == Verifier.task:
             raise BadArtifact(
                 f"the artefact, of the problem {self.main.manifest.problem}, compares signatures itself; a verifier is "
-                "for requests that a classifier cannot answer: leave out --verifier (COUNTERSIGN_VERIFIER)"
+                "for requests that it cannot answer: leave out --verifier (COUNTERSIGN_VERIFIER)"
             )
-        if not self.verifier.decision.takes_references:
+        if self.verifier and self.verifier.decision.task != Verifier.task:
             raise BadArtifact(
                 f"the verifier is an artefact of the problem {self.verifier.manifest.problem}, which judges single "
                 f"images; it has to be one that compares signatures, such as {ready.VERIFIER}"
@@ -53,30 +55,71 @@ class Models:
     def open(cls, settings: Settings, path: str = "") -> Models:
         """Fetch, verify and open the artefacts of the settings, and replay their golden answers.
 
-        ``path`` names another artefact than the settings, for development; if it is a verifier, it answers alone.
-        Raises ``BadArtifact`` or ``StorageError``.
+        ``path`` names another artefact than the settings, for development; if it is a verifier, it answers alone. The
+        parts of a finder answer beside it. Raises ``BadArtifact`` or ``StorageError``.
         """
         main, count = _open(settings, path or settings.artifact)
-        if not settings.verifier or (path and main.decision.takes_references):
-            return cls(main, None, settings.engine, count)
-        verifier, verifier_count = _open(settings, settings.verifier)
-        return cls(main, verifier, settings.engine, count + verifier_count)
+        verifier = classifier = None
+        if settings.verifier and not (path and main.decision.task == Verifier.task):
+            verifier, added = _open(settings, settings.verifier)
+            count += added
+        if settings.classifier and main.decision.task == Locator.task:
+            classifier, added = _open(settings, settings.classifier)
+            count += added
+        return cls.compose(main, verifier, classifier, settings.engine, count)
+
+    @classmethod
+    def compose(
+        cls,
+        main: Artifact,
+        verifier: Artifact | None = None,
+        classifier: Artifact | None = None,
+        engine: str = "litert",
+        golden_answers: int = 0,
+    ) -> Models:
+        """Put opened artefacts together; a part of a finder answers where no other artefact is given."""
+        if main.decision.task == Locator.task:
+            verifier, classifier = verifier or main.verifier, classifier or main.signature_check
+        return cls(main, verifier, classifier, engine, golden_answers)
+
+    @property
+    def by_task(self) -> dict[str, Artifact]:
+        """Return the artefact for each task that can be answered: ``find``, ``classify`` and ``verify``."""
+        artifacts = {
+            Locator.task: None,
+            Classifier.task: self.classifier,
+            Verifier.task: self.verifier,
+            self.main.decision.task: self.main,
+        }
+        return {task: artifact for task, artifact in artifacts.items() if artifact}
+
+    def is_finder(self, artifact: Artifact) -> bool:
+        """Return whether an artefact finds signatures on pages."""
+        return artifact.decision.task == Locator.task
 
     def find_verifier(self) -> Artifact | None:
         """Return the artefact that compares signatures, if there is one."""
-        return self.main if self.main.decision.takes_references else self.verifier
+        return self.by_task.get(Verifier.task)
+
+    def select_task(self, instance: Instance, parameters: Parameters) -> str:
+        """Return the task of an instance: that of the parameters, else what the instance asks for, else the main one.
+
+        A finder reads what has references, too, as a document; embeddings and explanations are of single signatures.
+        """
+        if parameters.task:
+            return parameters.task
+        main = self.main.decision.task
+        needs_verifier: object = parameters.return_embedding or instance.explain
+        if main == Classifier.task:
+            needs_verifier = parameters.return_embedding or instance.references or instance.embeddings
+        return Verifier.task if self.verifier and needs_verifier else main
 
     def select(self, instance: Instance, parameters: Parameters) -> Artifact:
-        """Return the artefact that answers an instance.
-
-        Beside a classifier, the verifier answers what has references, and without references what asks for the
-        embedding.
-        """
-        needs_verifier = instance.references or instance.embeddings or parameters.return_embedding
-        return self.verifier if self.verifier and needs_verifier else self.main
+        """Return the artefact that answers an instance. Raises ``KeyError`` for a task that none answers."""
+        return self.by_task[self.select_task(instance, parameters)]
 
     def describe(self) -> dict[str, Any]:
-        """Describe the main model briefly, for health checks; ``verifier`` describes the one beside it."""
+        """Describe the main model briefly, for health checks; ``verifier`` and ``classifier`` are those beside it."""
         return self._describe_each(_describe)
 
     def describe_in_full(self) -> dict[str, Any]:
@@ -84,7 +127,9 @@ class Models:
         return self._describe_each(lambda artifact: {**_describe_in_full(artifact), "engine": self.engine})
 
     def _describe_each(self, describe: Callable[[Artifact], dict[str, Any]]) -> dict[str, Any]:
-        return {**describe(self.main), **({"verifier": describe(self.verifier)} if self.verifier else {})}
+        beside = {"verifier": self.verifier, "classifier": self.classifier}
+        described = {name: describe(artifact) for name, artifact in beside.items() if artifact}
+        return {**describe(self.main), "tasks": list(self.by_task), **described}
 
 
 def _open(settings: Settings, path: str) -> tuple[Artifact, int]:

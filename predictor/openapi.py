@@ -150,6 +150,7 @@ def _predict() -> dict[str, Any]:
                 "application/json": {"schema": {"$ref": "#/components/schemas/PredictRequest"}},
                 "multipart/form-data": {"schema": {"$ref": "#/components/schemas/PredictForm"}},
                 "image/*": {"schema": FILE},
+                "application/pdf": {"schema": FILE},
             },
         },
         "responses": {"200": _json("predictions", predictions), **_error_responses(*ERROR_DESCRIPTIONS)},

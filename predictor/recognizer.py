@@ -15,13 +15,15 @@ import PIL.Image
 
 from predictor.image_input import LIMITS, ImageInput, RecognizerError, describe_array, read_image
 from predictor.models import Models
-from predictor.results import Classification, Embedding, Verification
+from predictor.results import Classification, Embedding, Findings, Verification
 from predictor.vcpus import count_vcpus
 from trainer import ready, storage
+from trainer.artifact import finder
 from trainer.artifact.artifact import Artifact, EncodedImage
-from trainer.artifact.decision import DecisionParameters, UnsupportedRequest
+from trainer.artifact.decision import Classifier, DecisionParameters, Locator, UnsupportedRequest, Verifier
 from trainer.imaging import ImageError
 
+METHODS = {Locator.task: "find", Classifier.task: "predict", Verifier.task: "verify and embed"}
 MAX_REFERENCES = 255  # as many as a server takes in one request by default, beside the questioned image
 
 ReferenceInput = ImageInput | Embedding
@@ -35,19 +37,26 @@ class NotASignature(ImageError):
 
 
 class Recognizer:
-    """An artefact that answers, or a classifier and a verifier. Any number of threads may share one object.
+    """An artefact that answers, or several that complement each other. Any number of threads may share one object.
 
     An image is an ``ImageInput``; a PIL image or an array has the answer of the PNG file with the same pixels. Every
     method raises ``ImageError`` for an image that cannot be used, and ``RecognizerError`` for a call that these
     artefacts do not answer.
     """
 
-    def __init__(self, artifact: Artifact, threads: int = 1, verifier: Artifact | None = None):
+    def __init__(
+        self,
+        artifact: Artifact,
+        threads: int = 1,
+        verifier: Artifact | None = None,
+        classifier: Artifact | None = None,
+    ):
         """Use opened artefacts as they are; ``load`` also proves them.
 
-        ``verifier`` answers ``verify`` and ``embed`` beside a classifier. Raises ``BadArtifact`` for any other two.
+        ``verifier`` answers ``verify`` and ``embed`` beside a classifier or a finder, ``classifier`` answers
+        ``predict`` beside a finder. Raises ``BadArtifact`` for others.
         """
-        self.models = Models(artifact, verifier)
+        self.models = Models.compose(artifact, verifier, classifier)
         self.threads = threads
 
     @classmethod
@@ -55,20 +64,20 @@ class Recognizer:
         """Fetch an artefact, open it, and replay its golden answers.
 
         ``path`` is a folder, a ``gs://`` prefix or ``ready:NAME``, an artefact that the package carries; without it,
-        two ready artefacts are opened, one for ``predict`` and one for ``verify`` and ``embed``. ``threads`` is the
+        the ready artefacts are opened, for ``find``, ``predict``, ``verify`` and ``embed``. ``threads`` is the
         number of images that ``predict_many`` computes at the same time: without it, the number of vCPUs. Raises
         ``BadArtifact`` for a folder that is no complete artefact, or that answers differently on this machine, and for
         a ready artefact that is not installed; ``RecognizerError`` for a failed transfer.
         """
         if threads is not None and threads < 1:
             raise RecognizerError(f"threads is {threads}; it has to be 1 or more")
-        verifier_path = ready.find_verifier() if path is None else ""
-        artifact = _open(ready.DEFAULT if path is None else os.fspath(path))
-        return cls(artifact, threads or count_vcpus(), _open(verifier_path) if verifier_path else None)
+        paths = {"artifact": os.fspath(path)} if path is not None else ready.find_chain()
+        opened = {role: _open(each) for role, each in (paths or {"artifact": ready.CLASSIFIER}).items() if each}
+        return cls(**opened, threads=threads or count_vcpus())
 
     @property
     def artifact(self) -> Artifact:
-        """The artefact that was named, or the classifier of the two that answer where none is."""
+        """The artefact that was named, or the main one of those that answer where none is."""
         return self.models.main
 
     @property
@@ -78,7 +87,7 @@ class Recognizer:
 
     def predict(self, image: ImageInput) -> Classification:
         """Classify an image."""
-        artifact = self._require(False, "predict")
+        artifact = self._require(Classifier.task, "predict")
         return Classification.from_answer(artifact.decide(_encode(artifact, image)))
 
     def predict_many(self, images: Iterable[ImageInput]) -> Iterator[Classification | ImageError]:
@@ -87,7 +96,7 @@ class Recognizer:
         In the place of an image that cannot be used is its error. Images are taken as answers are, so there may be any
         number of them.
         """
-        self._require(False, "predict_many")
+        self._require(Classifier.task, "predict_many")
         return self._predict_all(images)
 
     def verify(
@@ -102,11 +111,10 @@ class Recognizer:
         ``references`` may also be one array ``float32 [n, D]`` of stored vectors. ``far`` selects the threshold by its
         false acceptance rate; ``threshold`` is itself the score from which the signature is accepted.
         """
-        artifact = self._require(True, "verify")
+        artifact = self._require(Verifier.task, "verify")
         rows = _check_references(references)
         encoded = _encode(artifact, questioned)
-        encoders = [row.encoder for row in rows if isinstance(row, Embedding) and row.encoder != artifact.encoder]
-        parameters = DecisionParameters(far, encoder=encoders[0] if encoders else None, threshold=threshold)
+        parameters = _make_parameters(artifact, rows, far, threshold)
         try:
             answer = artifact.decide(encoded, [_encode_reference(artifact, row) for row in rows], parameters)
         except UnsupportedRequest as error:
@@ -115,21 +123,45 @@ class Recognizer:
 
     def embed(self, image: ImageInput) -> Embedding:
         """Compute the embedding of a signature, to store it as a reference. Raises ``NotASignature``, too."""
-        artifact = self._require(True, "embed")
+        artifact = self._require(Verifier.task, "embed")
         answer = artifact.decide(_encode(artifact, image))
         if "reasons" in answer:
             codes = ", ".join(f"{reason['code']} ({reason['value']:.3g})" for reason in answer["reasons"])
             raise NotASignature(f"the image is not a signature: {codes}")
         return Embedding.from_answer(answer)
 
-    def _require(self, takes_references: bool, method: str) -> Artifact:
+    def find(
+        self,
+        document: ImageInput,
+        references: Sequence[ReferenceInput] | np.ndarray = (),
+        far: float | None = None,
+        threshold: float | None = None,
+        crops: bool = False,
+    ) -> Findings:
+        """Find the signatures on the pages of a document: a PDF, a TIFF of several pages, or an image.
+
+        With ``references`` each is compared with them; ``far`` and ``threshold`` are those of ``verify``. ``crops``
+        cuts the signatures out, as PNG files with a transparent background.
+        """
+        artifact = self._require(Locator.task, "find")
+        rows = _check_references(references) if len(references) else []
+        verifier = self._require(Verifier.task, "find with references") if rows else None
+        parameters = _make_parameters(verifier, rows, far, threshold) if verifier else DecisionParameters()
+        pages = tuple(finder.find(artifact, read_image(document), verifier, crops))
+        encoded = [_encode_reference(verifier, row) for row in rows] if verifier else []
+        try:
+            return Findings.from_answer(finder.answer(pages, artifact, verifier, encoded, parameters))
+        except UnsupportedRequest as error:
+            raise RecognizerError(str(error)) from None
+
+    def _require(self, task: str, method: str) -> Artifact:
         """Return the artefact that answers a method. Raises ``RecognizerError``."""
-        artifact = self.models.find_verifier() if takes_references else self.artifact
-        if artifact is None or artifact.decision.takes_references != takes_references:
-            answered = "predict" if takes_references else "verify and embed"
+        by_task = self.models.by_task
+        if task not in by_task:
+            answered = " and ".join(METHODS[each] for each in by_task)
             problem = self.artifact.manifest.problem
             raise RecognizerError(f"this artefact, of the problem {problem}, does not answer {method}: use {answered}")
-        return artifact
+        return by_task[task]
 
     def _predict_all(self, images: Iterable[ImageInput]) -> Iterator[Classification | ImageError]:
         def predict(image: ImageInput) -> Classification | ImageError:
@@ -172,6 +204,13 @@ def _encode_reference(artifact: Artifact, reference: ReferenceInput) -> EncodedI
     if isinstance(reference, np.ndarray) and reference.ndim == 1 and reference.dtype.kind == "f":
         return reference.astype(np.float32, copy=False)
     return _encode(artifact, reference)
+
+
+def _make_parameters(
+    verifier: Artifact, rows: Sequence[ReferenceInput], far: float | None, threshold: float | None
+) -> DecisionParameters:
+    encoders = [row.encoder for row in rows if isinstance(row, Embedding) and row.encoder != verifier.encoder]
+    return DecisionParameters(far, encoder=encoders[0] if encoders else None, threshold=threshold)
 
 
 def _check_references(references: Sequence[ReferenceInput] | np.ndarray) -> list[ReferenceInput]:

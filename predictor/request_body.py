@@ -18,6 +18,7 @@ from predictor.errors import BadRequest, Busy, RequestTimeout, TooLarge, Unsuppo
 from predictor.schema import IMAGE_FIELDS, REFERENCE_FIELDS, Parameters
 
 JSON, MULTIPART, IMAGE_PREFIX = "application/json", "multipart/form-data", "image/"
+PDF = "application/pdf"
 INFLATED_CHUNK = 1 << 18  # bytes: the most that one call inflates
 
 

@@ -3,6 +3,7 @@
 ``to_dict`` gives that JSON. Decides nothing; docs/serving.md says what each field means.
 """
 
+import base64
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from trainer.imaging import QualityWarning
+
+KEPT = ("warnings", "regions")  # fields that the server's JSON has also where they are empty
 
 
 class _Answer:
@@ -95,6 +98,66 @@ class Verification(_Answer):
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """A region of a ``page``, from 1: ``box`` is left, top, right and bottom, in pixels of an image or points of a PDF.
+
+    ``verification`` compares a signature with the references, if there are some; ``crop`` is a PNG file with a
+    transparent background.
+    """
+
+    page: int
+    label: str
+    score: float
+    box: tuple[float, float, float, float]
+    verification: Verification | None = None
+    crop: bytes | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class PageSize:
+    """Width and height of a ``page``, from 1, in ``unit``: ``pixel`` or ``point`` (1/72 inch)."""
+
+    page: int
+    width: float
+    height: float
+    unit: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings(_Answer):
+    """Whether a document is ``signed``, with the ``score`` of that, and the ``regions`` that were found.
+
+    ``decision`` is None without references, else ``match``, ``inconclusive``, ``mismatch`` or ``missing``: that of the
+    signature which is most like them.
+    """
+
+    signed: bool
+    score: float
+    regions: tuple[Region, ...]
+    decision: str | None
+    pages: tuple[PageSize, ...]
+    warnings: tuple[QualityWarning, ...]
+
+    @classmethod
+    def from_answer(cls, answer: Mapping[str, Any]) -> "Findings":
+        """Make it of what ``finder.answer`` returns."""
+        regions = tuple(
+            Region(
+                row["page"],
+                row["label"],
+                row["score"],
+                tuple(row["box"]),
+                Verification.from_answer(row["verification"]) if "verification" in row else None,
+                row.get("crop"),
+            )
+            for row in answer["regions"]
+        )
+        pages = tuple(PageSize(**page) for page in answer["pages"])
+        decision = answer.get("decision")
+        return cls(answer["signed"], answer["score"], regions, decision, pages, _read_warnings(answer))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Embedding(_Answer):
     """``vector`` is ``float32 [D]``, of length 1; it compares with those of the same ``encoder`` only."""
@@ -121,14 +184,20 @@ def _read_range(answer: Mapping[str, Any], name: str) -> tuple[float, float] | N
 
 
 def _read_warnings(answer: Mapping[str, Any]) -> tuple[QualityWarning, ...]:
-    return tuple(QualityWarning(**warning) for warning in answer["warnings"])
+    names = [field.name for field in dataclasses.fields(QualityWarning)]  # those of a document have a page, too
+    return tuple(QualityWarning(**{name: warning[name] for name in names}) for warning in answer["warnings"])
 
 
 def _to_json(value: Any) -> Any:
-    """Dataclasses to objects, tuples to arrays; fields that are None are left out, and empty ones but warnings."""
+    """Dataclasses to objects, tuples to arrays, bytes to base64; fields that are None or empty are left out.
+
+    Warnings and regions stay where there are none.
+    """
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()}
     if isinstance(value, tuple):
         return [_to_json(item) for item in value]
     if dataclasses.is_dataclass(value):
-        kept = {name: item for name, item in vars(value).items() if name == "warnings" or item not in (None, ())}
+        kept = {name: item for name, item in vars(value).items() if name in KEPT or item not in (None, ())}
         return {name: _to_json(item) for name, item in kept.items()}
     return value

@@ -22,8 +22,8 @@ from predictor.violations import INSTANCE_FORMS, ViolationMessages, locate_synta
 Base64 = Annotated[
     str,
     Meta(
-        description="an encoded image (PNG, JPEG, TIFF, BMP, GIF or WebP) as base64; the URL-safe alphabet, line "
-        "breaks and a leading data:image/...;base64, are accepted",
+        description="an encoded image (PNG, JPEG, TIFF, BMP, GIF or WebP), or a PDF, as base64; the URL-safe alphabet, "
+        "line breaks and a leading data:image/...;base64, are accepted",
         extra_json_schema={"format": "byte"},
     ),
 ]
@@ -72,6 +72,15 @@ class Parameters(_Object, frozen=True):
     ] = False
     return_ink: Annotated[bool, Meta(description="return the canonical image, too, as a PNG")] = False
     explain: Annotated[bool, Meta(description="return a picture of what lowers the score, too")] = False
+    task: (
+        Annotated[
+            Literal["find", "classify", "verify"],
+            Meta(description="find signatures on pages, classify an image, or compare it with references as it is"),
+        ]
+        | None
+    ) = None
+    crops: Annotated[bool, Meta(description="return the signatures that are found, as transparent PNGs, too")] = False
+    return_pages: Annotated[bool, Meta(description="return pictures of the pages (JPEG), too")] = False
     encoder: (
         Annotated[str, Meta(description="the encoder of the embeddings, from the answer that contained them")] | None
     ) = None

@@ -6,18 +6,15 @@ instance, ``executor.py`` schedules the work, ``trainer/artifact/artifact.py`` e
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pybase64
 
 from predictor.errors import (
     BadInstance,
-    BadRequest,
     LoadError,
     NoModel,
     NotReady,
@@ -26,11 +23,24 @@ from predictor.errors import (
     error_content,
 )
 from predictor.executor import Executor
-from predictor.schema import Instance, ParsedRequest
+from predictor.request_images import (
+    EncodedImages,
+    EncodedInstance,
+    ImageFile,
+    Pages,
+    check_answerable,
+    collect_images,
+    get_encoded,
+    has_references,
+    may_be_explained,
+)
+from predictor.schema import Instance, Parameters, ParsedRequest
 from trainer import storage
-from trainer.artifact import decision, explain
-from trainer.artifact.artifact import Artifact, EncodedImage
+from trainer.artifact import decision, explain, finder
+from trainer.artifact.artifact import EncodedImage
+from trainer.artifact.finder import FoundPage
 from trainer.artifact.manifest import BadArtifact
+from trainer.documents import DocumentLimits
 from trainer.imaging import ImageError, encode_png
 
 if TYPE_CHECKING:
@@ -38,32 +48,7 @@ if TYPE_CHECKING:
     from predictor.settings import Settings
     from predictor.telemetry import RequestLog
 
-
-@dataclasses.dataclass(frozen=True)
-class ImageFile:
-    """An image file for an artefact, and the first instance that contains it; ``role`` names it there, for errors."""
-
-    artifact: Artifact
-    data: bytes
-    instance: int
-    role: str
-
-    @property
-    def key(self) -> tuple[Artifact, bytes]:
-        """What has to be encoded once: each artefact has an encoder of its own."""
-        return self.artifact, self.data
-
-
-EncodedImages = Mapping[tuple[Artifact, bytes], EncodedImage | ImageError]  # by ``ImageFile.key``
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodedInstance:
-    """An instance with its encoded images; ``references`` are encoded images and stored embeddings ``float32 [D]``."""
-
-    artifact: Artifact
-    image: EncodedImage
-    references: list[EncodedImage | np.ndarray]
+PICTURES = {"regions": "crop", "pages": "picture"}  # the rows of an answer, and their field that is an image file
 
 
 class Service:
@@ -134,20 +119,26 @@ class Service:
         to a bad instance is ``{"error": {...}}`` and the others are answered.
         """
         models = self.models
-        _check_answerable(models, request)
+        check_answerable(models, request)
         images = collect_images(models, request)
-        with self.executor.reserve(max(len(images), sum(map(_may_be_explained, request.instances)))) as reservation:
+        with self.executor.reserve(max(len(images), sum(map(may_be_explained, request.instances)))) as reservation:
             use_all_cores = len(images) == 1 and self.executor.in_flight == reservation.free  # no other request
 
-            def encode(image: ImageFile) -> EncodedImage | ImageError:
+            def encode(image: ImageFile) -> EncodedImage | Pages | ImageError:
+                encoded: EncodedImage | Pages
                 try:
-                    encoded = image.artifact.encode(image.data, use_all_cores)
+                    if models.is_finder(image.artifact):
+                        is_wanted = functools.partial(_is_in_time, expires_at)
+                        encoded = tuple(self._find(image, request.parameters, is_wanted))
+                    else:
+                        encoded = image.artifact.encode(image.data, use_all_cores)
                 except ImageError as error:
                     if request.parameters.on_error != "row":
                         raise BadInstance(error, image.instance, image.role) from None
                     return error
-                for stage, seconds in encoded.stage_seconds.items():
-                    request_log.add_seconds(stage, seconds)
+                for each in encoded if isinstance(encoded, tuple) else (encoded,):
+                    for stage, seconds in each.stage_seconds.items():
+                        request_log.add_seconds(stage, seconds)
                 return encoded
 
             def decide_all(_: ParsedRequest) -> list[tuple[dict[str, Any], EncodedInstance | None]]:
@@ -156,12 +147,12 @@ class Service:
                     return [_decide(models, request, position, encoded_images) for position in positions]
 
             def explain_row(encoded: EncodedInstance) -> dict[str, Any]:
-                return explain.to_json(encoded.artifact.explain(encoded.image, encoded.references))
+                return explain.to_json(encoded.artifact.explain(encoded.image, encoded.references))  # type: ignore[arg-type]
 
             on_start = functools.partial(request_log.add_seconds, "wait")
             results = await reservation.run_all(encode, images, expires_at, on_start)
             encoded_images = {image.key: result for image, result in zip(images, results, strict=True)}
-            if any(map(_has_references, request.instances)):  # long work, during which health checks are answered
+            if any(map(has_references, request.instances)):  # long work, during which health checks are answered
                 (decided,) = await reservation.run_all(decide_all, [request], expires_at, on_start)
             else:
                 decided = decide_all(request)
@@ -169,12 +160,13 @@ class Service:
             to_explain = [
                 (row, encoded)
                 for instance, (row, encoded) in zip(request.instances, decided, strict=True)
-                if encoded and _may_be_explained(instance) and "distance" in row
+                if encoded and may_be_explained(instance) and "distance" in row
             ]
             explanations = await reservation.run_all(explain_row, [encoded for _, encoded in to_explain], expires_at)
         for (row, _), explanation in zip(to_explain, explanations, strict=True):
             row["explanation"] = explanation
         counts = {"images": len(images), "errors": sum("error" in row for row in rows)}
+        counts["pages"] = sum(len(row["pages"]) for row in rows if "pages" in row)
         counts["verifier_instances"] = sum(
             models.select(instance, request.parameters).decision.takes_references
             for instance in request.instances
@@ -183,52 +175,15 @@ class Service:
         request_log.set_counts(instances=len(rows), **counts)
         return rows
 
-
-def collect_images(models: Models, request: ParsedRequest) -> list[ImageFile]:
-    """List the different images of a request, each once for each artefact that answers with it."""
-    images: dict[tuple[Artifact, bytes], ImageFile] = {}
-    for position, instance in enumerate(request.instances):
-        if isinstance(instance, Instance):
-            for image in _get_images(models.select(instance, request.parameters), instance, position):
-                images.setdefault(image.key, image)
-    return list(images.values())
+    def _find(self, image: ImageFile, parameters: Parameters, is_wanted: Callable[[], bool]) -> Iterator[FoundPage]:
+        limits = DocumentLimits(max_pages=self._settings.max_pages)
+        outputs = parameters.crops, parameters.return_pages
+        return finder.find(image.artifact, image.data, image.verifier, *outputs, limits, is_wanted)
 
 
-def _get_images(artifact: Artifact, instance: Instance, position: int) -> list[ImageFile]:
-    """List the questioned image and the references of an instance, with their names for errors."""
-    references = enumerate(instance.references)
-    return [
-        ImageFile(artifact, instance.image, position, "the image"),
-        *(ImageFile(artifact, reference, position, f"reference {number}") for number, reference in references),
-    ]
-
-
-def _check_answerable(models: Models, request: ParsedRequest) -> None:
-    """Raise ``Unanswerable`` for parameters that apply to no instance of the request."""
-    verifier = models.find_verifier()
-    instances = [instance for instance in request.instances if isinstance(instance, Instance)]
-    has_references = any(map(_has_references, instances))
-    has_explain = any(instance.explain for instance in instances)
-    if not verifier and has_explain:
-        raise Unanswerable('this model judges single images; "explain" is for models that compare signatures')
-    has_threshold = request.parameters.far is not None or request.parameters.threshold is not None
-    if verifier and instances and not has_references and (has_explain or has_threshold):
-        raise Unanswerable(
-            'no instance has references, so there is nothing to decide: "far", "threshold" and "explain" need some'
-        )
-    answering = {models.select(instance, request.parameters) for instance in instances}
-    if verifier and instances and request.parameters.encoder is not None and verifier not in answering:
-        raise Unanswerable('"encoder" is that of the verifier, which answers no instance of this request')
-
-
-def _has_references(instance: Instance | BadRequest) -> bool:
-    """Return whether the image is compared; such an instance has images to encode, so slots are reserved."""
-    return isinstance(instance, Instance) and bool(instance.references or instance.embeddings)
-
-
-def _may_be_explained(instance: Instance | BadRequest) -> bool:
-    """Return whether an answer may need an explanation, which is more work: it has references."""
-    return isinstance(instance, Instance) and instance.explain and _has_references(instance)
+def _is_in_time(expires_at: float) -> bool:
+    """Return whether anybody still waits for the answer; an answer after that time is refused anyway."""
+    return time.monotonic() < expires_at
 
 
 def _decide(
@@ -237,36 +192,38 @@ def _decide(
     """Decide an instance; return its answer, or its error as a row. Raises ``PredictorError``."""
     parameters = request.parameters
     try:
-        encoded = _get_encoded(models, request, position, encoded_images)
+        encoded = get_encoded(models, request, position, encoded_images)
         decision_parameters = decision.DecisionParameters(
             parameters.far, parameters.return_embedding, parameters.encoder, parameters.threshold
         )
-        if models.verifier and encoded.artifact is models.main:
+        if not _is_compared(models, encoded):
             decision_parameters = decision.DecisionParameters()  # they are for the verifier's instances of the request
         try:
-            answer = encoded.artifact.decide(encoded.image, encoded.references, decision_parameters)
+            answer = _answer(models, encoded, decision_parameters)
         except decision.UnsupportedRequest as error:
             raise Unanswerable(f"instance {position}: {error}", position) from None
     except PredictorError as error:
         if parameters.on_error != "row":
             raise
         return error_content(error.code, str(error), error.instance), None
-    if parameters.return_ink:
-        answer["ink"] = {"b64": pybase64.b64encode(encode_png(encoded.image.canonical.image)).decode()}
+    for row, name in ((row, name) for rows, name in PICTURES.items() for row in answer.get(rows, ())):
+        if name in row:
+            row[name] = _to_base64(row[name])
+    if parameters.return_ink and isinstance(encoded.image, EncodedImage):
+        answer["ink"] = _to_base64(encode_png(encoded.image.canonical.image))
     return answer, encoded
 
 
-def _get_encoded(
-    models: Models, request: ParsedRequest, position: int, encoded_images: EncodedImages
-) -> EncodedInstance:
-    """Return an instance with its encoded images. Raises its ``BadRequest`` or ``BadInstance``."""
-    instance = request.instances[position]
-    if isinstance(instance, BadRequest):
-        raise instance
-    artifact, images = models.select(instance, request.parameters), []
-    for image in _get_images(artifact, instance, position):
-        encoded = encoded_images[image.key]
-        if isinstance(encoded, ImageError):
-            raise BadInstance(encoded, position, image.role)
-        images.append(encoded)
-    return EncodedInstance(artifact, images[0], [*images[1:], *instance.embeddings])
+def _to_base64(picture: bytes) -> dict[str, str]:
+    return {"b64": pybase64.b64encode(picture).decode()}
+
+
+def _is_compared(models: Models, encoded: EncodedInstance) -> bool:
+    """Return whether the parameters of a comparison apply: always for a model that is alone."""
+    return models.verifier is None or encoded.artifact is models.verifier or bool(encoded.references)
+
+
+def _answer(models: Models, encoded: EncodedInstance, parameters: decision.DecisionParameters) -> dict[str, Any]:
+    if isinstance(encoded.image, tuple):
+        return finder.answer(encoded.image, encoded.artifact, models.verifier, encoded.references, parameters)
+    return encoded.artifact.decide(encoded.image, encoded.references, parameters)

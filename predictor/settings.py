@@ -30,20 +30,26 @@ class Settings:
     """Serving.
 
     Vertex AI sets AIP_STORAGE_URI, AIP_HTTP_PORT, AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE, Cloud Run sets PORT; a flag
-    wins over both. ENV_MODE sets the mode, COUNTERSIGN_VERIFIER the verifier. On Vertex AI the artefact has to be
-    named.
+    wins over both. ENV_MODE sets the mode, COUNTERSIGN_VERIFIER the verifier and COUNTERSIGN_CLASSIFIER the
+    classifier. On Vertex AI the artefact has to be named.
     """
 
     artifact: str = option(
         "",
-        f"the artefact: a folder, a gs:// prefix or ready:NAME; if none is named, {ready.DEFAULT}",
+        f"the artefact: a folder, a gs:// prefix or ready:NAME; if none is named, {ready.FINDER}",
         metavar="PATH",
         was="model",
     )
     verifier: str = option(
         "",
-        "an artefact that answers requests with references beside a classifier; if no artefact is named, "
+        "an artefact that compares signatures, beside one that finds or classifies; if no artefact is named, "
         f"{ready.VERIFIER}, else none",
+        metavar="PATH",
+    )
+    classifier: str = option(
+        "",
+        "an artefact that classifies single images beside one that finds signatures on pages; if no artefact is named, "
+        f"{ready.CLASSIFIER}, else the part of the artefact, if it has one",
         metavar="PATH",
     )
     host: str = option(
@@ -86,6 +92,7 @@ class Settings:
     )
     max_instances: int = option(256, "most images in one request", between(1, 100_000, int))
     max_image_bytes: int = option(8_000_000, "largest image file", between(1000, 1_000_000_000, int))
+    max_pages: int = option(100, "most pages of a document", between(1, 10_000, int))
     max_image_pixels: int = option(
         50_000_000, "largest image, width times height, checked before it is decoded", between(1000, 1_000_000_000, int)
     )
@@ -99,6 +106,7 @@ ENVIRONMENT = {  # variable: field; of two variables for one field the later one
     "AIP_PREDICT_ROUTE": "predict_route",
     "ENV_MODE": "mode",
     "COUNTERSIGN_VERIFIER": "verifier",
+    "COUNTERSIGN_CLASSIFIER": "classifier",
 }
 
 
@@ -129,32 +137,29 @@ def from_command_line(arguments: list[str] | None = None, environment: Mapping[s
 
 
 def _name_ready_artifacts(settings: Settings, environment: Mapping[str, str]) -> Settings:
-    """Return the settings of a server to which no artefact was named. Raises ``BadArtifact``."""
-    artifact = _find_ready_artifact(settings, environment)
-    verifier = settings.verifier or (ready.find_verifier() if artifact else "")
-    return dataclasses.replace(settings, artifact=artifact, verifier=verifier)
+    """Return the settings of a server to which no artefact was named: the whole chain, as far as it is installed.
 
-
-def _find_ready_artifact(settings: Settings, environment: Mapping[str, str]) -> str:
-    """Return the ready artefact for a server to which no artefact was named; empty if mode dev has to train one first.
-
-    Raises ``BadArtifact`` if there is none, and on Vertex AI: a deployment that lost the name of its model must not
-    answer with another one.
+    Without any, mode dev has to train one first. Raises ``BadArtifact`` if there is none, and on Vertex AI: a
+    deployment that lost the name of its model must not answer with another one.
     """
     if environment.get("AIP_HTTP_PORT"):
         raise BadArtifact(
             "Vertex AI names none, AIP_STORAGE_URI is empty: register the model with its artefact, or give "
-            f"--artifact, such as {ready.DEFAULT}, as an argument of the container"
+            f"--artifact, such as {ready.CLASSIFIER}, as an argument of the container"
         )
-    try:
-        ready.resolve(ready.DEFAULT)
-    except BadArtifact as error:
+    chain = ready.find_chain()
+    if not chain:
         if settings.mode == "dev":
-            return ""
-        raise BadArtifact(
-            f"give --artifact PATH or set AIP_STORAGE_URI, because {error}; with ENV_MODE=dev the page can train one"
-        ) from None
-    return ready.DEFAULT
+            return settings
+        try:
+            ready.resolve(ready.CLASSIFIER)
+        except BadArtifact as error:
+            raise BadArtifact(
+                f"give --artifact PATH or set AIP_STORAGE_URI, because {error}; with ENV_MODE=dev the page can train "
+                "one"
+            ) from None
+    named = {name: value for name, value in dataclasses.asdict(settings).items() if name in chain and value}
+    return dataclasses.replace(settings, **{**chain, **named})
 
 
 def _is_loopback(host: str) -> bool:

@@ -28,7 +28,7 @@ ROUNDS = 12
 REFERENCES = 10
 
 
-def main(classifier: str = ready.DEFAULT, verifier: str = ready.VERIFIER) -> None:
+def main(classifier: str = ready.CLASSIFIER, verifier: str = ready.VERIFIER) -> None:
     """Print medians and the ratios."""
     images = make_images(make_png)
     print(f"700 x 400 PNG, {len(images[0]) // 1000} kB, processor time")

@@ -132,9 +132,9 @@ def test_health_and_description_are_those_of_each_model_alone(two_model_server, 
         both, classifier, verifier = (
             httpx.get(address + route).json() for address in (two_model_server, server, verifier_server)
         )
-        for name in ("status", "limits", "mode"):  # of the server, not of a model
+        for name in ("status", "limits", "mode", "tasks"):  # of the server, not of a model
             verifier.pop(name, None)
-        assert both == {**classifier, "verifier": verifier}
+        assert both == {**classifier, "tasks": ["classify", "verify"], "verifier": verifier}
 
 
 @pytest.mark.parametrize(

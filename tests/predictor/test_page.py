@@ -270,3 +270,32 @@ CONTRASTS = """() => {
   }
   return contrasts;
 }"""
+
+
+def test_a_pdf_shows_its_pages_with_boxes_and_a_chosen_region(open_page, chain_server, document, tmp_path):
+    (tmp_path / "letter.pdf").write_bytes(document)
+    page = open_page(chain_server)
+    assert page.locator("#tasks label:visible").count() == 3
+    page.set_input_files("#choose", tmp_path / "letter.pdf")
+    page.wait_for_selector("#result[aria-busy=false] .sheet .box")
+    assert page.locator(".sheet img").count() == 2
+    assert "2 pages" in page.inner_text(".verdict")
+    box = page.locator(".box").first
+    box.focus()
+    page.keyboard.press("Enter")
+    assert box.get_attribute("aria-pressed") == "true"
+    assert "page 1" in page.inner_text(".detail h3") or "page 2" in page.inner_text(".detail h3")
+
+
+def test_the_tasks_of_a_finder_show_what_each_of_them_needs(open_page, chain_server, images):
+    page = open_page(chain_server)
+    page.check("[value=classify]")
+    assert page.locator("#references").is_hidden()
+    page.set_input_files("#choose", images[3])
+    page.wait_for_selector(f"{ANSWERED} div .verdict")
+    assert page.inner_text(".verdict").split()[0] in ("signature", "text")
+    page.check("[value=verify]")
+    page.set_input_files("#add-references", images[:2])
+    page.wait_for_selector("#reference-list li:nth-child(2)")
+    page.set_input_files("#choose", images[2])
+    page.wait_for_selector("#result .scale, #result .not_a_signature")

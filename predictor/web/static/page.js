@@ -1,5 +1,6 @@
 // The page: health, the loaded model, references, images and their answers. Next: client.js sends, results.js draws.
 
+import { renderDocument } from "./document.js";
 import { renderAnswer, renderTable, toCsv } from "./results.js";
 import { encodeFile, getHealth, getModel, predict } from "./client.js";
 import { createElement, createFigure, createTable, formatPercent } from "./dom.js";
@@ -10,6 +11,7 @@ const find = (id) => document.getElementById(id);
 let model = null; // the description of the loaded model
 let verifier = null; // that of the model which compares with references: the loaded one, or the one beside it
 let references = []; // {file, image}
+let lastFiles = []; // asked again when the references change
 let newestRequest = 0; // its number: answers to older requests are dropped
 
 async function pollHealth() {
@@ -35,11 +37,11 @@ const capitalize = (text) => text[0].toUpperCase() + text.slice(1);
 async function showModel() {
   model = await getModel();
   verifier = model.takes_references ? model : model.verifier;
+  showTasks();
   for (const id of ["ask", "loaded"]) find(id).hidden = false;
   find("question").textContent = capitalize(model.question);
   find("verifier-question").hidden = !model.verifier;
   find("verifier-question").textContent = model.verifier ? capitalize(model.verifier.question) : "";
-  for (const id of ["references", "options"]) find(id).hidden = !verifier;
   if (!verifier) {
     references = []; // the previous model may have been a verifier
     showReferences();
@@ -51,6 +53,24 @@ async function showModel() {
   find("far").replaceChildren(createElement("option", { value: "" }, "equal error rate"),
     ...rates.map((rate) => createElement("option", { value: rate }, `${formatPercent(Number(rate))} false acceptances`)));
 }
+
+/** Show the tasks that the loaded models answer, when there are several, and what the chosen one needs. */
+function showTasks() {
+  const options = [...document.querySelectorAll("[name=task]")];
+  for (const option of options) option.closest("label").hidden = !model.tasks.includes(option.value);
+  if (!model.tasks.includes(getChosenTask())) options.find((option) => option.value === model.tasks[0]).checked = true;
+  find("tasks").hidden = !hasChoice();
+  const compares = Boolean(verifier) && !(hasChoice() && getTask() === "classify");
+  for (const id of ["references", "options"]) find(id).hidden = !compares;
+  find("explain").closest("label").hidden = getTask() === "find";
+  find("questioned-title").textContent = getTask() === "find" ? "Document" : "Questioned signature";
+}
+
+/** Whether the visitor chooses the task: with a finder. A classifier and a verifier are told apart by references. */
+const hasChoice = () => model.tasks.includes("find") && model.tasks.length > 1;
+const getChosenTask = () => document.querySelector("[name=task]:checked").value;
+const getTask = () => (hasChoice() ? getChosenTask() : verifier && references.length ? "verify" : model.tasks[0]);
+const getReferences = () => (getTask() === "classify" ? [] : references);
 
 const refreshModel = () => showModel().catch((error) => showHealth("waiting", error.message));
 
@@ -84,6 +104,13 @@ async function addReferences(files) {
   const added = await Promise.all([...files].map(async (file) => ({ file, image: await encodeFile(file) })));
   references.push(...added);
   showReferences();
+  if (getTask() === "find") await answerFiles(lastFiles);
+}
+
+/** Take the crop of a region over as a reference, so that others are compared with it. */
+async function useAsReference(crop, name) {
+  const bytes = Uint8Array.from(atob(crop.b64), (character) => character.charCodeAt(0));
+  await addReferences([new File([bytes], name, { type: "image/png" })]);
 }
 
 function showReferences() {
@@ -100,6 +127,7 @@ function showReferences() {
 
 async function answerFiles(files) {
   if (!files.length || !model) return;
+  lastFiles = [...files];
   const request = ++newestRequest;
   const result = find("result");
   result.setAttribute("aria-busy", "true");
@@ -112,9 +140,14 @@ async function answerFiles(files) {
 
 async function answerFile(file) {
   const instance = { image: await encodeFile(file) };
-  if (references.length) instance.references = references.map((reference) => reference.image);
+  const compared = getReferences();
+  if (compared.length) instance.references = compared.map((reference) => reference.image);
   try {
-    const explain = references.length > 0 && find("explain").checked;
+    if (getTask() === "find") {
+      const answer = await predict(instance, { ...getParameters(), crops: true, return_pages: true });
+      return [renderDocument(file.name, answer, verifier ? useAsReference : null)];
+    }
+    const explain = compared.length > 0 && find("explain").checked;
     const answer = await predict(instance, { ...getParameters(), return_ink: true, explain });
     return [renderAnswer(file.name, URL.createObjectURL(file), answer)];
   } catch (error) {
@@ -130,8 +163,8 @@ async function answerEach(files) {
   const comparison = {};
   const encoderParameter = {};
   try {
-    const answers = await Promise.all(references.map((reference) =>
-      predict({ image: reference.image }, { return_embedding: true })));
+    const answers = await Promise.all(getReferences().map((reference) =>
+      predict({ image: reference.image }, { task: "verify", return_embedding: true })));
     if (answers.length) {
       const unusable = answers.findIndex((answer) => !answer.embedding);
       if (unusable >= 0) throw new Error(`reference ${unusable + 1} is not a signature`);
@@ -164,7 +197,8 @@ async function answerEach(files) {
 
 function getParameters() {
   const far = find("far").value;
-  return far && references.length ? { far: Number(far) } : {};
+  const task = hasChoice() ? { task: getTask() } : {};
+  return far && getReferences().length ? { ...task, far: Number(far) } : task;
 }
 
 /** Pass the files of an input to an action; the input is emptied, so that the same files can be chosen again. */
@@ -175,6 +209,7 @@ const onFiles = (action) => (event) => {
 };
 
 function addListeners() {
+  for (const option of document.querySelectorAll("[name=task]")) option.addEventListener("change", showTasks);
   const drop = find("drop");
   find("choose").addEventListener("change", onFiles(answerFiles));
   find("photograph").addEventListener("change", onFiles(answerFiles));

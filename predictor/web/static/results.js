@@ -7,9 +7,11 @@ const LABELS = { // of decisions and of codes of warnings
   blank: "almost no ink", too_much_ink: "almost entirely dark", blurred: "blurred", low_resolution: "low resolution",
   low_contrast: "low contrast", cut_off: "cut off at the border", first_page: "only the first page was read",
   looks_like_a_page: "looks like a whole page: crop the signature",
+  match: "Match: a signature is accepted", mismatch: "Mismatch: no signature is accepted", missing: "No signature to compare",
+  signed: "Signed", not_signed: "Not signed", signature: "Signature", initials: "Initials", stamp: "Stamp", handwriting: "Handwriting",
 };
 const MAX_LABELS = 10; // with a bar, the most probable ones
-const toLabel = (code) => LABELS[code] ?? code;
+export const toLabel = (code) => LABELS[code] ?? code;
 
 /** Draw one answer in full; source is the URL of its image. */
 export function renderAnswer(name, source, answer) {
@@ -20,10 +22,11 @@ export function renderAnswer(name, source, answer) {
       `red lowers the score, blue raises it; compared with reference ${answer.explanation.reference + 1}`,
       "the ink with a heat map of what lowers the score"));
   }
-  return createElement("div", {}, renderDecision(answer), pictures, renderWarnings(answer), renderPerReference(answer));
+  return createElement("div", {}, renderVerdict(answer), pictures, renderWarnings(answer), renderPerReference(answer));
 }
 
-function renderDecision(answer) {
+/** Draw a decision with its score, or the most probable labels. */
+export function renderVerdict(answer) {
   if (answer.decision) {
     const hasScore = answer.score !== undefined;
     return createElement("div", {},
@@ -63,13 +66,13 @@ function renderBar(share, label) {
   return createElement("div", { className: "scale", role: "img", "aria-label": `${label} ${formatPercent(share)}` }, filled);
 }
 
-function renderWarnings(answer) {
+export function renderWarnings(answer) {
   return (answer.warnings ?? []).map((warning) =>
     createElement("p", { className: "warning" },
-      `${toLabel(warning.code)} (${warning.value.toPrecision(3)}, limit ${warning.limit.toPrecision(3)})`));
+      `${warning.page ? `page ${warning.page}: ` : ""}${toLabel(warning.code)} (${warning.value.toPrecision(3)}, limit ${warning.limit.toPrecision(3)})`));
 }
 
-function renderPerReference(answer) {
+export function renderPerReference(answer) {
   if (!answer.per_reference?.length) return null;
   const rows = answer.per_reference.map((comparison, index) =>
     [index + 1, formatPercent(comparison.score), comparison.distance.toFixed(3), comparison.warnings.map((warning) => toLabel(warning.code)).join(", ")]);
@@ -97,6 +100,11 @@ export function toCsv(rows) {
 
 function getCells(answer) {
   if (answer instanceof Error) return { answer: "error", score: "", remarks: answer.message };
+  if (answer.regions) {
+    const count = answer.regions.filter((region) => region.label === "signature").length;
+    const text = answer.decision ?? (answer.signed ? "signed" : "not_signed");
+    return { answer: text, score: formatPercent(answer.score), remarks: `${count} signature${count === 1 ? "" : "s"}` };
+  }
   const codes = [...(answer.reasons ?? []), ...(answer.warnings ?? [])].map(({ code }) => toLabel(code));
   return {
     answer: answer.decision ?? answer.label ?? "embedding",

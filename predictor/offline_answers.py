@@ -1,0 +1,167 @@
+"""Answer one file of ``predictor.offline`` as a row: a document, or an image that is classified or compared.
+
+The row of a file that cannot be used has its error. Next: ``trainer/artifact/finder.py`` for documents,
+``trainer/artifact/artifact.py`` for single images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from predictor.drawing import draw_page
+from trainer.artifact import enrolment, explain, finder
+from trainer.artifact.artifact import Artifact, EncodedImage
+from trainer.artifact.decision import DecisionParameters, Locator, UnsupportedRequest
+from trainer.imaging import ImageError
+
+if TYPE_CHECKING:
+    from predictor.models import Models
+
+References = Sequence[EncodedImage | np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class FileAnswerer:
+    """Answers files by one task of the models: ``find``, ``classify`` or ``verify``.
+
+    ``get_references`` returns those of a file; without a verifier it is not called. Files are written into the folders
+    of the options that name some. Any number of threads may share one object.
+    """
+
+    models: Models
+    task: str
+    options: argparse.Namespace
+    get_references: Callable[[Path], References]
+
+    @classmethod
+    def make(cls, models: Models, options: argparse.Namespace) -> FileAnswerer:
+        """Check the options against the models, and encode the references.
+
+        Raises ``UnsupportedRequest``, ``EnrolmentError`` or ``ImageError``.
+        """
+        task = options.task or models.main.decision.task
+        if task not in models.by_task:
+            raise UnsupportedRequest(f"--task {task}: this artefact answers {', '.join(models.by_task)}")
+        if task != Locator.task and (options.crops or options.draw):
+            raise UnsupportedRequest("--crops and --draw are for signatures that are found on pages: --task find")
+        if task == Locator.task and (options.return_embedding or options.explanation_dir):
+            raise UnsupportedRequest(
+                "--return-embedding and --explanation-dir are for single signatures: --task verify"
+            )
+        for folder in (options.crops, options.draw, options.explanation_dir):
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+        artifact = models.by_task[task]
+        comparing = (models.find_verifier() if task == Locator.task else None) or artifact
+        return cls(models, task, options, _make_reference_lookup(comparing, options, is_optional=task == Locator.task))
+
+    @property
+    def artifact(self) -> Artifact:
+        """The artefact that answers."""
+        return self.models.by_task[self.task]
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """Those of the files that the task answers beside images."""
+        return frozenset({".pdf"} if self.task == Locator.task else ())
+
+    def answer(self, number: int, path: Path) -> dict[str, Any]:
+        """Answer a file, the ``number``-th one, as a row, which has an error when the file cannot be used."""
+        name = f"{number:03d}-{path.stem}"
+        try:
+            data, references = path.read_bytes(), self.get_references(path)
+            if self.task == Locator.task:
+                return {"file": str(path), **self._find(data, references, name)}
+            return {"file": str(path), **self._answer_image(data, references, name)}
+        except (ImageError, enrolment.EnrolmentError) as error:
+            code = error.code if isinstance(error, ImageError) else "not_enrolled"
+            return {"file": str(path), "error": {"code": code, "message": str(error)}}
+        except OSError as error:
+            return {"file": str(path), "error": {"code": "unreadable_file", "message": str(error)}}
+
+    def _answer_image(self, data: bytes, references: References, name: str) -> dict[str, Any]:
+        """Classify an image, or compare it as it is."""
+        encoded = self.artifact.encode(data)
+        answer = self.artifact.decide(encoded, references, make_parameters(self.options))
+        if self.options.explanation_dir and "distance" in answer:
+            overlay = self.options.explanation_dir / f"{name}.png"
+            overlay.write_bytes(explain.draw_overlay(self.artifact.explain(encoded, references)))
+            answer["explanation"] = str(overlay)
+        return answer
+
+    def _find(self, data: bytes, references: References, name: str) -> dict[str, Any]:
+        """Read a document."""
+        verifier = self.models.find_verifier() if len(references) else None
+        outputs = bool(self.options.crops), bool(self.options.draw)
+        pages = tuple(finder.find(self.artifact, data, verifier, *outputs))
+        answer = finder.answer(pages, self.artifact, verifier, references, make_parameters(self.options))
+        for position, region in enumerate(answer["regions"], start=1):
+            if "crop" in region:
+                file = self.options.crops / f"{name}-{region['page']}-{position}.png"
+                file.write_bytes(region.pop("crop"))
+                region["crop"] = str(file)
+        for page, row in zip(pages, answer["pages"], strict=True):
+            if row.pop("picture", None):
+                (self.options.draw / f"{name}-{page.number}.png").write_bytes(draw_page(page))
+        return answer
+
+
+def _make_reference_lookup(
+    artifact: Artifact, options: argparse.Namespace, is_optional: bool
+) -> Callable[[Path], References]:
+    """Make the function from a questioned file to its references.
+
+    Raises ``UnsupportedRequest`` for options that do not fit the model, and ``EnrolmentError``.
+    """
+    takes_references = artifact.decision.takes_references
+    has_references = options.reference or options.enrolled
+    if has_references and not takes_references:
+        raise UnsupportedRequest("this model judges single images; it takes neither --reference nor --enrolled")
+    references = [artifact.encode(path.read_bytes()) for path in options.reference]
+    for path, encoded in zip(options.reference, references, strict=True):
+        if encoded.rejection:
+            raise UnsupportedRequest(f"--reference {str(path)!r} is not a signature: {encoded.rejection['code']}")
+    needs_references = options.far is not None or options.threshold is not None or options.explanation_dir
+    if takes_references and needs_references and not has_references:
+        raise UnsupportedRequest("--far, --threshold and --explanation-dir need --reference or --enrolled")
+    if takes_references and not has_references and options.format != "jsonl" and not is_optional:
+        raise UnsupportedRequest(
+            "nothing to compare with: give --reference or --enrolled (or enrol: python -m trainer.enrol)"
+        )
+    if options.writer and not options.enrolled:
+        raise UnsupportedRequest("--writer names a writer of --enrolled, which is not given")
+    if takes_references or not is_optional:
+        _check_parameters(artifact, make_parameters(options))
+    if not options.enrolled:
+        return lambda path: references
+    enrolments = enrolment.read(options.enrolled, artifact.encoder)
+    if options.writer:
+        enrolments.embeddings_of(options.writer)
+    return lambda path: [
+        *references,
+        *enrolments.embeddings_of(options.writer or _get_claimed_writer(path, enrolments)),
+    ]
+
+
+def _get_claimed_writer(path: Path, enrolments: enrolment.Enrolments) -> str:
+    """Return the writer that a file claims: the name of its folder, in a form that enrolment gives to writers."""
+    folder = path.absolute().parent
+    names = (folder.name, f"{folder.parent.name}/{folder.name}", folder.name.lstrip("0"))
+    return next((name for name in names if name in enrolments.writers), folder.name)
+
+
+def make_parameters(options: argparse.Namespace) -> DecisionParameters:
+    """Make the parameters of a decision from the options."""
+    return DecisionParameters(options.far, options.return_embedding, threshold=options.threshold)
+
+
+def _check_parameters(artifact: Artifact, parameters: DecisionParameters) -> None:
+    """Raise ``UnsupportedRequest`` when the artefact has no such threshold, before any file is read."""
+    vector = np.eye(1, artifact.manifest.vector_size, dtype=np.float32)[0]
+    artifact.decision.answer(vector, [vector] if artifact.decision.takes_references else [], parameters)
