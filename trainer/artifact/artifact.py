@@ -17,7 +17,18 @@ import numpy as np
 from trainer.artifact import decision, explain, golden, manifest
 from trainer.artifact.decision import DecisionParameters, UnsupportedRequest, Verifier
 from trainer.artifact.engine import Engine, EnginePool, load_engine_factory
-from trainer.imaging import CanonicalImage, Imaging, Ink, Limits, Page, QualityLimits, canonicalise, draw_ink, read_ink
+from trainer.imaging import (
+    CanonicalImage,
+    Imaging,
+    Ink,
+    Limits,
+    Page,
+    QualityLimits,
+    canonicalise,
+    draw_ink,
+    find_warnings,
+    read_ink,
+)
 
 EMPTY_PAGE = Page(np.empty((0, 0), np.uint8))  # replaces a decoded file of up to 12 MB, of which requests have hundreds
 REJECTING_WARNINGS = ("blank", "too_much_ink")  # quality warnings of a speck of dirt, and of a photograph
@@ -100,7 +111,7 @@ class Artifact:
 
         With the file, ``data``, a signature check that decides ink at another resolution finds it again.
         """
-        warnings = self.quality.find_warnings(ink, page)
+        warnings = find_warnings(ink, page, self.imaging, self.quality)
         canonical = CanonicalImage(draw_ink(ink, self.imaging), warnings, EMPTY_PAGE, page.size)
         rejection = self._find_rejection(data, ink, canonical, use_all_cores)
         zeros = np.zeros(self.manifest.vector_size, np.float32)

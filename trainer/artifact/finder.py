@@ -19,7 +19,7 @@ import numpy as np
 from trainer import documents
 from trainer.artifact.location import SIGNATURE, Locator
 from trainer.documents import DocumentLimits, DocumentPage
-from trainer.imaging import Ink, Page, draw_ink, read_ink, relative_darkness
+from trainer.imaging import Ink, Page, draw_ink, find_warnings, read_ink, relative_darkness
 
 if TYPE_CHECKING:
     from trainer.artifact.artifact import Artifact, EncodedImage
@@ -112,7 +112,8 @@ def _find_on_page(
                 draw_crop(page, ink, crop) if has_crops and crop else None,
             )
         )
-    warnings = tuple(dataclasses.asdict(warning) for warning in finder.quality.find_page_warnings(ink))
+    quality = find_warnings(ink, page, finder.imaging, finder.quality)
+    warnings = tuple(dataclasses.asdict(warning) for warning in quality)
     seconds = {"image": decoded - began, "engine": time.perf_counter() - decoded}
     score = decision.measure_signed(vector)
     picture = _draw_picture(page.grey) if has_pictures else None

@@ -40,6 +40,7 @@ __all__ = [
     "decode",
     "draw_ink",
     "encode_png",
+    "find_warnings",
     "read_ink",
     "relative_darkness",
 ]
@@ -122,7 +123,7 @@ def canonicalise(
     Raises ``ImageError``.
     """
     page, ink = read_ink(data, imaging, limits, frame)
-    return CanonicalImage(draw_ink(ink, imaging), quality.find_warnings(ink, page), page, page.size)
+    return CanonicalImage(draw_ink(ink, imaging), find_warnings(ink, page, imaging, quality), page, page.size)
 
 
 def read_ink(data: bytes, imaging: Imaging, limits: Limits = Limits(), frame: int = 0) -> tuple[Page, Ink]:
@@ -139,6 +140,11 @@ def read_ink(data: bytes, imaging: Imaging, limits: Limits = Limits(), frame: in
         page = decode(data, limits, frame=frame)  # small writing on a large photograph needs the full resolution
         ink = find_ink(page.grey, side)
     return page, ink
+
+
+def find_warnings(ink: Ink, page: Page, imaging: Imaging, quality: QualityLimits) -> tuple[QualityWarning, ...]:
+    """Return the quality warnings about the ink of a page that is one writing, or a whole page, by the framing."""
+    return quality.find_page_warnings(ink) if imaging.framing == "page" else quality.find_warnings(ink, page)
 
 
 def draw_ink(ink: Ink, imaging: Imaging) -> np.ndarray:

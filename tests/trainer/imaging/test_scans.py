@@ -265,6 +265,17 @@ def test_blank_and_black_pages_have_errors_of_their_own():
         ink(png(np.random.default_rng(0).integers(0, 256, (300, 400))))
 
 
+@pytest.mark.parametrize(
+    ("grey", "code"),
+    [(np.full((300, 500), 245), "blank"), (np.full((300, 500), 12), "too_much_ink")],
+    ids=["blank", "dark"],
+)
+def test_a_whole_page_without_ink_is_an_empty_canonical_image_with_a_warning(grey, code):
+    canonical = canonicalise(png(grey), Imaging(64, 64, framing="page"))
+    assert not canonical.image.any()
+    assert code in [warning.code for warning in canonical.warnings]
+
+
 def stroke(width=4):
     drawn = np.full((240, 480), 250, np.uint8)
     cv2.polylines(drawn, [np.array([[60, 180], [140, 60], [220, 180], [300, 60], [420, 170]])], False, 20, width)
