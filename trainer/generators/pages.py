@@ -15,7 +15,7 @@ from trainer.data.processes import run_in_order
 from trainer.generators import MODIFIED_TIME, Generator
 from trainer.samples import capture, fonts, lexicon
 from trainer.samples.amount import DatasetSpec
-from trainer.samples.documents import parts, typesetting
+from trainer.samples.documents import handwritten, parts, typesetting
 from trainer.samples.documents.kinds import KINDS, Order
 from trainer.samples.documents.recording import GeneratedPage, record
 from trainer.samples.documents.sheet import LABELS, Sheet
@@ -53,29 +53,39 @@ def generate_page(rng: np.random.Generator, kind: str | None = None, is_signed: 
 
 
 def _add_marks(sheet: Sheet, script: str, rng: np.random.Generator) -> None:
-    """Add what happens to any document: received stamps, notes, codes, fax headers, page numbers, circles."""
-    draws = rng.random(6)
+    """Add what happens to any document: received stamps, notes, codes, fax headers, archive numbers, pen strokes."""
+    draws = rng.random(8)
     room = min(60.0, 0.5 * sheet.width)
     if draws[0] < 0.14:
         size = rng.uniform(0.4, 1) * room
         parts.put_stamp(sheet, rng.uniform(0, sheet.width - size), rng.uniform(0, 0.9) * sheet.height, size, rng)
-    if draws[1] < 0.16:
+    if draws[1] < 0.2:
         size = rng.uniform(0.2, 1) * room
         left = rng.choice([rng.uniform(1, 8), rng.uniform(0, sheet.width - size)])
-        parts.write_note(sheet, script, left, rng.uniform(0, 0.95) * sheet.height, size, rng)
+        lines = int(rng.choice([1, 1, 2, 3, 4]))
+        handwritten.write_note(sheet, script, left, rng.uniform(0, 0.95) * sheet.height, size, rng, lines)
     if draws[2] < 0.1:
         size = rng.uniform(0.3, 0.8) * room
         parts.put_barcode(sheet, rng.uniform(0, sheet.width - size), rng.uniform(0, 0.92) * sheet.height, size, rng)
     if draws[3] < 0.12:
-        parts.draw_doodle(sheet, rng.uniform(0, 0.95) * sheet.width, rng.uniform(0, 0.95) * sheet.height,
-                          rng.uniform(4, 14), rng)  # fmt: skip
+        x, y = rng.uniform(0, 0.95) * sheet.width, rng.uniform(0, 0.95) * sheet.height
+        handwritten.draw_doodle(sheet, x, y, rng.uniform(4, 14), rng)
     if draws[4] < 0.12:
-        parts.write_date(sheet, rng.uniform(0, 0.8) * sheet.width, rng.uniform(0.05, 0.95) * sheet.height, rng)
+        handwritten.write_date(sheet, rng.uniform(0, 0.8) * sheet.width, rng.uniform(0.05, 0.95) * sheet.height, rng)
     if draws[5] < 0.2:
         typeface = choose_typeface("latin", rng.uniform(2, 3.2), rng)
         words = f"{lexicon.generate_date(rng)}  {lexicon.generate_number('latin', rng)}  P.{rng.integers(1, 20):03d}"
         y = 1.5 if rng.random() < 0.5 else sheet.height - 5
         typesetting.print_text(sheet, words, rng.uniform(3, 0.5 * sheet.width), y, typeface)
+    if draws[6] < 0.18:
+        typeface = choose_typeface("latin", rng.uniform(2.5, 4.5), rng)
+        left = rng.choice([rng.uniform(1, 6), sheet.width - rng.uniform(6, 14)])
+        words = str(rng.integers(10**5, 10**9))
+        parts.print_upright(sheet, words, left, rng.uniform(0.05, 0.85) * sheet.height, typeface)
+    if draws[7] < 0.1:
+        x, y = rng.uniform(0, 0.6) * sheet.width, rng.uniform(0, 0.7) * sheet.height
+        width, height = rng.uniform(0.1, 0.6, 2) * (sheet.width, sheet.height)
+        handwritten.draw_line(sheet, (x, y, x + width, y + height), rng)
 
 
 def generate_page_file(seed: int, number: int) -> tuple[bytes, str, tuple[int, int], tuple[LabelledBox, ...]]:

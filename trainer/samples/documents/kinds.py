@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.samples import lexicon, security_paper
-from trainer.samples.documents import parts, typesetting
+from trainer.samples.documents import handwritten, parts, typesetting
 from trainer.samples.documents.sheet import Sheet
 from trainer.samples.documents.typesetting import choose_typeface
 
@@ -88,7 +88,7 @@ def draw_contract(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
         top = typesetting.print_paragraph(sheet, margin + 7, top, width - 7, lines, typeface, rng)
         if rng.random() < 0.08:
             box = (margin + 20, top - 2 * typeface.size, margin + rng.uniform(35, 90), top - typeface.size)
-            parts.cross_out(sheet, box, rng)
+            handwritten.cross_out(sheet, box, rng)
             if order.signatures:
                 order.signers[0].initial(sheet, sheet.width - margin + 1, box[1] - 2, 5, rng)
         top += typeface.size * rng.uniform(0.2, 0.9)
@@ -115,7 +115,7 @@ def draw_form(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
     margin = rng.uniform(8, 20)
     width = sheet.width - 2 * margin
     top = parts.print_letterhead(sheet, typeface, margin, rng) if rng.random() < 0.6 else rng.uniform(8, 18)
-    pen = parts.choose_pen(sheet, rng)
+    pen = handwritten.choose_pen(sheet, rng)
     is_boxed, by_hand, filled = rng.random() < 0.5, rng.random() < 0.6, rng.uniform(0.3, 1.0)
     places = max(1, order.signatures)
     limit = sheet.height - 18 - 36 * (-(-places // 2))
@@ -165,7 +165,7 @@ def _fill_field(sheet, script, left, top, width, pitch, by_hand, pen, typeface, 
     words = rng.choice([0, 1, 2], p=[0.4, 0.3, 0.3])
     text = (lexicon.spell_name(script, rng), lexicon.generate_number(script, rng), lexicon.generate_date(rng))[words]
     height = rng.uniform(0.16, 0.28) * pitch
-    parts.write_by_hand(sheet, text, script, left, top + 0.25 * pitch, height, rng, pen)
+    handwritten.write_words(sheet, text, script, left, top + 0.25 * pitch, height, rng, pen)
 
 
 def draw_cheque(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
@@ -173,7 +173,7 @@ def draw_cheque(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
     if rng.random() < 0.6:
         sheet.get_layer((0.55, 0.65, 0.75))[:] = 0.35 * security_paper.draw_security_pattern(*sheet.shape, rng)
     typeface = choose_typeface(order.script, rng.uniform(2.2, 3.2), rng)
-    pen, width = parts.choose_pen(sheet, rng), sheet.width
+    pen, width = handwritten.choose_pen(sheet, rng), sheet.width
     parts.put_logo(sheet, 5, 4, rng.uniform(12, 28), rng)
     typesetting.print_words(sheet, 0.35 * width, 5, 40, typeface.resize(1.3), rng)
     by_hand = rng.random() < 0.7
@@ -185,7 +185,7 @@ def draw_cheque(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
     sheet.frame(0.76 * width, 0.24 * sheet.height, 0.95 * width, 0.36 * sheet.height, 0.3)
     _fill_field(sheet, order.script, 0.78 * width, 0.24 * sheet.height, 0.15 * width, 9.0, by_hand, pen, typeface, rng)
     if rng.random() < 0.7:
-        parts.write_date(sheet, 0.74 * width, 0.18 * sheet.height, rng, pen)
+        handwritten.write_date(sheet, 0.74 * width, 0.18 * sheet.height, rng, pen)
     places = max(1, min(2, order.signatures))
     for position in range(places):
         left, y = (0.56 - 0.42 * position) * width, sheet.height * rng.uniform(0.76, 0.84)
@@ -276,7 +276,7 @@ def draw_crop(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
         return
     typeface = choose_typeface(order.script, rng.uniform(3, 8), rng)
     if rng.random() < 0.6:
-        parts.write_note(sheet, order.script, 3, 0.3 * middle, 0.85 * sheet.width, rng)
+        handwritten.write_note(sheet, order.script, 3, 0.3 * middle, 0.85 * sheet.width, rng)
     else:
         typesetting.print_words(sheet, 3, 0.4 * middle, 0.85 * sheet.width, typeface, rng)
 

@@ -1,29 +1,24 @@
-"""What is on a page beside running text: letterheads, stamps, codes, notes by hand, tables, places to sign.
+"""What is printed on a page beside running text: letterheads, stamps, codes, tables, places to sign.
 
-The same places to sign are on signed and unsigned documents alike. Next: ``signing.py``, ``kinds.py``.
+The same places to sign are on signed and unsigned documents alike. Next: ``handwritten.py``, ``signing.py``.
 """
 
-import dataclasses
 import itertools
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from trainer.samples import fonts, handwriting, lexicon, objects, text
-from trainer.samples.documents import typesetting
+from trainer.samples import fonts, lexicon, objects
+from trainer.samples.documents import handwritten, typesetting
 from trainer.samples.documents.sheet import BLACK, Colour, Sheet
 from trainer.samples.documents.typesetting import Typeface
 from trainer.samples.fonts import FontStyle
-from trainer.samples.ink import Pen, generate_pen, limit_width, render_ink
-from trainer.samples.movement import Motion, compute_trajectories
-from trainer.samples.strokes import Strokes, extent, round_corners, tilt
 
 if TYPE_CHECKING:
     from trainer.samples.documents.signing import Signer
 
 STAMP_COLOURS: tuple[Colour, ...] = (BLACK, (0.15, 0.2, 0.6), (0.7, 0.1, 0.15), (0.1, 0.4, 0.25), (0.4, 0.15, 0.5))
-PEN_WIDTH = (0.35, 0.9)  # mm
 PHRASES = (
     "Attn:,Re:,Subject:,Dear Sir or Madam,To whom it may concern,Enclosures,cc:,Ref.,Invoice No.,Account,Date:,Page,"
     "CONFIDENTIAL,COPY,ORIGINAL,DRAFT,Total,Balance,Terms and conditions,Department,Telephone,Fax"
@@ -35,83 +30,6 @@ PROMPTS = (
 ).split(",")
 CLOSINGS = "Sincerely,Yours faithfully,Best regards,Very truly yours,Kind regards,Respectfully,Cordially".split(",")
 TITLES = "Director,Manager,President,Secretary,Attorney,Partner,Chairman,Vice President,Accountant".split(",")
-
-
-def choose_pen(sheet: Sheet, rng: np.random.Generator) -> Pen:
-    """Choose a pen, with its width in pixels of the sheet."""
-    return generate_pen(rng, max(1.0, rng.uniform(*PEN_WIDTH) * sheet.scale))
-
-
-def write_by_hand(
-    sheet: Sheet, words: str, script: str, left: float, top: float, height: float, rng: np.random.Generator, pen: Pen
-) -> tuple[float, float, float, float] | None:
-    """Write words by hand, letters about ``height`` mm high; returns the box in mm, ``None`` if no font has them."""
-    style = handwriting.generate_style(script, rng)
-    style = dataclasses.replace(style, baseline_angle=0.4 * style.baseline_angle, deviation=0.6 * style.deviation)
-    try:
-        written = handwriting.write(words, style, rng)
-    except fonts.MissingGlyph:
-        return None
-    paths = move(tilt(written, style.slant, style.baseline_angle), rng, style.motion)
-    ink = draw_paths(paths, pen, max(2.5, height * sheet.scale), rng)
-    return sheet.put(ink, left, top, pen.colour, "handwriting")
-
-
-def move(targets: Strokes, rng: np.random.Generator, motion: Motion | None = None) -> Strokes:
-    """Move a pen through targets in letter heights: trajectories of ``compute_trajectories``."""
-    motion = motion or Motion(rng.uniform(0.2, 0.6))
-    return compute_trajectories([round_corners(stroke) for stroke in targets], motion, rng)
-
-
-def draw_paths(paths: Strokes, pen: Pen, letter_height: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw trajectories with letters of a height in pixels, by a pen that leaves them legible: ``float32 [h, w]``."""
-    return render_ink(paths, limit_width(pen, letter_height), letter_height, rng)
-
-
-def write_note(sheet: Sheet, script: str, left: float, top: float, width: float, rng: np.random.Generator) -> None:
-    """Write a note of some words or lines by hand, ``width`` mm wide, sometimes turned."""
-    pen = choose_pen(sheet, rng)
-    side = sheet.to_pixels(width)
-    if rng.random() < 0.6:
-        ink = text.write_text(script, side, pen, rng)
-    else:
-        ink = text.render_words(script, side, rng, is_hand=True)
-    if rng.random() < 0.15:
-        ink = np.rot90(ink, int(rng.choice([1, 3])))
-    sheet.put(ink, left, top, pen.colour, "handwriting")
-
-
-def write_date(sheet: Sheet, left: float, bottom: float, rng: np.random.Generator, pen: Pen | None = None) -> None:
-    """Write a date by hand that ends at ``bottom`` mm."""
-    height = rng.uniform(2.0, 3.5)
-    words = lexicon.generate_date(rng)
-    write_by_hand(sheet, words, "latin", left, bottom - 1.4 * height, height, rng, pen or choose_pen(sheet, rng))
-
-
-def draw_doodle(sheet: Sheet, left: float, top: float, size: float, rng: np.random.Generator) -> None:
-    """Draw a check mark, a cross, an arrow, a bracket or the like by hand."""
-    pen = choose_pen(sheet, rng)
-    sheet.put(objects.draw_doodle(sheet.to_pixels(size), pen, rng), left, top, pen.colour, "handwriting")
-
-
-def cross_out(sheet: Sheet, box: tuple[float, float, float, float], rng: np.random.Generator) -> None:
-    """Cross print out by hand: a line, a zigzag or a cross over a box in mm."""
-    pen = choose_pen(sheet, rng)
-    left, top, right, bottom = box
-    middle = (top + bottom) / 2
-    kind = rng.integers(3)
-    if kind == 0:
-        strokes = [np.array([[left, middle], [right, middle + rng.normal(0, 0.6)]])]
-    elif kind == 1:
-        x = np.linspace(left, right, int(rng.integers(5, 14)))
-        strokes = [np.column_stack([x, np.where(np.arange(len(x)) % 2, top, bottom)])]
-    else:
-        strokes = [np.array([[left, top], [right, bottom]]), np.array([[left, bottom], [right, top]])]
-    size = max(4.0, bottom - top)
-    paths = move([stroke / size for stroke in strokes], rng)
-    ink = render_ink(paths, pen, size * sheet.scale, rng)
-    x0, y0, _, _ = extent(paths)
-    sheet.put(ink, x0 * size, y0 * size, pen.colour, "handwriting")
 
 
 def put_stamp(sheet: Sheet, left: float, top: float, size: float, rng: np.random.Generator) -> None:
@@ -150,6 +68,13 @@ def put_logo(sheet: Sheet, left: float, top: float, size: float, rng: np.random.
         return
     height, width = sheet.to_pixels(size * rng.uniform(0.4, 1.0)), sheet.to_pixels(size)
     sheet.put(objects.draw_logo(max(16, height), max(16, width), rng), left, top, colour)
+
+
+def print_upright(sheet: Sheet, words: str, left: float, top: float, typeface: Typeface) -> None:
+    """Print a line that reads downwards, as the numbers of archives on the margin of a page."""
+    ink = typesetting.render(words, typeface, sheet.scale)
+    if ink is not None:
+        sheet.put(np.rot90(ink, 3), left, top)
 
 
 def put_barcode(sheet: Sheet, left: float, top: float, size: float, rng: np.random.Generator) -> None:
@@ -216,7 +141,7 @@ def tick_boxes(sheet: Sheet, left: float, top: float, typeface: Typeface, rng: n
         sheet.frame(left, top, left + size, top + size)
         typesetting.print_words(sheet, left + size + 2, top, rng.uniform(15, 60), typeface, rng)
         if rng.random() < 0.35:
-            draw_doodle(sheet, left - 0.3 * size, top - 0.3 * size, 1.5 * size, rng)
+            handwritten.draw_doodle(sheet, left - 0.3 * size, top - 0.3 * size, 1.5 * size, rng)
         top += size * rng.uniform(1.4, 2.2)
     return top
 
@@ -241,8 +166,8 @@ def put_block(
 
     It has a closing above, or a prompt beside or below, mostly a line, and often name, title and date.
     """
-    gap = rng.uniform(9, 20)
-    kind = rng.choice(4, p=[0.3, 0.25, 0.25, 0.2])
+    gap = rng.uniform(7, 20)
+    kind = rng.choice(4, p=[0.42, 0.2, 0.22, 0.16])
     start = left
     if kind == 0:  # a closing above, no line
         box = typesetting.print_text(sheet, pick(CLOSINGS, rng) + ",", left, top, typeface)
@@ -272,6 +197,6 @@ def put_block(
     if rng.random() < 0.25:
         box = typesetting.print_text(sheet, "Date:", left, end + 3, typeface)
         if is_signed and rng.random() < 0.8:
-            write_date(sheet, box[2] + 2, box[3] + 0.5, rng, signer.pen)
+            handwritten.write_date(sheet, box[2] + 2, box[3] + 0.5, rng, signer.pen)
         end = max(box[3], end + 3)
     return end

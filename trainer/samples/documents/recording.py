@@ -16,7 +16,7 @@ MAX_TURN = 5.0  # degrees
 SQUASHED_SHARE, SQUASH = 0.3, (0.7, 1.4)  # of pages; factor of the width, at the same height
 MIN_VISIBLE = 0.3  # of a region's box, else it is not on the page
 HOLES = ((0.37, 0.63), (0.18, 0.5, 0.82), (0.15, 0.37, 0.63, 0.85))  # punched, as shares of the height
-DEVICES = (0.5, 0.15, 0.35)  # scanners, phones, bilevel devices
+DEVICES = (0.45, 0.13, 0.42)  # scanners, phones, bilevel devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +74,12 @@ def _damage(page: np.ndarray, sheet: Sheet, rng: np.random.Generator) -> None:
     if rng.random() < 0.1:  # a fold
         y = int(rng.uniform(0.2, 0.8) * height)
         page[y : y + 2] *= np.float32(rng.uniform(0.75, 0.95))
+    if rng.random() < 0.14:  # dirt of a photocopier, over all of the page or a strip of it
+        left, top = rng.choice([0.0, 0.0, rng.uniform(0, 0.8)], 2)
+        right, bottom = np.minimum(1, (left, top) + rng.choice([1.0, 1.0, rng.uniform(0.03, 0.5)], 2))
+        part = page[int(top * height) : int(bottom * height), int(left * width) : int(right * width)]
+        density = np.exp(rng.uniform(*np.log((0.002, 0.12))))
+        part[rng.random(part.shape[:2]) < density] *= np.float32(rng.uniform(0.0, 0.5))
     if rng.random() < 0.25:
         for _ in range(int(rng.integers(5, 150))):
             centre = (int(rng.integers(width)), int(rng.integers(height)))

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from trainer.samples import lexicon, text
-from trainer.samples.documents import parts
+from trainer.samples.documents import handwritten, parts
 from trainer.samples.documents.sheet import Sheet
 from trainer.samples.ink import Pen
 from trainer.samples.signature import generate_initials
@@ -16,7 +16,7 @@ from trainer.samples.strokes import tilt
 from trainer.samples.text import fit_height
 from trainer.samples.writer import Writer, generate_writer, render_signature
 
-WRITTEN_SHARE = 0.08  # of signatures are names in a font of a hand
+WRITTEN_SHARE = 0.2  # of signatures are names in a font of a hand
 LENGTH = (3.74, 0.35)  # of a signature: logarithm of mm, mean and standard deviation
 MAX_HEIGHT = 32.0  # mm, of a signature
 STAMPED_SHARE = 0.08  # of signatures have a stamp over them
@@ -33,7 +33,7 @@ class Signer:
     @classmethod
     def generate(cls, sheet: Sheet, script: str, rng: np.random.Generator) -> "Signer":
         """Generate someone who signs on a sheet."""
-        return cls(generate_writer(rng), parts.choose_pen(sheet, rng), lexicon.spell_name(script, rng))
+        return cls(generate_writer(rng), handwritten.choose_pen(sheet, rng), lexicon.spell_name(script, rng))
 
     def draw_signature(self, sheet: Sheet, length: float, rng: np.random.Generator) -> np.ndarray:
         """Draw a signature about ``length`` mm long, ``float32 [h, w]``."""
@@ -62,7 +62,7 @@ class Signer:
     def initial(self, sheet: Sheet, left: float, top: float, height: float, rng: np.random.Generator) -> None:
         """Put initials ``height`` mm high, as on the pages and changes of a contract."""
         strokes = generate_initials(rng)
-        paths = parts.move(tilt(strokes, rng.normal(0.2, 0.3), rng.normal(0, 0.1)), rng)
+        paths = handwritten.move(tilt(strokes, rng.normal(0.2, 0.3), rng.normal(0, 0.1)), rng)
         letter = height * sheet.scale / 1.5
         letter = max(3.0, min(letter, fit_height(paths, 3 * height * sheet.scale)))
-        sheet.put(parts.draw_paths(paths, self.pen, letter, rng), left, top, self.pen.colour, "initials")
+        sheet.put(handwritten.draw_paths(paths, self.pen, letter, rng), left, top, self.pen.colour, "initials")
