@@ -1,4 +1,4 @@
-"""What people write and draw on documents by hand beside signatures: notes, dates, crossings-out, lines and rings.
+"""What people write and draw on documents by hand beside signatures: notes, dates, ticks, crossings-out, lines.
 
 Each is a region labelled ``handwriting``. Next: ``parts.py``, what is printed, and ``signing.py``.
 """
@@ -8,7 +8,9 @@ import dataclasses
 import numpy as np
 
 from trainer.samples import fonts, handwriting, lexicon, objects, text
+from trainer.samples.documents import typesetting
 from trainer.samples.documents.sheet import Sheet
+from trainer.samples.documents.typesetting import Typeface
 from trainer.samples.ink import Pen, generate_pen, limit_width, render_ink
 from trainer.samples.movement import Motion, compute_trajectories
 from trainer.samples.strokes import Strokes, extent, round_corners, tilt
@@ -111,3 +113,15 @@ def _draw_strokes(sheet: Sheet, strokes: Strokes, size: float, rng: np.random.Ge
     ink = render_ink(paths, pen, size * sheet.scale, rng)
     x0, y0, _, _ = extent(paths)
     sheet.put(ink, x0 * size, y0 * size, pen.colour, "handwriting")
+
+
+def tick_boxes(sheet: Sheet, left: float, top: float, typeface: Typeface, rng: np.random.Generator) -> float:
+    """Print some boxes to tick with words beside, of which some are ticked; returns the y of their end in mm."""
+    size = rng.uniform(2.5, 4.5)
+    for _ in range(int(rng.integers(2, 6))):
+        sheet.frame(left, top, left + size, top + size)
+        typesetting.print_words(sheet, left + size + 2, top, rng.uniform(15, 60), typeface, rng)
+        if rng.random() < 0.35:
+            draw_doodle(sheet, left - 0.3 * size, top - 0.3 * size, 1.5 * size, rng)
+        top += size * rng.uniform(1.4, 2.2)
+    return top

@@ -62,7 +62,7 @@ def draw_letter(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
     for position in range(places):
         left = margin + (rng.choice([0, 0.5]) * width if places == 1 else (position % 2) * 0.52 * width)
         signer = order.signers[position % len(order.signers)]
-        end = parts.put_block(sheet, left, top, 0.45 * width, typeface, signer, position < order.signatures, rng)
+        end = signer.put_block(sheet, left, top, 0.45 * width, typeface, position < order.signatures, rng)
         top = end if position % 2 else top
     if rng.random() < 0.4:
         y = sheet.height - rng.uniform(8, 16)
@@ -105,7 +105,7 @@ def draw_contract(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
             if position < places:
                 left = margin + column * 0.54 * width
                 signer = order.signers[position % len(order.signers)]
-                ends.append(parts.put_block(sheet, left, top, 0.44 * width, typeface, signer, position in signed, rng))
+                ends.append(signer.put_block(sheet, left, top, 0.44 * width, typeface, position in signed, rng))
         top = max(ends) + rng.uniform(1, 5)
 
 
@@ -124,7 +124,7 @@ def draw_form(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
     while top < limit:
         kind = rng.random()
         if kind < 0.12:
-            top = parts.tick_boxes(sheet, margin, top, typeface, rng) + 2
+            top = handwritten.tick_boxes(sheet, margin, top, typeface, rng) + 2
             continue
         if kind < 0.22:
             top = typesetting.print_paragraph(sheet, margin, top, width, int(rng.integers(1, 4)), typeface, rng) + 2
@@ -154,7 +154,7 @@ def draw_form(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
                 signer.sign(sheet, left + 2, top + 19, 0.42 * width, rng)
             end = top + 24
         else:
-            end = parts.put_block(sheet, left, top, 0.45 * width, typeface, signer, is_signed, rng)
+            end = signer.put_block(sheet, left, top, 0.45 * width, typeface, is_signed, rng)
         top = end if position % 2 else top
 
 
@@ -218,7 +218,7 @@ def draw_receipt(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
         top += typeface.size * rng.uniform(1.2, 1.9)
     if has_place:
         room = sheet.width - 2 * margin
-        parts.put_block(sheet, margin, top, room, typeface, order.signers[0], order.signatures > 0, rng)
+        order.signers[0].put_block(sheet, margin, top, room, typeface, order.signatures > 0, rng)
     elif rng.random() < 0.4:
         parts.put_barcode(sheet, 0.2 * sheet.width, sheet.height - 11, 0.6 * sheet.width, rng)
 
@@ -245,7 +245,7 @@ def draw_list(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
     end = top + rows * pitch + 3
     for position in range(min(2, order.signatures)):
         left = margin + position * 0.5 * sheet.width
-        parts.put_block(sheet, left, end, 0.38 * sheet.width, typeface, order.signers[position], True, rng)
+        order.signers[position].put_block(sheet, left, end, 0.38 * sheet.width, typeface, True, rng)
 
 
 def draw_card(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:

@@ -1,22 +1,18 @@
-"""What is printed on a page beside running text: letterheads, stamps, codes, tables, places to sign.
+"""What is printed on a page beside running text: letterheads, stamps, codes, tables.
 
-The same places to sign are on signed and unsigned documents alike. Next: ``handwritten.py``, ``signing.py``.
+Next: ``handwritten.py``, ``signing.py``.
 """
 
 import itertools
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from trainer.samples import fonts, lexicon, objects
-from trainer.samples.documents import handwritten, typesetting
+from trainer.samples.documents import typesetting
 from trainer.samples.documents.sheet import BLACK, Colour, Sheet
 from trainer.samples.documents.typesetting import Typeface
 from trainer.samples.fonts import FontStyle
-
-if TYPE_CHECKING:
-    from trainer.samples.documents.signing import Signer
 
 STAMP_COLOURS: tuple[Colour, ...] = (BLACK, (0.15, 0.2, 0.6), (0.7, 0.1, 0.15), (0.1, 0.4, 0.25), (0.4, 0.15, 0.5))
 PHRASES = (
@@ -134,69 +130,7 @@ def print_table(
     return columns
 
 
-def tick_boxes(sheet: Sheet, left: float, top: float, typeface: Typeface, rng: np.random.Generator) -> float:
-    """Print some boxes to tick with words beside, of which some are ticked; returns the y of their end in mm."""
-    size = rng.uniform(2.5, 4.5)
-    for _ in range(int(rng.integers(2, 6))):
-        sheet.frame(left, top, left + size, top + size)
-        typesetting.print_words(sheet, left + size + 2, top, rng.uniform(15, 60), typeface, rng)
-        if rng.random() < 0.35:
-            handwritten.draw_doodle(sheet, left - 0.3 * size, top - 0.3 * size, 1.5 * size, rng)
-        top += size * rng.uniform(1.4, 2.2)
-    return top
-
-
 def put_photograph(sheet: Sheet, left: float, top: float, width: float, rng: np.random.Generator) -> None:
     """Print a portrait in the proportions of a passport, as patches of light and dark."""
     size = (sheet.to_pixels(1.25 * width), sheet.to_pixels(width))
     sheet.put(objects.draw_photograph(*size, rng) * np.float32(0.9), left, top)
-
-
-def put_block(
-    sheet: Sheet,
-    left: float,
-    top: float,
-    room: float,
-    typeface: Typeface,
-    signer: "Signer",
-    is_signed: bool,
-    rng: np.random.Generator,
-) -> float:
-    """Put a place to sign, ``room`` mm wide, and the signature if it is signed; returns the y of its end in mm.
-
-    It has a closing above, or a prompt beside or below, mostly a line, and often name, title and date.
-    """
-    gap = rng.uniform(7, 20)
-    kind = rng.choice(4, p=[0.42, 0.2, 0.22, 0.16])
-    start = left
-    if kind == 0:  # a closing above, no line
-        box = typesetting.print_text(sheet, pick(CLOSINGS, rng) + ",", left, top, typeface)
-        top = max(box[3], top)
-    elif kind == 1:  # a prompt before the line
-        prompt = pick(PROMPTS, rng) + rng.choice(["", ":", " :"])
-        box = typesetting.print_text(sheet, prompt, left, top + gap - 0.8 * typeface.size, typeface)
-        start = min(box[2] + 1.5, left + 0.7 * room)
-    baseline = top + gap
-    if kind != 0:
-        style = rng.random()
-        if style < 0.75:
-            sheet.rule(start, baseline, left + room, baseline + rng.normal(0, 0.15), rng.uniform(0.15, 0.5))
-        elif style < 0.9:
-            for x in np.arange(start, left + room, rng.uniform(1.0, 1.8)):
-                sheet.rule(x, baseline, x + 0.3, baseline, 0.3)
-    if is_signed:
-        signer.sign(sheet, start, baseline + rng.uniform(-1.5, 1.5), left + room - start, rng)
-    end = baseline + rng.uniform(0.6, 2)
-    if kind == 2:  # a prompt below the line
-        end = typesetting.print_text(sheet, pick(PROMPTS, rng), left, end, typeface.resize(0.8))[3] + 0.8
-    if rng.random() < 0.6:
-        name = signer.name.upper() if rng.random() < 0.2 else signer.name
-        end = max(end, typesetting.print_text(sheet, name, left, end, typeface)[3]) + 0.8
-    if rng.random() < 0.35:
-        end = max(end, typesetting.print_text(sheet, pick(TITLES, rng), left, end, typeface)[3]) + 0.8
-    if rng.random() < 0.25:
-        box = typesetting.print_text(sheet, "Date:", left, end + 3, typeface)
-        if is_signed and rng.random() < 0.8:
-            handwritten.write_date(sheet, box[2] + 2, box[3] + 0.5, rng, signer.pen)
-        end = max(box[3], end + 3)
-    return end

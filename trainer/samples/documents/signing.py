@@ -1,6 +1,6 @@
-"""Who signs a document: signatures and initials, put about the places for them.
+"""Who signs a document: places to sign, signed or not, with signatures put about them, and initials.
 
-Next: ``parts.put_block`` draws such a place, ``kinds.py`` the documents.
+Next: ``kinds.py`` lays documents out.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ import numpy as np
 from trainer.samples import lexicon, text
 from trainer.samples.documents import handwritten, parts
 from trainer.samples.documents.sheet import Sheet
+from trainer.samples.documents.typesetting import Typeface, print_text
 from trainer.samples.ink import Pen
 from trainer.samples.signature import generate_initials
 from trainer.samples.strokes import tilt
@@ -66,3 +67,52 @@ class Signer:
         letter = height * sheet.scale / 1.5
         letter = max(3.0, min(letter, fit_height(paths, 3 * height * sheet.scale)))
         sheet.put(handwritten.draw_paths(paths, self.pen, letter, rng), left, top, self.pen.colour, "initials")
+
+    def put_block(
+        self,
+        sheet: Sheet,
+        left: float,
+        top: float,
+        room: float,
+        typeface: Typeface,
+        is_signed: bool,
+        rng: np.random.Generator,
+    ) -> float:
+        """Put a place to sign, ``room`` mm wide, and the signature if it is signed; returns the y of its end in mm.
+
+        It has a closing above, or a prompt beside or below, mostly a line, and often name, title and date.
+        """
+        gap = rng.uniform(7, 20)
+        kind = rng.choice(4, p=[0.42, 0.2, 0.22, 0.16])
+        start = left
+        if kind == 0:  # a closing above, no line
+            box = print_text(sheet, parts.pick(parts.CLOSINGS, rng) + ",", left, top, typeface)
+            top = max(box[3], top)
+        elif kind == 1:  # a prompt before the line
+            prompt = parts.pick(parts.PROMPTS, rng) + rng.choice(["", ":", " :"])
+            box = print_text(sheet, prompt, left, top + gap - 0.8 * typeface.size, typeface)
+            start = min(box[2] + 1.5, left + 0.7 * room)
+        baseline = top + gap
+        if kind != 0:
+            style = rng.random()
+            if style < 0.75:
+                sheet.rule(start, baseline, left + room, baseline + rng.normal(0, 0.15), rng.uniform(0.15, 0.5))
+            elif style < 0.9:
+                for x in np.arange(start, left + room, rng.uniform(1.0, 1.8)):
+                    sheet.rule(x, baseline, x + 0.3, baseline, 0.3)
+        if is_signed:
+            self.sign(sheet, start, baseline + rng.uniform(-1.5, 1.5), left + room - start, rng)
+        end = baseline + rng.uniform(0.6, 2)
+        if kind == 2:  # a prompt below the line
+            end = print_text(sheet, parts.pick(parts.PROMPTS, rng), left, end, typeface.resize(0.8))[3] + 0.8
+        if rng.random() < 0.6:
+            name = self.name.upper() if rng.random() < 0.2 else self.name
+            end = max(end, print_text(sheet, name, left, end, typeface)[3]) + 0.8
+        if rng.random() < 0.35:
+            end = max(end, print_text(sheet, parts.pick(parts.TITLES, rng), left, end, typeface)[3]) + 0.8
+        if rng.random() < 0.25:
+            box = print_text(sheet, "Date:", left, end + 3, typeface)
+            if is_signed and rng.random() < 0.8:
+                handwritten.write_date(sheet, box[2] + 2, box[3] + 0.5, rng, self.pen)
+            end = max(box[3], end + 3)
+        return end
