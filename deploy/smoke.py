@@ -77,7 +77,7 @@ def run_smoke_test(predict: Predict, target: SmokeTarget, limits: SmokeLimits, w
                 )
             wait.sleep(1, f"{id} to answer, which has {percentage} % of the traffic; {counts}")
     if not compared:
-        raise SmokeTestFailed("no golden answer could be compared: none was a vector")
+        raise SmokeTestFailed("no golden answer could be compared: none was recorded")
     return counts
 
 
@@ -130,6 +130,8 @@ def _compare(
     if is_rejected:
         return False
     variant = release.manifest.variant
+    if release.manifest.decision["kind"] == "locate":
+        return _compare_regions(golden, prediction, release)
     expected = golden.vectors[variant]
     vector = prediction.get("embedding", [])
     if "scores" in prediction:  # by label, because JSON objects have no order
@@ -143,4 +145,17 @@ def _compare(
             f"golden image {golden.file!r} is answered {difference:.2g} away from what was recorded; "
             f"{tolerance:.2g} is accepted"
         )
+    return True
+
+
+def _compare_regions(golden: golden_file.GoldenAnswer, prediction: Prediction, release: Release) -> bool:
+    """Return whether there were regions to compare with. Raises ``SmokeTestFailed`` for others than those."""
+    variant, thresholds = release.manifest.variant, release.manifest.decision["thresholds"]
+    if variant not in golden.regions:
+        return False
+    if "regions" not in prediction:
+        raise SmokeTestFailed(f"golden page {golden.file!r} is answered with no regions")
+    recorded = golden.regions[variant]
+    for difference in golden_file.list_differences(recorded, prediction["regions"], thresholds, variant):
+        raise SmokeTestFailed(f"golden page {golden.file!r} is answered with other regions; {difference}")
     return True

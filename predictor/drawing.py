@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from trainer.artifact.finder import FoundPage
+    from trainer.artifact.page_finder import FoundPage
 
 COLOURS = {"signature": (40, 40, 214), "initials": (40, 140, 40), "stamp": (214, 110, 40)}  # blue, green, red
 OTHER = (120, 120, 120)

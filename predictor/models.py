@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import ready, storage
+from trainer.artifact import golden_regions
 from trainer.artifact.artifact import Artifact
 from trainer.artifact.decision import Classifier, Locator, Verifier
 from trainer.artifact.manifest import BadArtifact
@@ -77,10 +78,14 @@ class Models:
         engine: str = "litert",
         golden_answers: int = 0,
     ) -> Models:
-        """Put opened artefacts together; a part of a finder answers where no other artefact is given."""
+        """Put opened artefacts together; a part of a finder answers where no other artefact is given.
+
+        Replays the golden pages of a finder with the verifier. Raises ``BadArtifact``.
+        """
         if main.decision.task == Locator.task:
             verifier, classifier = verifier or main.verifier, classifier or main.signature_check
-        return cls(main, verifier, classifier, engine, golden_answers)
+        models = cls(main, verifier, classifier, engine)
+        return dataclasses.replace(models, golden_answers=golden_answers + golden_regions.replay(main, verifier))
 
     @property
     def by_task(self) -> dict[str, Artifact]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from predictor.models import Models
     from trainer.artifact.artifact import Artifact, EncodedImage
-    from trainer.artifact.finder import FoundPage
+    from trainer.artifact.page_finder import FoundPage
 
 Pages: TypeAlias = "tuple[FoundPage, ...]"
 Key: TypeAlias = "tuple[Artifact, Artifact | None, bytes]"

@@ -38,8 +38,8 @@ from predictor.schema import Instance, Parameters, ParsedRequest
 from trainer import storage
 from trainer.artifact import decision, explain, finder
 from trainer.artifact.artifact import EncodedImage
-from trainer.artifact.finder import FoundPage
 from trainer.artifact.manifest import BadArtifact
+from trainer.artifact.page_finder import FoundPage
 from trainer.documents import DocumentLimits
 from trainer.imaging import ImageError, encode_png
 

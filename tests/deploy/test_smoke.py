@@ -53,7 +53,10 @@ class FakeEndpoint:
         if self._random.random() < self._failing.get(id, 0):
             with vertex._translate_errors():
                 raise exceptions.InternalServerError("out of memory " + "QUJD" * 100)
-        prediction = {"scores": dict(zip(self._labels, golden.vectors["float32"], strict=True))}
+        if "float32" in golden.regions:
+            prediction = {"regions": golden.regions["float32"]}
+        else:
+            prediction = {"scores": dict(zip(self._labels, golden.vectors["float32"], strict=True))}
         return id, [self._change(prediction) if is_canary else prediction]
 
 
@@ -95,6 +98,28 @@ def add_error(prediction):
 def test_a_wrong_answer_fails_and_names_the_golden_image(release, change, message):
     with pytest.raises(SmokeTestFailed, match=rf"golden image '\S+' is answered .*{message}"):
         run_smoke_test(FakeEndpoint(release, change=change), release)
+
+
+REGION = {"page": 1, "box": [10.0, 20.0, 90.0, 60.0], "score": 0.99, "label": "signature"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda prediction: prediction, None),
+        (lambda prediction: {"regions": [*prediction["regions"], REGION]}, "answered alone: signature 0.990 on page 1"),
+        (lambda prediction: {"scores": {"signature": 1.0}}, "no regions"),
+    ],
+    ids=["same", "another", "none"],
+)
+def test_the_regions_of_golden_pages_are_compared(finder_artifact, change, message):
+    finder = artifact_store.open_artifact(str(finder_artifact), IMAGE)
+    endpoint = FakeEndpoint(finder, change=change)
+    if message is None:
+        assert run_smoke_test(endpoint, finder, answers=1).answers == {"canary": 3}
+        return
+    with pytest.raises(SmokeTestFailed, match=rf"golden page '\S+' is answered with .*{message}"):
+        run_smoke_test(endpoint, finder)
 
 
 def test_a_canary_that_never_answers_fails_after_the_timeout(release):

@@ -127,7 +127,9 @@ def test_offline_prints_a_line_for_a_document_and_writes_crops_and_pictures(chai
     assert bad["error"]["code"] == "unreadable_document"
     assert (row["signed"], len(row["pages"])) == (True, 2)
     files = [region["crop"] for region in row["regions"] if "crop" in region]
-    assert all(Image.open(file).mode == "RGBA" for file in files)
+    for file in files:
+        with Image.open(file) as crop:
+            assert crop.mode == "RGBA"
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["002-letter-1.png", "002-letter-2.png"]
     for format in ("csv", "table"):
         assert offline.main([str(tmp_path / "in" / "letter.pdf"), "--artifact", str(chain), "--format", format]) == 0

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from trainer.artifact import manifest
+from trainer.artifact import golden_regions, manifest
 from trainer.artifact.artifact import Artifact
+from trainer.artifact.location import Locator
 from trainer.artifact.manifest import Manifest
 
 
@@ -47,5 +48,9 @@ def write_copy(
     for name in filter(None, changed.parts.values()):  # those of an artefact of an older format are of that format
         manifest.write(manifest.read(partial / name), partial / name)
     manifest.write(changed, partial)
-    Artifact(partial).replay_golden()
+    artifact = Artifact(partial)
+    artifact.replay_golden()
+    if isinstance(artifact.decision, Locator) and artifact.verifier:
+        golden_regions.record(artifact, artifact.verifier)
+        manifest.write(changed, partial)
     partial.rename(out)

@@ -1,68 +1,28 @@
-"""Find signatures on the pages of a document, cut them out, and compare each: a finder and the parts beside it.
+"""Find signatures on the pages of a document, compare each, and answer: a finder and the verifier beside it.
 
-The bytes of a page are decoded once and its ink is found once: the regions, the signature check and the verifier use
-the same ink. Server and offline use both answer through ``find`` and ``answer``. Independent of HTTP. Next:
-``location.py`` finds the regions, ``trainer/documents/__init__.py`` the pages.
+Server and offline use both answer through ``find`` and ``answer``. Independent of HTTP. Next: ``page_finder.py`` does
+the work on one page, ``trainer/documents/__init__.py`` reads the pages.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
-
 from trainer import documents
-from trainer.artifact.location import SIGNATURE, Locator
-from trainer.documents import DocumentLimits, DocumentPage
-from trainer.imaging import Ink, Page, draw_ink, find_warnings, read_ink, relative_darkness
+from trainer.artifact.page_finder import FoundPage, find_on_page
+from trainer.documents import DocumentLimits
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from trainer.artifact.artifact import Artifact, EncodedImage
     from trainer.artifact.verification import DecisionParameters
 
-REACH = 0.15  # of a region's height and width: strokes may leave its box by so much
-MIN_INSIDE = 0.5  # share of a stroke's ink in the box, so that the stroke belongs to the region
 # What a document is by what its signatures are, the first that one of them is.
 DOCUMENT_DECISIONS = {"accept": "match", "inconclusive": "inconclusive", "reject": "mismatch"}
-PICTURE_SIDE = 1400  # pixels
 MISSING = "missing"  # a document without a signature
-
-
-@dataclasses.dataclass(frozen=True)
-class FoundRegion:
-    """A region of a page: ``box`` is left, top, right and bottom in the unit of its page.
-
-    ``encoded`` is the signature as a verifier compares it, ``crop`` the bytes of a PNG with a transparent background.
-    """
-
-    page: int
-    label: str
-    score: float
-    box: tuple[float, float, float, float]
-    encoded: EncodedImage | None = None
-    crop: bytes | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class FoundPage:
-    """A page with its regions: height and width in its unit, the ``score`` of being signed, quality warnings.
-
-    ``picture`` are the bytes of a JPEG file of the page.
-    """
-
-    number: int
-    size: tuple[float, float]
-    unit: str
-    score: float
-    regions: tuple[FoundRegion, ...]
-    warnings: tuple[dict[str, Any], ...]
-    picture: bytes | None = None
-    stage_seconds: dict[str, float] = dataclasses.field(default_factory=dict, compare=False)
 
 
 def find(
@@ -85,93 +45,7 @@ def find(
         for page in pages:
             if not is_wanted():
                 return
-            yield _find_on_page(finder, page, verifier, has_crops, has_pictures)
-
-
-def _find_on_page(
-    finder: Artifact, source: DocumentPage, verifier: Artifact | None, has_crops: bool, has_pictures: bool
-) -> FoundPage:
-    decision: Locator = finder.decision  # type: ignore[assignment]
-    began = time.perf_counter()
-    page, ink = read_ink(source.image, finder.imaging, finder.limits, source.frame)
-    canonical = draw_ink(ink, finder.imaging)
-    decoded = time.perf_counter()
-    vector = finder.compute_vector(canonical)
-    size = source.size or page.size
-    factors = size[1] / page.size[1], size[0] / page.size[0]
-    regions = []
-    for located in decision.find_regions(vector, canonical, page.size):
-        crop = cut_out(ink, located.box) if located.label == SIGNATURE and (verifier or has_crops) else None
-        regions.append(
-            FoundRegion(
-                source.number,
-                located.label,
-                located.score,
-                tuple(edge * factors[index % 2] for index, edge in enumerate(located.box)),  # type: ignore[arg-type]
-                verifier.encode_ink(crop[0], page) if verifier and crop else None,
-                draw_crop(page, ink, crop) if has_crops and crop else None,
-            )
-        )
-    quality = find_warnings(ink, page, finder.imaging, finder.quality)
-    warnings = tuple(dataclasses.asdict(warning) for warning in quality)
-    seconds = {"image": decoded - began, "engine": time.perf_counter() - decoded}
-    score = decision.measure_signed(vector)
-    picture = _draw_picture(page.grey) if has_pictures else None
-    return FoundPage(source.number, size, source.unit, score, tuple(regions), warnings, picture, seconds)
-
-
-def _draw_picture(grey: np.ndarray) -> bytes:
-    """Encode a page ``uint8 [h, w]`` as a JPEG file of at most ``PICTURE_SIDE`` pixels a side."""
-    scale = min(1.0, PICTURE_SIDE / max(grey.shape))
-    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", small, (cv2.IMWRITE_JPEG_QUALITY, 80))[1].tobytes()
-
-
-def cut_out(ink: Ink, box: Sequence[float]) -> tuple[Ink, tuple[int, int]] | None:
-    """Cut the strokes that lie in a box, in pixels of the page, out of its ink; also return left and top of the cut.
-
-    Print and lines that only touch the box stay out. ``None`` without strokes.
-    """
-    left, top, right, bottom = (edge * ink.scale for edge in box)
-    across, down = REACH * (right - left), REACH * (bottom - top)
-    outer_left, outer_top = max(0, int(left - across)), max(0, int(top - down))
-    window = (slice(outer_top, int(bottom + down) + 1), slice(outer_left, int(right + across) + 1))
-    mask = ink.mask[window]
-    if not mask.size:
-        return None
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    inner = (slice(max(0, int(top) - outer_top), None), slice(max(0, int(left) - outer_left), None))
-    inside = labels[inner][: max(1, round(bottom - top)), : max(1, round(right - left))]
-    counts = np.bincount(inside.ravel(), minlength=len(statistics))
-    is_kept = counts > MIN_INSIDE * statistics[:, cv2.CC_STAT_AREA]
-    is_kept[0] = False
-    kept = is_kept[labels].astype(np.uint8)
-    x, y, width, height = cv2.boundingRect(kept)
-    if not width:
-        return None
-    cut = (slice(y, y + height), slice(x, x + width))
-    darkness = ink.darkness[window][cut] * kept[cut]
-    share = float(kept[cut].mean())
-    return dataclasses.replace(ink, mask=kept[cut], darkness=darkness, page_share=share, border_share=0.0), (
-        outer_left + x,
-        outer_top + y,
-    )
-
-
-def draw_crop(page: Page, ink: Ink, crop: tuple[Ink, tuple[int, int]]) -> bytes:
-    """Draw cut ink as a PNG file, black on a transparent background, at the resolution of the decoded page."""
-    strokes, (left, top) = crop
-    height, width = strokes.mask.shape
-    factor = page.grey.shape[0] / ink.mask.shape[0]
-    edges = [round(edge * factor) for edge in (top, top + height, left, left + width)]
-    grey = page.grey[edges[0] : max(edges[1], edges[0] + 1), edges[2] : max(edges[3], edges[2] + 1)]
-    near = cv2.dilate(strokes.mask * np.uint8(255), np.ones((3, 3), np.uint8))
-    near = cv2.resize(near, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_LINEAR)
-    darkness = relative_darkness(grey).astype(np.float32) * (near / 255.0) * (255.0 / max(1.0, ink.core_darkness))
-    image = np.zeros((*grey.shape, 4), np.uint8)
-    image[..., 3] = np.clip(darkness, 0, 255)
-    return cv2.imencode(".png", image)[1].tobytes()
+            yield find_on_page(finder, page, verifier, has_crops, has_pictures)
 
 
 def answer(
@@ -191,12 +65,7 @@ def answer(
     score = max((page.score for page in pages), default=0.0)
     rows, decisions = [], set()
     for region in (region for page in pages for region in page.regions):
-        row: dict[str, Any] = {
-            "page": region.page,
-            "box": [round(edge, 1) for edge in region.box],
-            "score": region.score,
-            "label": region.label,
-        }
+        row = region.describe()
         if references and verifier and region.encoded:
             compared = verifier.decide(region.encoded, references, *([parameters] if parameters else []))
             row["verification"] = compared

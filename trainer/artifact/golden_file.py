@@ -1,12 +1,14 @@
-"""Read and write the file of golden answers, the vectors of generated images. Standard library only.
+"""Read, write and compare golden answers: vectors of generated images, and regions of pages. Standard library only.
 
-``deploy`` compares them with the answers of a live endpoint. Next: ``golden.py`` replays them on an engine.
+``deploy`` compares them with the answers of a live endpoint. Next: ``golden.py`` replays vectors on an engine,
+``golden_regions.py`` whole pages on a finder and the verifier beside it.
 """
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from trainer.artifact.manifest import BadArtifact
 
@@ -17,15 +19,65 @@ FILE = "golden.json"
 # embedding of many places are small. Another processor adds in another order; where activations are quantised to 8
 # bits, a small difference may move one of them to the next level.
 VECTOR_TOLERANCE = {"float32": 1e-4, "int8": 0.04}
+SCORE_TOLERANCE = {"float32": 1e-3, "int8": 0.04}  # of a region
+MIN_OVERLAP = 0.9  # intersection over union of a region with the recorded one
+MAX_COMPONENTS = 4096  # of a vector that are recorded; the grid of a page has tens of thousands
 
 
 @dataclasses.dataclass(frozen=True)
 class GoldenAnswer:
-    """The file name of a golden image, the sha256 of its canonical image, and its vectors by variant."""
+    """The file name of a golden image, the sha256 of its canonical image, and its vectors by variant.
+
+    Of long vectors only some ``components`` are recorded. ``regions`` are those that a finder answers, by variant;
+    ``encodings``, by variant and encoder, are of what a verifier makes of each of their signatures: ``components`` and
+    their ``values``.
+    """
 
     file: str
     canonical_sha256: str
     vectors: dict[str, list[float]]
+    components: list[int] = dataclasses.field(default_factory=list)
+    regions: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    encodings: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
+
+
+def choose_components(vector: Sequence[float]) -> list[int]:
+    """Choose the components of a vector to record: all, or half the largest ones and half evenly spaced."""
+    size, half = len(vector), MAX_COMPONENTS // 2
+    if size <= MAX_COMPONENTS:
+        return list(range(size))
+    largest = sorted(range(size), key=lambda index: -abs(vector[index]))[:half]
+    return sorted({*largest, *range(0, size, -(-size // half))})
+
+
+def list_differences(
+    recorded: Sequence[Mapping[str, Any]],
+    answered: Sequence[Mapping[str, Any]],
+    thresholds: Mapping[str, float],
+    variant: str,
+) -> Iterator[str]:
+    """List what differs between regions that were recorded and answered, each with page, label, score and box.
+
+    One whose score is within the tolerance of its threshold may be missing.
+    """
+    for name, regions, others in (("recorded", recorded, answered), ("answered", answered, recorded)):
+        for region in regions:
+            is_near = region["score"] < thresholds[region["label"]] + SCORE_TOLERANCE[variant]
+            if not is_near and not any(_is_same(region, other, variant) for other in others):
+                box = ", ".join(f"{edge:g}" for edge in region["box"])
+                yield f"{name} alone: {region['label']} {region['score']:.3f} on page {region['page']} at {box}"
+
+
+def _is_same(first: Mapping[str, Any], second: Mapping[str, Any], variant: str) -> bool:
+    if (first["page"], first["label"]) != (second["page"], second["label"]):
+        return False
+    if not abs(first["score"] - second["score"]) <= SCORE_TOLERANCE[variant]:
+        return False
+    a, b = first["box"], second["box"]
+    common = [min(a[edge + 2], b[edge + 2]) - max(a[edge], b[edge]) for edge in (0, 1)]
+    intersection = max(0.0, common[0]) * max(0.0, common[1])
+    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - intersection
+    return intersection >= MIN_OVERLAP * union
 
 
 def compute_tolerance(vector: Sequence[float], variant: str) -> float:

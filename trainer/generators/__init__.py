@@ -22,9 +22,9 @@ class Generator:
 
     ``write_dataset(folder, spec, seed)`` writes a dataset and yields the number of files so far.
     ``describe_limits()`` says what is missing on this machine, such as fonts; empty if nothing is. ``generate_image(
-    seed, writer, kind, number)`` returns the bytes and the suffix of a file. ``labels`` are those of
-    ``generate_canonical(label, seed, position, imaging)``, which returns one canonical image ``uint8 [H, W, 1]`` of an
-    endless stream. A generator without these cannot stream.
+    seed, writer, kind, number)`` returns the bytes and the suffix of a file; of pages, the writer is a document.
+    ``labels`` are those of ``generate_canonical(label, seed, position, imaging)``, which returns one canonical image
+    ``uint8 [H, W, 1]`` of an endless stream. A generator without these cannot stream.
     """
 
     write_dataset: Callable[[Path, DatasetSpec, int], Iterator[int]]

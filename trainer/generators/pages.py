@@ -88,6 +88,12 @@ def _add_marks(sheet: Sheet, script: str, rng: np.random.Generator) -> None:
         handwritten.draw_line(sheet, (x, y, x + width, y + height), rng)
 
 
+def generate_image(seed: int, document: int, kind: str, number: int) -> tuple[bytes, str]:
+    """Generate one page, ``signed`` or ``unsigned``; returns the bytes of its file and its suffix."""
+    page = generate_page(np.random.default_rng([PAGE_STREAM, seed, document, number]), is_signed=kind == "signed")
+    return capture.encode_file(page.scan)
+
+
 def generate_page_file(seed: int, number: int) -> tuple[bytes, str, tuple[int, int], tuple[LabelledBox, ...]]:
     """Generate a page: its file, the suffix, (width, height) in pixels, and what is on it."""
     page = generate_page(np.random.default_rng([PAGE_STREAM, seed, number]))
@@ -115,4 +121,4 @@ def write_dataset(out: Path, spec: DatasetSpec, seed: int) -> Iterator[int]:
         (out / name).write_text(text)
 
 
-GENERATOR = Generator(write_dataset, fonts.describe_missing)
+GENERATOR = Generator(write_dataset, fonts.describe_missing, generate_image)

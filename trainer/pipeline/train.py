@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.artifact import manifest
+from trainer.artifact import golden_regions, manifest
 from trainer.artifact.artifact import Artifact
 from trainer.artifact.decision import Decision
 from trainer.artifact.engine import Engine
@@ -200,6 +200,7 @@ def _export(
         return decision, problem.error_rates(decision, vectors, targets)
 
     written = export.export(fitted.model, spec, folder, fit_decision)
+    golden_regions.record_variants(folder, Artifact)
     if written.variant != spec.variant:
         LOG.info(
             f"serves the variant {written.variant}: {spec.variant} is less exact on validation images, see the manifest"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trainer import ready
 from trainer.artifact import card, manifest
+from trainer.artifact.artifact import Artifact
 from trainer.console.errors import UserError
 from trainer.ready import pack
 from trainer.settings.flags import Parser
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         default=list(manifest.VARIANTS),
         help="LiteRT variants to keep (all)",
     )
+    parser.add_argument("--verifier", metavar="PATH", help="for an ARTIFACT that finds signatures: what compares them")
     options = parser.parse_args(arguments)
     folder = ready.get_ready_dir() / options.name
     if not re.fullmatch("[a-z0-9_]+", options.name):
@@ -39,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         facts = card.read_facts(options.facts)
         if options.measurements:
             facts = dataclasses.replace(facts, measurements=card.read_measurements(options.measurements))
-        pack.pack(ready.fetch_artifact(options.artifact), facts, folder, options.variants)
+        verifier = Artifact(ready.fetch_artifact(options.verifier)) if options.verifier else None
+        pack.pack(ready.fetch_artifact(options.artifact), facts, folder, options.variants, verifier)
     except (UserError, OSError) as error:
         print(f"python -m trainer.ready: {error}", file=sys.stderr)
         return 1

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from trainer.artifact import card, manifest
+from trainer.artifact import card, golden_regions, manifest
 from trainer.artifact.artifact import Artifact
 from trainer.artifact.card import CardFacts
 from trainer.artifact.manifest import VARIANTS, Manifest
@@ -23,10 +23,17 @@ class ArtifactTooLarge(UserError):
     """A packed artefact exceeds ``MAX_BYTES``; the message lists its largest files."""
 
 
-def pack(artifact_dir: Path, facts: CardFacts, folder: Path, variants: Sequence[str] = VARIANTS) -> Manifest:
+def pack(
+    artifact_dir: Path,
+    facts: CardFacts,
+    folder: Path,
+    variants: Sequence[str] = VARIANTS,
+    verifier: Artifact | None = None,
+) -> Manifest:
     """Write the artefact into ``folder``, which is replaced; return its manifest.
 
-    ``variants`` are those to keep; the first of them answers if the present one is not kept. Raises ``BadArtifact`` and
+    ``variants`` are those to keep; the first of them answers if the present one is not kept. The golden answers of a
+    finder record also what a ``verifier`` makes of the signatures that it finds. Raises ``BadArtifact`` and
     ``ArtifactTooLarge``, and then changes nothing.
     """
     described = manifest.read(artifact_dir)
@@ -39,6 +46,9 @@ def pack(artifact_dir: Path, facts: CardFacts, folder: Path, variants: Sequence[
         packed = dataclasses.replace(packed, training=_remove_folders(packed.training))
         card.write(partial, packed, facts)
         written = manifest.write(packed, partial)
+        if verifier:
+            golden_regions.record(Artifact(partial), verifier)
+            written = manifest.write(packed, partial)
         Artifact(partial).replay_golden()
         _check_size(partial)
         shutil.rmtree(folder, ignore_errors=True)

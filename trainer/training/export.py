@@ -33,6 +33,7 @@ from trainer.settings import plugins
 
 GOLDEN_KINDS = (SampleKind.GENUINE, SampleKind.FORGED, SampleKind.TEXT)
 GOLDEN = [(writer, kind.value) for writer in (1, 2, 3) for kind in GOLDEN_KINDS]
+GOLDEN_PAGES = ((3, "signed"), (17, "unsigned"), (27, "signed"))
 GOLDEN_SEED = 2**40  # greater than every --seed, so that no golden writer is in any training data
 VARIANT_FILES = {"float32": "model.tflite", "int8": "model.int8.tflite"}
 # Differences from the SavedModel in any component, as shares of the largest; 8-bit weights move vectors a little.
@@ -78,7 +79,7 @@ def export(model: keras.Model, spec: ArtifactSpec, folder: Path, fit_decision: F
             (folder / file).write_bytes(_convert_to_litert(folder, quantize=name == "int8"))
     draft = _make_manifest(model, spec)
     engines = {name: load_engine_factory(dataclasses.replace(draft, variant=name), folder)() for name in VARIANT_FILES}
-    golden_images = _make_golden_images()
+    golden_images = _make_golden_images(spec.imaging)
     canonical = np.stack([canonicalise(data, spec.imaging).image for data in golden_images.values()])
     expected = load_engine_factory(draft, folder, "tensorflow")()(canonical)
     differences = _measure_differences(engines, expected, canonical)
@@ -95,8 +96,9 @@ def export(model: keras.Model, spec: ArtifactSpec, folder: Path, fit_decision: F
         check = folder / SIGNATURE_CHECK
         shutil.copytree(spec.signature_check, check)
         manifest.write(manifest.read(check), check)  # in the current format
+    described = dataclasses.replace(draft, variants=variants)
     variant = spec.variant if variants[spec.variant]["usable"] else VARIANTS[0]
-    return manifest.write(manifest.select_variant(dataclasses.replace(draft, variants=variants), variant), folder)
+    return manifest.write(manifest.select_variant(described, variant), folder)
 
 
 def publish(partial: Path, metrics: dict[str, Any], folder: Path) -> None:
@@ -182,11 +184,12 @@ def _measure_differences(
     return differences
 
 
-def _make_golden_images() -> dict[str, bytes]:
-    """Generate the golden images: encoded image files by name."""
+def _make_golden_images(imaging: Imaging) -> dict[str, bytes]:
+    """Generate the golden images, of writing or of pages: encoded image files by name."""
     images = {}
-    generator = plugins.load("generators", "signatures")
-    for writer, kind in GOLDEN:
+    name, chosen = ("pages", GOLDEN_PAGES) if imaging.framing == "page" else ("signatures", GOLDEN)
+    generator = plugins.load("generators", name)
+    for writer, kind in chosen:
         data, suffix = generator.generate_image(GOLDEN_SEED, writer, kind, 0)
         images[f"{kind}-{writer}{suffix}"] = data
     return images
