@@ -17,7 +17,7 @@ from trainer.artifact.manifest import BadArtifact
 EDGES = 4  # numbers of a cell beside its probabilities: distances to left, top, right and bottom
 SIGNATURE = "signature"
 CANDIDATES = 300  # boxes with the highest scores that are compared with each other
-REACH = 0.25  # of a box's height and width, by which it may grow to the ink that it cuts
+REACH = 0.1  # of a box's height and width, by which it may grow to the ink that it cuts
 MIN_INSIDE = 0.6  # share of a stroke's ink that is in a box, so that all of the stroke is
 
 
