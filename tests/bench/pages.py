@@ -4,11 +4,13 @@ The pages of the folder ``pages`` of --data, with their boxes, are read by the e
 files. They are split by a hash of their names: choices may look at the part ``choose``, the part ``report`` is what is
 claimed. Prints AP50 and AP50-95 of signatures, false boxes a page at some recalls, the area under the curve of signed
 or not, the recall and the false boxes at the thresholds of the artefact, all with 95 % intervals over pages, and the
-milliseconds of CPU for each page beyond decoding. ``--worst FOLDER`` writes pictures of the pages with most errors.
+milliseconds of CPU for each page beyond decoding. ``--worst FOLDER`` writes pictures of the pages with most errors,
+``--measurements FILE`` what the model card of the last artefact says.
 Next: ``trainer/evaluation/detection.py``.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import time
@@ -19,12 +21,14 @@ import numpy as np
 
 from trainer import corpora, ready
 from trainer.artifact.artifact import Artifact
+from trainer.artifact.card import Measurement
 from trainer.corpora import Sample
 from trainer.evaluation import detection
 from trainer.imaging import ImageError, decode
 
 PARTS = ("choose", "report")
-RESAMPLINGS = 1000
+RESAMPLINGS = 200
+SOURCE = "210 letters and receipts"
 
 
 def main() -> None:
@@ -34,20 +38,20 @@ def main() -> None:
     flags.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the sets (%(default)s)")
     flags.add_argument("--part", choices=(*PARTS, "all"), default="report", help="pages to measure (%(default)s)")
     flags.add_argument("--worst", type=Path, help="folder for pictures of the worst pages", metavar="FOLDER")
-    flags.add_argument("--measurements", type=Path, help="JSON file to write", metavar="FILE")
+    flags.add_argument("--measurements", type=Path, metavar="FILE", help="file to write, for python -m trainer.ready")
     options = flags.parse_args()
     samples = select_part(corpora.read(options.data / "pages").samples, options.part)
     rows = {name: measure(Artifact(ready.fetch_artifact(name)), samples, options.worst) for name in options.artifacts}
-    columns = list(next(iter(rows.values())))
+    columns = list(next(iter(rows.values()))[0])
     print(f"{len(samples)} pages of the part {options.part!r}")
-    print("| artefact | " + " | ".join(columns) + " |")
-    print("|---|" + "---:|" * len(columns))
-    for name, row in rows.items():
-        print(f"| {name} | " + " | ".join(row.values()) + " |")
+    print("| artefact | " + " | ".join([*columns, "ms of CPU beyond decoding"]) + " |")
+    print("|---|" + "---:|" * (1 + len(columns)))
+    for name, (row, milliseconds) in rows.items():
+        cells = [f"{value:.4g} ({low:.3g} to {high:.3g})" for value, low, high in row.values()]
+        print(f"| {name} | " + " | ".join([*cells, f"{milliseconds:.0f}"]) + " |")
     if options.measurements:
-        options.measurements.write_text(
-            json.dumps({"pages": len(samples), "part": options.part, **rows}, indent=2) + "\n"
-        )
+        measurements = _describe(row, len(samples), options.part)
+        options.measurements.write_text(json.dumps(measurements, indent=1) + "\n")
 
 
 def select_part(samples: list[Sample], part: str) -> list[Sample]:
@@ -58,8 +62,10 @@ def select_part(samples: list[Sample], part: str) -> list[Sample]:
     return [sample for sample, chosen in zip(samples, is_chosen, strict=True) if chosen == (part == PARTS[0])]
 
 
-def measure(artifact: Artifact, samples: list[Sample], worst: Path | None) -> dict[str, str]:
-    """Measure an artefact; returns the cells of its row."""
+def measure(
+    artifact: Artifact, samples: list[Sample], worst: Path | None
+) -> tuple[dict[str, tuple[float, float, float]], float]:
+    """Measure an artefact: each measure with the limits of its interval, and milliseconds for each page."""
     vectors, used, seconds = [], [], []
     for sample in samples:
         data = sample.path.read_bytes()
@@ -77,17 +83,35 @@ def measure(artifact: Artifact, samples: list[Sample], worst: Path | None) -> di
     decision: Any = artifact.decision
     metrics = detection.measure_detection(stacked, used, decision)
     rng, resampled = np.random.default_rng(1), []
-    for _ in range(RESAMPLINGS // 5):
+    for _ in range(RESAMPLINGS):
         rows = rng.integers(len(used), size=len(used))
         resampled.append(_select(detection.measure_detection(stacked[rows], [used[row] for row in rows], decision)))
     if worst:
         _write_worst(worst, stacked, used, decision, metrics)
-    low, high = np.nanquantile(np.array([list(each.values()) for each in resampled], float), [0.025, 0.975], axis=0)
-    cells = {
-        name: f"{value:.4g} ({below:.3g} to {above:.3g})"
-        for (name, value), below, above in zip(_select(metrics).items(), low, high, strict=True)
-    }
-    return {**cells, "ms of CPU beyond decoding": f"{1000 * np.median(seconds):.0f}"}
+    low, high = zip(*map(_find_interval, zip(*(each.values() for each in resampled), strict=True)), strict=True)
+    values = _select(metrics)
+    row = dict(zip(values, zip(values.values(), low, high, strict=True), strict=True))
+    return row, 1000 * float(np.median(seconds))
+
+
+def _describe(row: dict[str, tuple[float, float, float]], pages: int, part: str) -> list[dict[str, Any]]:
+    """Return the measurements of a model card; its rates are in percent."""
+    measurements = []
+    for name, (value, low, high) in row.items():
+        factor, metric = (100, f"{name} (100 pages)") if name.startswith("false boxes") else (1, name)
+        if name == "signed AUC":
+            factor = 100
+        numbers = [round(factor * number, 2) for number in (value, low, high)]
+        if np.isfinite(numbers).all():
+            measurements.append(Measurement(f"{SOURCE}, part {part}", "none", metric, numbers[0], pages, numbers[1:]))
+    return [dataclasses.asdict(measurement) for measurement in measurements]
+
+
+def _find_interval(values: tuple[float, ...]) -> tuple[float, float]:
+    """Return the limits of the middle 95 % of values; not a number where no page of a resample has the measure."""
+    numbers = [value for value in values if not np.isnan(value)]
+    low, high = np.quantile(numbers, [0.025, 0.975], method="nearest") if numbers else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def _select(metrics: dict[str, Any]) -> dict[str, float]:
@@ -96,7 +120,10 @@ def _select(metrics: dict[str, Any]) -> dict[str, float]:
     values = {
         "AP50": row.get("ap50"),
         "AP50-95": row.get("ap50_95"),
-        **{f"false boxes at {recall} % recall": value for recall, value in false_boxes.items()},
+        **{
+            f"false boxes at {recall} % recall": float("inf") if value is None else value
+            for recall, value in false_boxes.items()
+        },
         "recall": row.get("recall"),
         "false boxes": row.get("false_boxes"),
         "signed AUC": metrics["signed"]["auc"],
