@@ -7,11 +7,13 @@ DEMO := runs/demo
 READY := runs/ready/signature_vs_text
 RECIPE := trainer/ready/recipes/signature_vs_text
 VERIFIER_RECIPE := trainer/ready/recipes/same_writer
+FINDER := runs/ready/signature_on_page
+FINDER_RECIPE := trainer/ready/recipes/signature_on_page
 DATA ?= ../shared/data
 DEMO_FLAGS ?=
 PARALLEL := -n auto --dist loadgroup
 
-.PHONY: demo test test-fast coverage test-whole test-docs test-image serve ready ready-classifier ready-verifier bench bench-serving bench-verification fonts lint lock clean
+.PHONY: demo test test-fast coverage test-whole test-docs test-image serve ready ready-classifier ready-verifier ready-finder bench bench-serving bench-verification fonts lint lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed  ## train the ready artefact on the generated dataset, export, serve, answer a JSON request
@@ -47,7 +49,7 @@ test-image: $(VENV)/installed-dev  ## build and run the prediction container; ne
 serve: $(VENV)/installed  ## serve the newest model on this machine in mode dev, without a run the ready one; the page can train another
 	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --artifact "$$($(BIN)/python -m trainer.pipeline.run_dir)"
 
-ready: ready-classifier ready-verifier  ## train and pack both ready artefacts again, for more than an hour; continues when interrupted
+ready: ready-classifier ready-verifier ready-finder  ## train and pack the ready artefacts again, for more than two hours; continues when interrupted
 
 ready-classifier: $(VENV)/installed-dev fonts  ## train, measure and pack ready:signature_vs_text again, for about 45 minutes
 	$(BIN)/python -m trainer.task --config $(RECIPE).toml --job-dir $(READY)
@@ -57,6 +59,11 @@ ready-classifier: $(VENV)/installed-dev fonts  ## train, measure and pack ready:
 ready-verifier: $(VENV)/installed-dev  ## train and pack ready:same_writer again, on the research sets in DATA, for about half an hour
 	$(BIN)/python -m tests.bench.verification all --seeds 7 --data $(DATA) --out runs/ready/same_writer
 	$(BIN)/python -m trainer.ready runs/ready/same_writer/all-7/model same_writer --facts $(VERIFIER_RECIPE).json --measurements $(VERIFIER_RECIPE).measurements.json
+
+ready-finder: $(VENV)/installed-dev fonts  ## train, measure and pack ready:signature_on_page again, for about an hour
+	$(BIN)/python -m trainer.task --config $(FINDER_RECIPE).toml --job-dir $(FINDER)
+	$(BIN)/python -m tests.bench.pages $(FINDER)/model --data $(DATA) --measurements $(FINDER)/measurements.json
+	$(BIN)/python -m trainer.ready $(FINDER)/model signature_on_page --facts $(FINDER_RECIPE).json --measurements $(FINDER)/measurements.json --variants int8 --verifier ready:same_writer
 
 bench: $(VENV)/installed-dev  ## measure speed; not part of the tests
 	$(BIN)/python -m tests.bench.imaging

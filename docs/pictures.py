@@ -1,6 +1,7 @@
-"""``python docs/pictures.py CLASSIFIER VERIFIER``: draw the pictures of the documentation, from generated images only.
+"""``python docs/pictures.py CLASSIFIER VERIFIER FINDER``: draw the pictures of the docs, from generated images.
 
-Both are artefacts: CLASSIFIER of signature_vs_text (``make demo`` trains one), VERIFIER of same_writer. Next:
+All are artefacts: CLASSIFIER of signature_vs_text (``make demo`` trains one), VERIFIER of same_writer, FINDER of
+signature_on_page. Next: ``trainer/generators/pages.py``,
 ``trainer/generators/signatures.py``.
 """
 
@@ -15,10 +16,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from trainer.artifact import explain
 from trainer.artifact.artifact import Artifact
+from trainer.artifact.finder import find
+from trainer.generators import pages
 from trainer.generators import signatures as generator
 
 DOCS_DIR = Path(__file__).parent
@@ -37,13 +41,17 @@ SAMPLE_COLUMNS = [  # kind, number
 NUM_REFERENCES = 5
 VERIFIED = [(17, "genuine"), (17, "forged"), (25, "forged"), (9, "forged")]  # writer, kind of the questioned image
 PAGE_WRITER = 12
+DOCUMENTS = range(1, 19)
+DOCUMENT_COLUMNS = 6
+COLOURS = {"signature": "#c0392b", "initials": "#8e44ad", "stamp": "#2471a3", "handwriting": "#7d8a2e"}
 
 
-def main(classifier: Artifact, verifier: Artifact) -> None:
-    """Write ``answers.png``, ``samples.png``, ``hands.png`` and ``page.png``."""
+def main(classifier: Artifact, verifier: Artifact, finder: Artifact) -> None:
+    """Write ``answers.png``, ``samples.png``, ``hands.png``, ``documents.png`` and ``page.png``."""
     _draw_classifications(classifier).savefig(DOCS_DIR / "answers.png")
     _draw_samples().savefig(DOCS_DIR / "samples.png")
     _draw_verifications(verifier).savefig(DOCS_DIR / "hands.png")
+    _draw_documents(finder).savefig(DOCS_DIR / "documents.png")
     (DOCS_DIR / "page.png").write_bytes(_capture_page(verifier.folder))
 
 
@@ -93,6 +101,22 @@ def _draw_verifications(verifier: Artifact) -> Figure:
     return figure
 
 
+def _draw_documents(finder: Artifact) -> Figure:
+    """Draw generated pages with the regions that were found on them."""
+    figure = _make_figure(15, 11)
+    rows = -(-len(DOCUMENTS) // DOCUMENT_COLUMNS)
+    for position, document in enumerate(DOCUMENTS, start=1):
+        data, _ = pages.generate_image(SEED, document, "signed" if document % 3 else "unsigned", 0)
+        axes = figure.add_subplot(rows, DOCUMENT_COLUMNS, position)
+        _show(axes, Image.open(BytesIO(data)))
+        (page,) = find(finder, data)
+        for region in page.regions:
+            left, top, right, bottom = region.box
+            box = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=COLOURS[region.label])
+            axes.add_patch(box)
+    return figure
+
+
 def _capture_page(artifact_dir: Path) -> bytes:
     """Return a screenshot (PNG) of the server's page after a verification with three references."""
     from playwright.sync_api import sync_playwright
@@ -135,4 +159,4 @@ def _show(axes: Axes, image: Image.Image | np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    main(*(Artifact(Path(folder)) for folder in sys.argv[1:3]))
+    main(*(Artifact(Path(folder)) for folder in sys.argv[1:4]))

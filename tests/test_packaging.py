@@ -89,7 +89,8 @@ def test_an_installation_in_an_empty_folder_answers_without_training_and_without
     printed = run("-m", "predictor.offline", "scan.png", "--format", "csv", cwd=tmp_path, env=environment)
     assert printed.splitlines()[1].startswith("scan.png,")
     command = ("-m", "predictor.offline", "scan.png", "--reference", "scan.png", "--format", "csv")
-    assert run(*command, cwd=tmp_path, env=environment).splitlines()[1].startswith("scan.png,accept,")
+    for flags, start in (["--task", "verify"], "scan.png,accept,"), ([], "scan.png,"):
+        assert run(*command, *flags, cwd=tmp_path, env=environment).splitlines()[1].startswith(start)
     assert {path.name for path in tmp_path.iterdir()} == {"scan.png", "patches"}, "nothing was written"
 
 

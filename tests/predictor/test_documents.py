@@ -11,6 +11,7 @@ from PIL import Image
 
 from predictor import Recognizer, offline
 from predictor.image_input import RecognizerError
+from tests.conftest import serving
 from tests.trainer.documents import pdf_files
 from trainer.imaging import ImageError
 
@@ -179,3 +180,52 @@ def test_a_signature_on_a_page_is_cut_out_and_compared(chain, signed_page, signa
     np.testing.assert_allclose(region.box, (200, 600, 440, 690), atol=25)
     assert region.verification.decision in ("accept", "inconclusive", "reject", "not_a_signature")
     assert Image.open(io.BytesIO(region.crop)).width == pytest.approx(240, abs=40)
+
+
+@pytest.fixture
+def ready_chain(finder_artifact, artifact, verifier_artifact, tmp_path, monkeypatch) -> None:
+    """An installation with all three ready artefacts."""
+    (tmp_path / "ready").mkdir()
+    for name, folder in (
+        ("signature_on_page", finder_artifact), ("signature_vs_text", artifact), ("same_writer", verifier_artifact)
+    ):  # fmt: skip
+        (tmp_path / "ready" / name).symlink_to(folder)
+    monkeypatch.setenv("COUNTERSIGN_READY", str(tmp_path / "ready"))
+
+
+def test_a_server_without_settings_serves_the_whole_chain(ready_chain, document, signature, capsys):
+    crop, pdf = (encode(data) for data in (signature, document))
+    with serving() as address:
+        found, classified, compared, verified = (
+            predict(address, {"image": image, **rest}, **parameters)
+            for image, rest, parameters in (
+                (pdf, {}, {}),
+                (crop, {}, {"task": "classify"}),
+                (pdf, {"references": [crop]}, {}),
+                (crop, {"references": [crop]}, {"task": "verify"}),
+            )
+        )
+    assert {"signed", "regions", "pages"} <= found.keys()
+    assert "label" in classified
+    assert compared["decision"] in ("match", "inconclusive", "mismatch", "missing")
+    assert verified["decision"] == "accept"
+    ready = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert [ready[name] for name in ("artifact", "classifier_artifact", "verifier_artifact")] == [
+        "ready:signature_on_page", "ready:signature_vs_text", "ready:same_writer"
+    ]  # fmt: skip
+    assert ready["golden_answers"] > 3 + 3, "the vectors of the finder, its regions, and those of the others"
+
+
+def test_a_recognizer_without_a_path_answers_every_question(ready_chain, document, signature):
+    recognizer = Recognizer.load(threads=1)
+    assert recognizer.find(document).pages
+    assert recognizer.predict(signature).label
+    assert recognizer.verify(signature, [signature]).decision == "accept"
+
+
+def test_offline_without_an_artefact_finds_signatures(ready_chain, document, tmp_path, capsys):
+    (tmp_path / "letter.pdf").write_bytes(document)
+    assert offline.main([str(tmp_path / "letter.pdf"), "--format", "jsonl"]) == 0
+    printed = capsys.readouterr()
+    assert "ready:signature_on_page answers" in printed.err
+    assert "signed" in json.loads(printed.out)

@@ -33,7 +33,7 @@ def write(folder: Path, images: dict[str, bytes], imaging: Imaging, engines: Map
         canonical = canonicalise(data, imaging).image
         vectors = {variant: engine(canonical[None])[0] for variant, engine in engines.items()}
         components = golden_file.choose_components(next(iter(vectors.values())).tolist())
-        recorded = {variant: vector[components].tolist() for variant, vector in vectors.items()}
+        recorded = {name: golden_file.round_numbers(vector[components].tolist()) for name, vector in vectors.items()}
         is_part = len(components) < len(next(iter(vectors.values())))
         answers.append(GoldenAnswer(name, _hash(canonical), recorded, components if is_part else []))
     golden_file.write(answers, folder)

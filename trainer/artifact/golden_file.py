@@ -21,7 +21,7 @@ FILE = "golden.json"
 VECTOR_TOLERANCE = {"float32": 1e-4, "int8": 0.04}
 SCORE_TOLERANCE = {"float32": 1e-3, "int8": 0.04}  # of a region
 MIN_OVERLAP = 0.9  # intersection over union of a region with the recorded one
-MAX_COMPONENTS = 4096  # of a vector that are recorded; the grid of a page has tens of thousands
+MAX_COMPONENTS = 1024  # of a vector that are recorded; the grid of a page has tens of thousands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,22 @@ def choose_components(vector: Sequence[float]) -> list[int]:
         return list(range(size))
     largest = sorted(range(size), key=lambda index: -abs(vector[index]))[:half]
     return sorted({*largest, *range(0, size, -(-size // half))})
+
+
+def round_numbers(values: Sequence[float]) -> list[float]:
+    """Round numbers of single precision to the seven digits that they have."""
+    return [float(f"{value:.7g}") for value in values]
+
+
+def keep_variants(folder: Path, variants: Sequence[str]) -> None:
+    """Leave out what other variants answer. Raises ``BadArtifact``."""
+    answers = []
+    for answer in read(folder):
+        vectors = {name: values for name, values in answer.vectors.items() if name in variants}
+        regions = {name: rows for name, rows in answer.regions.items() if name in variants}
+        encodings = {key: value for key, value in answer.encodings.items() if key.partition(" ")[0] in variants}
+        answers.append(dataclasses.replace(answer, vectors=vectors, regions=regions, encodings=encodings))
+    write(answers, folder)
 
 
 def list_differences(

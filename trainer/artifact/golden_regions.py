@@ -95,7 +95,7 @@ def _list_vectors(page: FoundPage) -> Iterator[np.ndarray]:
 
 def _record(vector: np.ndarray) -> dict[str, Any]:
     components = golden_file.choose_components(vector.tolist())
-    return {"components": components, "values": vector[components].tolist()}
+    return {"components": components, "values": golden_file.round_numbers(vector[components].tolist())}
 
 
 def _compare(file: str, vectors: Iterator[np.ndarray], expected: list[dict[str, Any]], variant: str) -> None:

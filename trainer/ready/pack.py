@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from trainer.artifact import card, golden_regions, manifest
+from trainer.artifact import card, golden_file, golden_regions, manifest
 from trainer.artifact.artifact import Artifact
 from trainer.artifact.card import CardFacts
 from trainer.artifact.manifest import VARIANTS, Manifest
@@ -64,6 +64,7 @@ def _keep_variants(described: Manifest, variants: Sequence[str], folder: Path) -
     described = manifest.select_variant(described, answering)
     for name in set(described.variants) - set(variants):
         (folder / described.variants[name]["file"]).unlink()
+    golden_file.keep_variants(folder, variants)
     return dataclasses.replace(described, variants={name: described.variants[name] for name in variants})
 
 
