@@ -46,6 +46,11 @@ def generate_text(side: float, pen_share: float, rng: np.random.Generator) -> tu
     return render_words(script, side, rng, is_hand=technique == 1), pen
 
 
+def has_written_names() -> bool:
+    """Return whether this machine has a font of a hand for Latin names; the bundled fonts have none."""
+    return bool(fonts.load_catalogue().select("latin", *HANDS))
+
+
 def generate_written_name(side: float, pen_share: float, rng: np.random.Generator) -> tuple[np.ndarray, Pen]:
     """Render a name with a font of a hand, as the signature of a careful writer; ink ``float32 [h, w]`` and its pen.
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from trainer.generators.pages import generate_page
+from trainer.samples import text
 from trainer.samples.documents import recording
 from trainer.samples.documents.kinds import KINDS
 from trainer.samples.documents.sheet import LABELS, Sheet
+from trainer.samples.documents.signing import Signer
 
 
 def draw(*seed: int, kind: str | None = None, is_signed: bool | None = None) -> recording.GeneratedPage:
@@ -67,3 +69,23 @@ def test_a_part_that_is_cut_by_the_edge_keeps_what_is_on_the_sheet():
 def test_about_two_in_five_pages_are_unsigned():
     is_signed = [any(region.label == "signature" for region in draw(7, number).regions) for number in range(20)]
     assert 0.3 <= np.mean(is_signed) <= 0.9
+
+
+@pytest.mark.parametrize("has_fonts", [True, False])
+def test_a_name_is_a_signature_only_in_a_font_of_a_hand(has_fonts, monkeypatch):
+    """The bundled fonts are print: a printed name that is labelled a signature would teach the wrong thing."""
+    written = []
+
+    def generate(side, pen_share, rng):
+        written.append(side)
+        return np.ones((8, 24), np.float32), None
+
+    monkeypatch.setattr(text, "generate_written_name", generate)
+    if has_fonts:
+        monkeypatch.setattr(text, "has_written_names", lambda: True)
+    rng = np.random.default_rng(1)
+    sheet = Sheet(100, 100, 3)
+    signer = Signer.generate(sheet, "latin", rng)
+    for _ in range(30):
+        signer.draw_signature(sheet, 40, rng)
+    assert bool(written) == has_fonts
