@@ -5,10 +5,10 @@ A page is ``signed`` if a signature is on it, else ``unsigned``. Next: ``boxes_c
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 
-from trainer.corpora import Annotations, LabelledBox, Tree, UnknownLayout
+from trainer.corpora import Ambiguity, Annotations, BoxedPage, Corpus, LabelledBox, Tree, UnknownLayout
 
 SIGNED, UNSIGNED = "signed", "unsigned"
 PAGE_LABELS = (SIGNED, UNSIGNED)
@@ -18,13 +18,31 @@ Boxes = Mapping[PurePosixPath, tuple[LabelledBox, ...]]  # by page, also of page
 EDGES = ("left", "top", "right", "bottom")
 
 
-def make_tree_parser(parse_boxes: Callable[[Tree], Boxes]) -> Callable[[Tree], Annotations]:
-    """Make the ``parse_tree`` of a layout from its ``parse_boxes``."""
+def make_corpus(
+    description: str,
+    parse_boxes: Callable[[Tree], Boxes],
+    format_boxes: Callable[[Iterable[BoxedPage]], dict[str, str]],
+    folder: str = "",
+    may_skip_images: bool = False,
+) -> Corpus:
+    """Make a layout of pages with boxes; generated pages are put into ``folder``, or one that is named by the label."""
 
     def parse_tree(tree: Tree) -> Annotations:
         return {page: (label_page(boxes), None) for page, boxes in parse_boxes(tree).items()}
 
-    return parse_tree
+    def format_path(label: str, writer: str, number: int) -> PurePosixPath:
+        return PurePosixPath(folder or label, f"{writer}_{number:05d}")
+
+    return Corpus(
+        description,
+        Ambiguity.BOXES,
+        parse_tree,
+        format_path,
+        PAGE_LABELS,
+        parse_boxes=parse_boxes,
+        format_boxes=format_boxes,
+        may_skip_images=may_skip_images,
+    )
 
 
 def label_page(boxes: tuple[LabelledBox, ...]) -> str:

@@ -9,8 +9,8 @@ import io
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from trainer.corpora import Ambiguity, Corpus, LabelledBox, Tree, UnknownLayout
-from trainer.corpora._boxes import EDGES, PAGE_LABELS, Boxes, make_box, make_tree_parser
+from trainer.corpora import LabelledBox, Tree, UnknownLayout
+from trainer.corpora._boxes import EDGES, Boxes, make_box, make_corpus
 from trainer.corpora.csv_manifest import read_lines
 
 FILE_NAME = "boxes.csv"
@@ -44,16 +44,8 @@ def format_boxes(pages: Iterable[tuple[str, tuple[int, int], tuple[LabelledBox, 
     return {FILE_NAME: text.getvalue()}
 
 
-def format_path(label: str, writer: str, number: int) -> PurePosixPath:
-    return PurePosixPath(label, f"{writer}_{number:05d}")
-
-
-CORPUS = Corpus(
+CORPUS = make_corpus(
     f"pages beside {FILE_NAME} with the columns {', '.join(COLUMNS)}, in pixels",
-    Ambiguity.BOXES,
-    make_tree_parser(parse_boxes),
-    format_path,
-    PAGE_LABELS,
-    parse_boxes=parse_boxes,
-    format_boxes=format_boxes,
+    parse_boxes,
+    format_boxes,
 )

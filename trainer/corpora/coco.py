@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
-from trainer.corpora import Ambiguity, Corpus, LabelledBox, Tree, UnknownLayout
-from trainer.corpora._boxes import PAGE_LABELS, Boxes, find_files, make_box, make_tree_parser
+from trainer.corpora import LabelledBox, Tree, UnknownLayout
+from trainer.corpora._boxes import Boxes, find_files, make_box, make_corpus
 
 FILE_NAME = "annotations.coco.json"
 KEYS = ("images", "annotations", "categories")
@@ -76,17 +76,10 @@ def format_boxes(pages: Iterable[tuple[str, tuple[int, int], tuple[LabelledBox, 
     return {FILE_NAME: json.dumps(content) + "\n"}
 
 
-def format_path(label: str, writer: str, number: int) -> PurePosixPath:
-    return PurePosixPath("images", f"{writer}_{number:05d}")
-
-
-CORPUS = Corpus(
+CORPUS = make_corpus(
     "pages and a JSON file in the format of COCO, beside or above them",
-    Ambiguity.BOXES,
-    make_tree_parser(parse_boxes),
-    format_path,
-    PAGE_LABELS,
-    parse_boxes=parse_boxes,
-    format_boxes=format_boxes,
+    parse_boxes,
+    format_boxes,
+    "images",
     may_skip_images=True,
 )

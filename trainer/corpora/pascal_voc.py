@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from trainer.corpora import Ambiguity, Corpus, LabelledBox, Tree, UnknownLayout
-from trainer.corpora._boxes import PAGE_LABELS, Boxes, make_box, make_tree_parser
+from trainer.corpora import LabelledBox, Tree, UnknownLayout
+from trainer.corpora._boxes import Boxes, make_box, make_corpus
 
 FOLDER, PAGE_FOLDERS = "Annotations", ("JPEGImages", "images")
 EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -73,16 +73,9 @@ def format_boxes(pages: Iterable[tuple[str, tuple[int, int], tuple[LabelledBox, 
     return files
 
 
-def format_path(label: str, writer: str, number: int) -> PurePosixPath:
-    return PurePosixPath(PAGE_FOLDERS[0], f"{writer}_{number:05d}")
-
-
-CORPUS = Corpus(
+CORPUS = make_corpus(
     f"pages, and an XML file for each in the format of Pascal VOC, beside it or in {FOLDER}/",
-    Ambiguity.BOXES,
-    make_tree_parser(parse_boxes),
-    format_path,
-    PAGE_LABELS,
-    parse_boxes=parse_boxes,
-    format_boxes=format_boxes,
+    parse_boxes,
+    format_boxes,
+    PAGE_FOLDERS[0],
 )

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from trainer.corpora import Ambiguity, Corpus, LabelledBox, Tree, UnknownLayout
-from trainer.corpora._boxes import PAGE_LABELS, Boxes, make_box, make_tree_parser
+from trainer.corpora import LabelledBox, Tree, UnknownLayout
+from trainer.corpora._boxes import Boxes, make_box, make_corpus
 
 NAME_FILES = ("classes.txt", "obj.names")
 YAML_FILES = ("data.yaml", "data.yml", "dataset.yaml")
@@ -88,16 +88,9 @@ def format_boxes(pages: Iterable[tuple[str, tuple[int, int], tuple[LabelledBox, 
     return files
 
 
-def format_path(label: str, writer: str, number: int) -> PurePosixPath:
-    return PurePosixPath("images", f"{writer}_{number:05d}")
-
-
-CORPUS = Corpus(
+CORPUS = make_corpus(
     f"pages in images/, a text file for each in labels/, and the names of labels in {NAME_FILES[0]} or {YAML_FILES[0]}",
-    Ambiguity.BOXES,
-    make_tree_parser(parse_boxes),
-    format_path,
-    PAGE_LABELS,
-    parse_boxes=parse_boxes,
-    format_boxes=format_boxes,
+    parse_boxes,
+    format_boxes,
+    "images",
 )
