@@ -60,7 +60,7 @@ ready-verifier: $(VENV)/installed-dev  ## train and pack ready:same_writer again
 	$(BIN)/python -m tests.bench.verification all --seeds 7 --data $(DATA) --out runs/ready/same_writer
 	$(BIN)/python -m trainer.ready runs/ready/same_writer/all-7/model same_writer --facts $(VERIFIER_RECIPE).json --measurements $(VERIFIER_RECIPE).measurements.json
 
-ready-finder: $(VENV)/installed-dev fonts  ## train, measure and pack ready:signature_on_page again, for about an hour
+ready-finder: $(VENV)/installed-dev fonts  ## train, measure and pack ready:signature_on_page again, for about 50 minutes
 	$(BIN)/python -m trainer.task --config $(FINDER_RECIPE).toml --job-dir $(FINDER)
 	$(BIN)/python -m tests.bench.pages $(FINDER)/model --data $(DATA) --measurements $(FINDER)/measurements.json
 	$(BIN)/python -m trainer.ready $(FINDER)/model signature_on_page --facts $(FINDER_RECIPE).json --measurements $(FINDER)/measurements.json --variants int8 --verifier ready:same_writer
