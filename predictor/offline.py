@@ -68,8 +68,8 @@ def _open_models(options: argparse.Namespace) -> Models:
             opened[role] = Artifact(ready.fetch_artifact(path, progress=transfer_progress))
             opened[role].replay_golden()
     if not options.artifact:
-        print(f"{paths['artifact']} answers: {opened['artifact'].manifest.question} Another artefact: --artifact",
-              file=sys.stderr)  # fmt: skip
+        question = opened["artifact"].manifest.question
+        print(f"{paths['artifact']} answers: {question} Another artefact: --artifact", file=sys.stderr)
     return Models.compose(opened["artifact"], opened.get("verifier"), opened.get("classifier"))
 
 
