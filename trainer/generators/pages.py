@@ -53,8 +53,8 @@ def generate_page(rng: np.random.Generator, kind: str | None = None, is_signed: 
 
 
 def _add_marks(sheet: Sheet, script: str, rng: np.random.Generator) -> None:
-    """Add what happens to any document: received stamps, notes, codes, fax headers, archive numbers, pen strokes."""
-    draws = rng.random(8)
+    """Add what happens to any document: received stamps, notes, figures, codes, archive numbers, pen strokes."""
+    draws = rng.random(9)
     room = min(60.0, 0.5 * sheet.width)
     if draws[0] < 0.14:
         size = rng.uniform(0.4, 1) * room
@@ -67,7 +67,7 @@ def _add_marks(sheet: Sheet, script: str, rng: np.random.Generator) -> None:
     if draws[2] < 0.1:
         size = rng.uniform(0.3, 0.8) * room
         parts.put_barcode(sheet, rng.uniform(0, sheet.width - size), rng.uniform(0, 0.92) * sheet.height, size, rng)
-    if draws[3] < 0.12:
+    if draws[3] < 0.15:
         x, y = rng.uniform(0, 0.95) * sheet.width, rng.uniform(0, 0.95) * sheet.height
         handwritten.draw_doodle(sheet, x, y, rng.uniform(4, 14), rng)
     if draws[4] < 0.12:
@@ -79,13 +79,20 @@ def _add_marks(sheet: Sheet, script: str, rng: np.random.Generator) -> None:
         typesetting.print_text(sheet, words, rng.uniform(3, 0.5 * sheet.width), y, typeface)
     if draws[6] < 0.18:
         typeface = choose_typeface("latin", rng.uniform(2.5, 4.5), rng)
-        left = rng.choice([rng.uniform(1, 6), sheet.width - rng.uniform(6, 14)])
         words = str(rng.integers(10**5, 10**9))
-        parts.print_upright(sheet, words, left, rng.uniform(0.05, 0.85) * sheet.height, typeface)
+        if rng.random() < 0.7:
+            left = rng.choice([rng.uniform(1, 6), sheet.width - rng.uniform(6, 14)])
+            parts.print_upright(sheet, words, left, rng.uniform(0.05, 0.85) * sheet.height, typeface)
+        else:
+            y = rng.choice([rng.uniform(1, 10), sheet.height - rng.uniform(6, 18)])
+            typesetting.print_text(sheet, words, rng.uniform(0.05, 0.8) * sheet.width, y, typeface)
     if draws[7] < 0.1:
         x, y = rng.uniform(0, 0.6) * sheet.width, rng.uniform(0, 0.7) * sheet.height
         width, height = rng.uniform(0.1, 0.6, 2) * (sheet.width, sheet.height)
         handwritten.draw_line(sheet, (x, y, x + width, y + height), rng)
+    if draws[8] < 0.2:
+        x, y = rng.uniform(0, 0.85) * sheet.width, rng.uniform(0, 0.92) * sheet.height
+        handwritten.write_figures(sheet, x, y, rng)
 
 
 def generate_image(seed: int, document: int, kind: str, number: int) -> tuple[bytes, str]:

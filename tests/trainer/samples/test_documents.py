@@ -5,7 +5,7 @@ import pytest
 
 from trainer.generators.pages import generate_page
 from trainer.samples import text
-from trainer.samples.documents import recording
+from trainer.samples.documents import handwritten, parts, recording
 from trainer.samples.documents.kinds import KINDS
 from trainer.samples.documents.sheet import LABELS, Sheet
 from trainer.samples.documents.signing import Signer
@@ -64,6 +64,35 @@ def test_a_part_that_is_cut_by_the_edge_keeps_what_is_on_the_sheet():
     sheet.put(np.ones((20, 20), np.float32), 200.0, 0.0, label="stamp")
     assert [region.get_box() for region in sheet.regions] == [(0, 90, 10, 100)]
     assert sheet.get_layer().sum() == 100
+
+
+def test_figures_are_handwriting_and_a_logo_in_a_script_typeface_is_print():
+    for seed in range(4):
+        rng, sheet = np.random.default_rng(seed), Sheet(100.0, 60.0, 4.0)
+        parts.put_logo(sheet, 10, 10, 40, rng)
+        parts._print_script_logo(sheet, 10, 10, 40, (0.0, 0.0, 0.0), rng)
+        assert not sheet.regions
+        assert sheet.get_layer().any()
+        handwritten.write_figures(sheet, 10, 30, rng)
+        assert {region.label for region in sheet.regions} == {"handwriting"}
+
+
+def test_large_figures_do_not_become_longer_than_the_sheet():
+    rng, sheet = np.random.default_rng(1), Sheet(50.0, 30.0, 34.0)
+    box = handwritten.write_words(sheet, 4 * "1234567890", "latin", 0, 0, 8, rng, handwritten.choose_pen(sheet, rng))
+    assert box is not None
+    assert 20 < box[2] < 50
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_folded_corner_shows_what_is_behind_the_page_and_leaves_the_rest(seed):
+    page = np.full((200, 100, 1), 0.5, np.float32)
+    recording._fold_corner(page, np.float32(0.1), np.random.default_rng(seed))
+    corners = page[[0, 0, -1, -1], [0, -1, 0, -1], 0]
+    assert sorted(corners.tolist()) == pytest.approx([0.1, 0.5, 0.5, 0.5])
+    changed = page[:, :, 0] != 0.5
+    assert 0 < changed.mean() < 0.15
+    assert page.max() > 0.8, "the back of the paper"
 
 
 def test_about_two_in_five_pages_are_unsigned():

@@ -64,6 +64,8 @@ def draw_letter(sheet: Sheet, order: Order, rng: np.random.Generator) -> None:
         signer = order.signers[position % len(order.signers)]
         end = signer.put_block(sheet, left, top, 0.45 * width, typeface, position < order.signatures, rng)
         top = end if position % 2 else top
+    if rng.random() < 0.35:
+        handwritten.tick_names(sheet, margin, end + rng.uniform(1, 8), order.script, typeface, rng)
     if rng.random() < 0.4:
         y = sheet.height - rng.uniform(8, 16)
         typesetting.print_words(sheet, margin, y, width * rng.uniform(0.3, 0.9), typeface.resize(0.7), rng)

@@ -10,7 +10,7 @@ import numpy as np
 
 from trainer.samples import fonts, lexicon, objects
 from trainer.samples.documents import typesetting
-from trainer.samples.documents.sheet import BLACK, Colour, Sheet
+from trainer.samples.documents.sheet import BLACK, Colour, Sheet, turn
 from trainer.samples.documents.typesetting import Typeface
 from trainer.samples.fonts import FontStyle
 
@@ -36,16 +36,6 @@ def put_stamp(sheet: Sheet, left: float, top: float, size: float, rng: np.random
     sheet.put(turn(ink, rng.normal(0, 12)), left, top, pick(STAMP_COLOURS, rng), "stamp")
 
 
-def turn(ink: np.ndarray, degrees: float) -> np.ndarray:
-    """Turn ink ``float32 [h, w]`` around its centre, on a sheet that holds all of it."""
-    height, width = ink.shape
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
-    cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
-    size = (int(width * cos + height * sin) + 2, int(height * cos + width * sin) + 2)
-    matrix[:, 2] += (size[0] / 2 - width / 2, size[1] / 2 - height / 2)
-    return cv2.warpAffine(ink, matrix, size, flags=cv2.INTER_LINEAR)
-
-
 def pick(items, rng: np.random.Generator):
     """Pick one of some items."""
     return items[int(rng.integers(len(items)))]
@@ -54,16 +44,33 @@ def pick(items, rng: np.random.Generator):
 def put_logo(sheet: Sheet, left: float, top: float, size: float, rng: np.random.Generator) -> None:
     """Print a logo: shapes, or a name in a font of a hand, as on letterheads."""
     colour = pick(STAMP_COLOURS, rng)
-    if rng.random() < 0.35:  # a name in a script typeface is no signature
-        faces = fonts.load_catalogue().select("latin", FontStyle.HAND, FontStyle.BRUSH, FontStyle.BLACKLETTER)
-        faces = faces or fonts.load_catalogue().select("latin")
-        name = lexicon.generate_name("latin", rng)[1]
-        typesetting.print_text(
-            sheet, name, left, top, Typeface(pick(faces, rng), size * rng.uniform(0.25, 0.5), "latin"), colour=colour
-        )
+    if rng.random() < 0.5:  # a name in a script typeface is no signature
+        _print_script_logo(sheet, left, top, size, colour, rng)
         return
     height, width = sheet.to_pixels(size * rng.uniform(0.4, 1.0)), sheet.to_pixels(size)
     sheet.put(objects.draw_logo(max(16, height), max(16, width), rng), left, top, colour)
+
+
+def _print_script_logo(
+    sheet: Sheet, left: float, top: float, size: float, colour: Colour, rng: np.random.Generator
+) -> None:
+    """Print a name in a font of a hand, often bolder than a pen writes, with an underline or small print beside it."""
+    faces = fonts.load_catalogue().select("latin", FontStyle.HAND, FontStyle.BRUSH, FontStyle.BLACKLETTER)
+    typeface = Typeface(
+        pick(faces or fonts.load_catalogue().select("latin"), rng), size * rng.uniform(0.25, 0.5), "latin"
+    )
+    ink = typesetting.render(lexicon.generate_name("latin", rng)[1], typeface, sheet.scale)
+    if ink is None:
+        return
+    if rng.random() < 0.5:
+        ink = cv2.dilate(ink, np.ones((1 + max(1, int(rng.uniform(0.02, 0.1) * len(ink))),) * 2, np.uint8))
+    box = sheet.put(ink, left, top, colour)
+    if rng.random() < 0.25:
+        sheet.rule(box[0] + rng.uniform(0, 5), box[3], box[2] + rng.uniform(-5, 5), box[3], rng.uniform(0.3, 1.2))
+    if rng.random() < 0.4:
+        small = typesetting.choose_typeface("latin", rng.uniform(1.5, 2.6), rng)
+        x = rng.choice([box[0], 0.5 * (box[0] + box[2]), box[2]])
+        typesetting.print_words(sheet, x, box[3] - rng.uniform(-1, 2), rng.uniform(20, 90), small, rng)
 
 
 def print_upright(sheet: Sheet, words: str, left: float, top: float, typeface: Typeface) -> None:

@@ -80,10 +80,29 @@ def _damage(page: np.ndarray, sheet: Sheet, rng: np.random.Generator) -> None:
         part = page[int(top * height) : int(bottom * height), int(left * width) : int(right * width)]
         density = np.exp(rng.uniform(*np.log((0.002, 0.12))))
         part[rng.random(part.shape[:2]) < density] *= np.float32(rng.uniform(0.0, 0.5))
+    if rng.random() < 0.04:  # a corner is folded over
+        _fold_corner(page, dark, rng)
     if rng.random() < 0.25:
         for _ in range(int(rng.integers(5, 150))):
             centre = (int(rng.integers(width)), int(rng.integers(height)))
             cv2.circle(page, centre, int(rng.integers(1, 3)), (float(rng.uniform(0, 0.6)),) * page.shape[2], -1)
+
+
+def _fold_corner(page: np.ndarray, behind: np.float32, rng: np.random.Generator) -> None:
+    """Fold a corner over: what is behind the page shows, and the back of the paper, with a shadow at its edge."""
+    height, width = page.shape[:2]
+    reach = rng.uniform(0.04, 0.2, 2) * min(height, width)
+    corner = np.array([[0, 0], [width, 0], [0, height], [width, height]][rng.integers(4)], float)
+    inward = np.where(corner > 0, -1.0, 1.0)
+    ends = corner + np.diag(reach * inward)
+    # The corner lies at its reflection in the line through both ends.
+    along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
+    folded = 2 * (ends[0] + along * ((corner - ends[0]) @ along)) - corner
+    channels = page.shape[2]
+    cv2.fillPoly(page, [np.round([corner, *ends]).astype(np.int32)], (float(behind),) * channels)
+    flap = np.round([folded, *ends]).astype(np.int32)
+    cv2.fillPoly(page, [flap], (float(rng.uniform(0.85, 1.0)),) * channels)
+    cv2.polylines(page, [flap], True, (float(rng.uniform(0.2, 0.7)),) * channels, 1, cv2.LINE_AA)
 
 
 def _move(region: LabelledPart, matrix: np.ndarray, shape: tuple[int, int]) -> LabelledPart | None:

@@ -88,3 +88,13 @@ class Sheet:
         for edge in ((left, top, right, top), (left, bottom, right, bottom), (left, top, left, bottom),
                      (right, top, right, bottom)):  # fmt: skip
             self.rule(*edge, thickness)
+
+
+def turn(ink: np.ndarray, degrees: float) -> np.ndarray:
+    """Turn ink ``float32 [h, w]`` around its centre, on a sheet that holds all of it."""
+    height, width = ink.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+    cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
+    size = (int(width * cos + height * sin) + 2, int(height * cos + width * sin) + 2)
+    matrix[:, 2] += (size[0] / 2 - width / 2, size[1] / 2 - height / 2)
+    return cv2.warpAffine(ink, matrix, size, flags=cv2.INTER_LINEAR)

@@ -38,7 +38,7 @@ class Signer:
 
     def draw_signature(self, sheet: Sheet, length: float, rng: np.random.Generator) -> np.ndarray:
         """Draw a signature about ``length`` mm long, ``float32 [h, w]``."""
-        side = length * sheet.scale
+        side = min(length * sheet.scale, 0.95 * max(sheet.shape))  # a small sheet may be drawn at a fine scale
         if rng.random() < WRITTEN_SHARE and text.has_written_names():  # else it would be print
             return text.generate_written_name(side, self.pen.width / side, rng)[0]
         return render_signature(self.writer, side, False, rng, self.pen)[0]
