@@ -15,6 +15,7 @@ import numpy as np
 
 from trainer.artifact.location import SIGNATURE, Locator
 from trainer.imaging import Ink, Page, draw_ink, find_warnings, read_ink, relative_darkness
+from trainer.imaging.lines import remove_lines
 
 if TYPE_CHECKING:
     from trainer.artifact.artifact import Artifact, EncodedImage
@@ -110,15 +111,15 @@ def _draw_picture(grey: np.ndarray) -> bytes:
 def cut_out(ink: Ink, box: Sequence[float]) -> tuple[Ink, tuple[int, int]] | None:
     """Cut the strokes that lie in a box, in pixels of the page, out of its ink; also return left and top of the cut.
 
-    Print and lines that only touch the box stay out. ``None`` without strokes.
+    Print that only touches the box stays out, and so do ruled lines. ``None`` without strokes.
     """
     left, top, right, bottom = (edge * ink.scale for edge in box)
     across, down = REACH * (right - left), REACH * (bottom - top)
     outer_left, outer_top = max(0, int(left - across)), max(0, int(top - down))
     window = (slice(outer_top, int(bottom + down) + 1), slice(outer_left, int(right + across) + 1))
-    mask = ink.mask[window]
-    if not mask.size:
+    if not ink.mask[window].size:
         return None
+    mask = remove_lines(ink.mask[window])
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     inner = (slice(max(0, int(top) - outer_top), None), slice(max(0, int(left) - outer_left), None))
     inside = labels[inner][: max(1, round(bottom - top)), : max(1, round(right - left))]

@@ -13,7 +13,7 @@ from trainer.artifact.location import EDGES, Locator
 from trainer.imaging import Imaging, Limits, QualityLimits, read_ink
 
 SIDE, STRIDE = 256, 8
-LOCATOR = Locator(("signature", "stamp"), (SIDE // STRIDE,) * 2, STRIDE, {"signature": 0.5, "stamp": 0.5}, 0.5)
+LOCATOR = Locator(("signature", "stamp"), (SIDE // STRIDE,) * 2, STRIDE, {"signature": 0.5, "stamp": 0.5})
 IMAGING = Imaging(SIDE, SIDE, framing="page")
 SIGNATURE = (300, 700, 500, 780)  # on the page that ``draw_page`` draws
 
@@ -130,6 +130,17 @@ def test_a_crop_is_the_signature_without_what_touches_its_box():
     assert (width, height) == (pytest.approx(200, abs=12), pytest.approx(80, abs=8))
     assert 0.05 < np.mean(crop[..., 3] > 128) < 0.5
     assert found.regions[1].crop is None
+
+
+def test_a_crop_leaves_out_the_line_on_which_someone_signed():
+    page = draw_page()
+    ImageDraw.Draw(page).line([(120, 772), (700, 772)], 0, 3)
+    (found,) = finder.find(FINDER, to_file(page), has_crops=True)
+    crop = np.asarray(Image.open(io.BytesIO(found.regions[0].crop)))[..., 3] > 128
+    assert crop.shape[1] == pytest.approx(200, abs=12)
+    line = crop[-16:].mean(axis=1)
+    assert line.max() < 0.5, "the strokes of the signature cross the line, which is gone between them"
+    assert crop.any(axis=0).mean() > 0.9
 
 
 def test_a_verifier_gets_the_ink_of_signatures_alone():
