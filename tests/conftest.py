@@ -211,9 +211,7 @@ def chain(finder_artifact, artifact, verifier_artifact, tmp_path_factory) -> Pat
 
     folder = tmp_path_factory.mktemp("chain") / "model"
     described = manifest.read(finder_artifact)
-    low = {
-        "thresholds": dict.fromkeys(described.decision["thresholds"], 1e-4), "signed_threshold": 1e-4, "overlap": 0.05
-    }  # fmt: skip
+    low = {"thresholds": dict.fromkeys(described.decision["thresholds"], 1e-4), "overlap": 0.05}
     changed = dataclasses.replace(described, decision={**described.decision, **low})
     write_copy(finder_artifact, changed, folder, parts={"signature_check": artifact, "verifier": verifier_artifact})
     return folder

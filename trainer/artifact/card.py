@@ -131,8 +131,7 @@ def _format_interval(interval: list[float] | None) -> str:
 def _format_thresholds(decision: Mapping[str, Any]) -> str:
     thresholds = decision.get("thresholds")
     if decision.get("kind") == "locate":
-        signed = f"signed page {decision['signed_threshold']:.2f}"
-        return ", ".join([*(f"{label} {value:.2f}" for label, value in (thresholds or {}).items()), signed])
+        return ", ".join(f"{label} {value:.2f}" for label, value in (thresholds or {}).items())
     if isinstance(thresholds, Mapping):  # by false acceptance rate, then by number of references
         return "; ".join(
             f"{rate}: " + ", ".join(f"{n} ref. {by_count[n]:.2f}" for n in SHOWN_COUNTS if n in by_count)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainer import documents
+from trainer.artifact.location import has_signature
 from trainer.artifact.page_finder import FoundPage, find_on_page
 from trainer.documents import DocumentLimits
 
@@ -61,10 +62,10 @@ def answer(
     ``match`` if one of them is accepted, else ``inconclusive`` if one is neither, else ``mismatch``, or ``missing``
     without a signature. Raises ``UnsupportedRequest``.
     """
-    limit = finder.decision.signed_threshold  # type: ignore[union-attr]
     score = max((page.score for page in pages), default=0.0)
+    regions = [region for page in pages for region in page.regions]
     rows, decisions = [], set()
-    for region in (region for page in pages for region in page.regions):
+    for region in regions:
         row = region.describe()
         if references and verifier and region.encoded:
             compared = verifier.decide(region.encoded, references, *([parameters] if parameters else []))
@@ -75,7 +76,7 @@ def answer(
         if region.crop is not None:
             row["crop"] = region.crop
         rows.append(row)
-    content: dict[str, Any] = {"signed": score >= limit, "score": score, "regions": rows}
+    content: dict[str, Any] = {"signed": has_signature(regions), "score": score, "regions": rows}
     if references and verifier:
         content["decision"] = next((name for known, name in DOCUMENT_DECISIONS.items() if known in decisions), MISSING)
     content["pages"] = [

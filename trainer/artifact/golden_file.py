@@ -21,7 +21,7 @@ FILE = "golden.json"
 VECTOR_TOLERANCE = {"float32": 1e-4, "int8": 0.04}
 SCORE_TOLERANCE = {"float32": 1e-3, "int8": 0.04}  # of a region
 MIN_OVERLAP = 0.9  # intersection over union of a region with the recorded one
-MAX_COMPONENTS = 1024  # of a vector that are recorded; the grid of a page has tens of thousands
+MAX_COMPONENTS = 256  # of a vector that are recorded; the grid of a page has tens of thousands
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ NumPy and OpenCV only, independent of files and HTTP. Next: ``trainer/imaging/wh
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import cv2
@@ -16,7 +16,9 @@ from trainer.artifact.manifest import BadArtifact
 
 EDGES = 4  # numbers of a cell beside its probabilities: distances to left, top, right and bottom
 SIGNATURE = "signature"
-CANDIDATES = 300  # boxes with the highest scores that are compared with each other
+CANDIDATES = 200  # boxes of a label with the highest scores that are compared with each other
+VOTING_SCORE = 0.02  # that the box of a cell counts from in the mean of boxes of the same region
+VOTING_OVERLAP = 0.5  # of boxes of the same region
 REACH = 0.1  # of a box's height and width, by which it may grow to the ink that it cuts
 MIN_INSIDE = 0.6  # share of a stroke's ink that is in a box, so that all of the stroke is
 
@@ -37,8 +39,9 @@ class Locator:
     A vector ``float32 [rows * columns * (L + 4)]`` has, cell by cell, the probabilities that the cell lies in the
     middle of a region of each of the L ``labels``, and the distances from the centre of the cell to the edges of that
     region, as shares of the longer side of the canvas. A region counts from the score in ``thresholds``, by label. Of
-    two that overlap by more than ``overlap`` (intersection over union) the one with the higher score counts. A page is
-    signed if the score of a signature reaches ``signed_threshold``.
+    two of a label that overlap by more than ``overlap`` (intersection over union) the one with the higher score counts,
+    with the mean of the boxes that say the same (box voting: Gidaris and Komodakis 2015), and what overlaps a signature
+    is the signature. A page is signed if there is one.
     """
 
     kind: ClassVar[str] = "locate"
@@ -49,7 +52,6 @@ class Locator:
     grid: tuple[int, int]
     stride: int
     thresholds: Mapping[str, float]
-    signed_threshold: float
     overlap: float = 0.4
 
     def __post_init__(self):
@@ -69,18 +71,41 @@ class Locator:
     def locate(self, vector: np.ndarray, least_score: float | None = None) -> list[Located]:
         """Find the regions in a vector ``float32 [D]``, the highest score first.
 
-        With ``least_score`` that is the threshold of every label, for measurements.
+        With ``least_score``, for measurements, that is the threshold of every label, and each label is by itself.
         """
         grid = vector.reshape(-1, len(self.labels) + EDGES)
-        limits = np.array([least_score or self.thresholds[label] for label in self.labels], np.float32)
-        cells, labels = np.nonzero(grid[:, : len(self.labels)] >= limits)
-        scores = grid[cells, labels]
-        order = np.argsort(-scores, kind="stable")[:CANDIDATES]
-        cells, labels, scores = cells[order], labels[order], scores[order]
-        boxes = self._read_boxes(grid, cells)
+        located = [
+            region
+            for label in sorted(self.labels, key=SIGNATURE.__ne__)
+            for region in self._locate_label(grid, label, least_score or self.thresholds[label])
+        ]
+        signatures = sum(region.label == SIGNATURE for region in located)
+        if signatures and least_score is None:
+            boxes = np.array([region.box for region in located], np.float32)
+            is_signature = compute_overlaps(boxes, boxes[:signatures]).max(axis=1) > self.overlap
+            located = located[:signatures] + [
+                each
+                for each, is_same in zip(located[signatures:], is_signature[signatures:], strict=True)
+                if not is_same
+            ]
+        return sorted(located, key=lambda region: -region.score)
+
+    def _locate_label(self, grid: np.ndarray, label: str, limit: float) -> list[Located]:
+        """Find the regions of a label in a grid ``float32 [cells, L + 4]``, the highest score first."""
+        column = grid[:, self.labels.index(label)]
+        cells = np.flatnonzero(column >= min(limit, VOTING_SCORE))
+        cells = cells[np.argsort(-column[cells], kind="stable")[:CANDIDATES]]
+        scores, boxes = column[cells], self._read_boxes(grid, cells)
+        count = int((scores >= limit).sum())
+        if not count:
+            return []
+        overlaps = compute_overlaps(boxes[:count], boxes)
+        weights = np.where(overlaps >= VOTING_OVERLAP, overlaps * scores, 0)
+        np.fill_diagonal(weights, scores)  # a box without an area overlaps nothing
+        means = weights @ boxes / weights.sum(axis=1, keepdims=True)
         return [
-            Located(self.labels[labels[index]], float(scores[index]), tuple(boxes[index].tolist()))
-            for index in suppress(boxes, self.overlap)
+            Located(label, float(scores[index]), tuple(means[index].tolist()))
+            for index in suppress(boxes[:count], self.overlap)
         ]
 
     def find_regions(
@@ -111,9 +136,9 @@ class Locator:
 
         References and parameters are for verifiers. ``finder.py`` answers files.
         """
-        score = self.measure_signed(vector)
-        regions = [{"box": list(each.box), "score": each.score, "label": each.label} for each in self.locate(vector)]
-        return {"signed": score >= self.signed_threshold, "score": score, "regions": regions}
+        located = self.locate(vector)
+        regions = [{"box": list(each.box), "score": each.score, "label": each.label} for each in located]
+        return {"signed": has_signature(located), "score": self.measure_signed(vector), "regions": regions}
 
     @property
     def columns(self) -> list[str]:
@@ -128,7 +153,7 @@ class Locator:
 
     def get_metadata(self) -> dict[str, Any]:
         """Return the metadata that a server publishes."""
-        return {"thresholds": dict(self.thresholds), "signed_threshold": self.signed_threshold}
+        return {"thresholds": dict(self.thresholds)}
 
     def _read_boxes(self, grid: np.ndarray, cells: np.ndarray) -> np.ndarray:
         """Return the boxes of cells, ``float32 [k, 4]``, within the canvas."""
@@ -147,6 +172,11 @@ class Locator:
         """Return the JSON form that the manifest keeps."""
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
         return {"kind": self.kind, **values, "thresholds": dict(self.thresholds)}
+
+
+def has_signature(regions: Iterable[Any]) -> bool:
+    """Say whether one of some regions with a ``label`` is a signature."""
+    return any(region.label == SIGNATURE for region in regions)
 
 
 def suppress(boxes: np.ndarray, overlap: float) -> list[int]:

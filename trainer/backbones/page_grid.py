@@ -21,19 +21,22 @@ FEATURES = 48
 def build(ink: KerasTensor, settings: ModelSettings) -> KerasTensor:
     """``float32 [N, H, W, 1] -> float32 [N, H / 8, W / 8, 48]``; H and W are multiples of 16."""
     fine = convolve(ink, STEM)
-    context = _convolve(fine, CONTEXT, 3, "down", stride=2)
+    context = convolve_once(fine, CONTEXT, 3, "down", stride=2)
     for number, dilation in enumerate(DILATIONS, start=1):
         context = layers.Add(name=f"sum{number}")(
-            [context, _convolve(context, CONTEXT, 3, f"context{number}", dilation)]
+            [context, convolve_once(context, CONTEXT, 3, f"context{number}", dilation)]
         )
-    up = layers.UpSampling2D(2, interpolation="nearest", name="up")(_convolve(context, FEATURES, 1, "narrow"))
-    features = _convolve(layers.Add(name="merged")([up, _convolve(fine, FEATURES, 1, "fine")]), FEATURES, 3, "joined")
+    up = layers.UpSampling2D(2, interpolation="nearest", name="up")(convolve_once(context, FEATURES, 1, "narrow"))
+    features = convolve_once(
+        layers.Add(name="merged")([up, convolve_once(fine, FEATURES, 1, "fine")]), FEATURES, 3, "joined"
+    )
     return layers.Dropout(settings.dropout, name="dropout")(features)
 
 
-def _convolve(
+def convolve_once(
     features: KerasTensor, filters: int, side: int, name: str, dilation: int = 1, stride: int = 1
 ) -> KerasTensor:
+    """Apply one convolution, normalised and rectified: ``float32 [N, h, w, F] -> float32 [N, h', w', filters]``."""
     convolution = layers.Conv2D(
         filters, side, stride, "same", dilation_rate=dilation, use_bias=False, kernel_initializer="he_normal",
         name=f"{name}_conv",

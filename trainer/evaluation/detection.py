@@ -75,7 +75,7 @@ def measure_detection(vectors: np.ndarray, samples: list[Sample], decision: Loca
     signed = np.array([SIGNATURE in result.true_labels for result in results])
     scores = np.array([result.signed_score for result in results])
     by_label = {label: _measure_label(results, label, decision) for label in decision.labels}
-    answers = scores >= decision.signed_threshold
+    answers = scores >= decision.thresholds[SIGNATURE]
     return {
         "pages": len(results),
         "signed_pages": int(signed.sum()),

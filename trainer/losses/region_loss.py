@@ -15,7 +15,7 @@ from trainer.losses import Loss, Targets, Tensor
 EDGES = 4
 MIDDLE = 0.25  # share of a region's width and height, to either side of its centre, in which cells are positive
 MIN_MIDDLE = 0.75  # of a cell, for regions that are smaller
-BOX_WEIGHT = 2.0
+BOX_WEIGHT = 1.5
 FOCUS = 2.0  # exponent of the focal loss
 TINY = 1e-6
 
@@ -43,7 +43,7 @@ def region_loss(targets: Targets, vectors: Tensor) -> Tensor:
     certain = ops.clip(probabilities, TINY, 1 - TINY)
     entropy = -expected * ops.log(certain) - (1 - expected) * ops.log(1 - certain)
     score_loss = ops.sum(ops.abs(expected - probabilities) ** FOCUS * entropy, axis=(1, 2))
-    box_loss = ops.sum(is_positive * (0.1 + quality) * (1 - generalised), axis=1)
+    box_loss = ops.sum(is_positive * (1 - generalised), axis=1)
     positives = ops.maximum(1.0, ops.mean(ops.sum(is_positive, axis=1)))
     return (score_loss + BOX_WEIGHT * box_loss) / positives
 

@@ -15,7 +15,7 @@ import numpy as np
 from keras import KerasTensor, layers, ops
 
 from trainer.artifact.location import EDGES, Locator
-from trainer.backbones.page_grid import STRIDE
+from trainer.backbones.page_grid import STRIDE, convolve_once
 from trainer.console.errors import UserError
 from trainer.corpora import Sample
 from trainer.corpora._boxes import PAGE_LABELS
@@ -37,8 +37,11 @@ class NoBoxes(UserError):
 def predict_cells(features: KerasTensor, num_labels: int, embedding_dim: int) -> KerasTensor:
     """Map features ``float32 [N, h, w, F]`` to probabilities and distances of cells, ``float32 [N, h, w, L + 4]``."""
     bias = keras.initializers.Constant(-math.log(1 / PRIOR - 1))
-    scores = layers.Conv2D(len(REGION_LABELS), 1, bias_initializer=bias, name="scores", dtype="float32")(features)
-    edges = layers.Conv2D(EDGES, 1, name="edges", dtype="float32")(features)
+    what, where = (
+        convolve_once(features, features.shape[-1], 3, f"{name}_features") for name in ("scores", "edges")
+    )  # each looks at what is around its cell for itself
+    scores = layers.Conv2D(len(REGION_LABELS), 1, bias_initializer=bias, name="scores", dtype="float32")(what)
+    edges = layers.Conv2D(EDGES, 1, name="edges", dtype="float32")(where)
     cells = ops.concatenate([ops.sigmoid(scores), SCALE * ops.exp(ops.clip(edges, -4.0, 3.0))], axis=3)
     return layers.Identity(name=CELLS, dtype="float32")(cells)
 
@@ -73,7 +76,7 @@ def make_locator(vectors: np.ndarray, threshold: float = 0.5) -> Locator:
     """Make the decision of grids, ``float32 [N, rows, columns, L + 4]`` or flattened; the canvas is square."""
     cells = int(np.prod(vectors.shape[1:])) // (len(REGION_LABELS) + EDGES)
     side = math.isqrt(cells)
-    return Locator(REGION_LABELS, (side, side), STRIDE, dict.fromkeys(REGION_LABELS, threshold), threshold)
+    return Locator(REGION_LABELS, (side, side), STRIDE, dict.fromkeys(REGION_LABELS, threshold))
 
 
 def compute_validation_metrics(vectors: np.ndarray, targets: Any, _: None = None) -> dict[str, float]:
@@ -85,17 +88,11 @@ def compute_validation_metrics(vectors: np.ndarray, targets: Any, _: None = None
 
 
 def fit_locator(labels: Sequence[str], vectors: np.ndarray, targets: Any, _: None) -> Locator:
-    """Fit the thresholds of a decision to validation pages.
-
-    The threshold of a label is that of the highest F1 (harmonic mean of precision and recall), and the one of a signed
-    page that with the fewest wrong answers among signed and unsigned pages alike.
-    """
+    """Fit the threshold of each label to validation pages: that of the highest F1, of precision and recall."""
     decision = make_locator(vectors)
     results = read_pages(vectors, targets, decision)
     thresholds = {label: _find_best_f1(match(results, label, 0.5)) for label in REGION_LABELS}
-    signed = np.array(["signature" in result.true_labels for result in results])
-    scores = np.array([result.signed_score for result in results])
-    return dataclasses.replace(decision, thresholds=thresholds, signed_threshold=_find_fewest_errors(scores, signed))
+    return dataclasses.replace(decision, thresholds=thresholds)
 
 
 def _find_best_f1(matches: Matches) -> float:
@@ -104,14 +101,6 @@ def _find_best_f1(matches: Matches) -> float:
         return 0.5
     f1 = 2 * right / (np.arange(1, len(right) + 1) + matches.true_count)
     return float(matches.scores[int(np.argmax(f1))])
-
-
-def _find_fewest_errors(scores: np.ndarray, signed: np.ndarray) -> float:
-    if signed.all() or not signed.any():
-        return 0.5
-    candidates = np.unique(scores)
-    errors = [np.mean(scores[signed] < limit) + np.mean(scores[~signed] >= limit) for limit in candidates]
-    return float(candidates[int(np.argmin(errors))])
 
 
 def compute_error_rates(decision: Locator, vectors: np.ndarray, targets: Any) -> dict[str, float]:

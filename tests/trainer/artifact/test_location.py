@@ -19,7 +19,7 @@ from trainer.artifact.location import (
 from trainer.artifact.manifest import BadArtifact
 
 LABELS = ("signature", "stamp")
-LOCATOR = Locator(LABELS, grid=(8, 12), stride=8, thresholds={"signature": 0.5, "stamp": 0.4}, signed_threshold=0.6)
+LOCATOR = Locator(LABELS, grid=(8, 12), stride=8, thresholds={"signature": 0.5, "stamp": 0.4})
 
 
 def make_vector(*cells: tuple[int, int, str, float, tuple[float, float, float, float]]) -> np.ndarray:
@@ -41,8 +41,35 @@ def test_a_cell_above_the_threshold_of_its_label_is_a_region_with_its_box():
     found = LOCATOR.locate(vector)
     assert [(region.label, round(region.score, 3)) for region in found] == [("signature", 0.9), ("stamp", 0.45)]
     np.testing.assert_allclose(found[0].box, box, atol=1e-4)
-    assert len(LOCATOR.locate(vector, least_score=0.1)) == 2, "the third overlaps the first"
+    assert len(LOCATOR.locate(vector, least_score=0.1)) == 2, "another signature overlaps the first"
     assert LOCATOR.measure_signed(vector) == pytest.approx(0.9)
+
+
+def test_a_region_has_the_mean_of_the_boxes_that_say_the_same():
+    first, second = (10.0, 10.0, 50.0, 30.0), (14.0, 10.0, 54.0, 30.0)
+    (region,) = LOCATOR.locate(
+        make_vector(
+            (2, 3, "signature", 0.9, first),
+            (2, 4, "signature", 0.4, second),
+            (6, 9, "signature", 0.3, (70, 40, 90, 60)),
+        )
+    )
+    share = 0.4 * 36 / 44 / (0.9 + 0.4 * 36 / 44)  # of the second, by its score and its overlap of 36 / 44
+    assert region.score == pytest.approx(0.9)
+    np.testing.assert_allclose(region.box, (10 + 4 * share, 10, 50 + 4 * share, 30), atol=1e-3)
+
+
+def test_what_overlaps_a_signature_is_the_signature_and_measurements_see_both():
+    box = (10.0, 10.0, 50.0, 30.0)
+    vector = make_vector(
+        (2, 3, "stamp", 0.9, box), (2, 4, "signature", 0.6, box), (6, 9, "stamp", 0.5, (70, 40, 90, 60))
+    )
+    assert [(each.label, round(each.score, 3)) for each in LOCATOR.locate(vector)] == [
+        ("signature", 0.6),
+        ("stamp", 0.5),
+    ]
+    assert [each.label for each in LOCATOR.locate(vector, least_score=0.1)] == ["stamp", "signature", "stamp"]
+    assert LOCATOR.answer(vector)["signed"]
 
 
 def test_boxes_end_at_the_canvas():

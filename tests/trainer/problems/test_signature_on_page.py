@@ -42,7 +42,6 @@ def pages():
 def test_thresholds_lie_between_what_is_there_and_what_is_not(pages):
     decision = fit_locator((), *pages, None)
     assert decision.thresholds["signature"] == pytest.approx(0.6)
-    assert 0.4 < decision.signed_threshold < 0.61
     assert decision.thresholds["stamp"] == 0.5, "without stamps nothing is known"
     assert decision.vector_size == pages[0][0].size
     assert signature_on_page.compute_error_rates(decision, *pages) == {"missed": 0.0}
@@ -54,11 +53,6 @@ def test_what_is_missed_falls_with_every_signature_that_is_found(pages):
     worse = vectors.copy()
     worse[0] = 0
     assert signature_on_page.compute_validation_metrics(worse, targets)["val_missed"] > 25
-
-
-def test_pages_that_are_all_signed_leave_the_threshold_in_the_middle(pages):
-    vectors, targets = pages
-    assert fit_locator((), vectors[:3], {"regions": targets["regions"][:3]}, None).signed_threshold == 0.5
 
 
 def test_images_without_boxes_are_refused_by_name(tmp_path):
