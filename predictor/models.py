@@ -17,6 +17,7 @@ from trainer import ready, storage
 from trainer.artifact import golden_regions
 from trainer.artifact.artifact import Artifact
 from trainer.artifact.decision import Classifier, Locator, Verifier
+from trainer.artifact.location import SIGNATURE
 from trainer.artifact.manifest import BadArtifact
 from trainer.imaging import Limits
 
@@ -86,6 +87,12 @@ class Models:
             verifier, classifier = verifier or main.verifier, classifier or main.signature_check
         models = cls(main, verifier, classifier, engine)
         return dataclasses.replace(models, golden_answers=golden_answers + golden_regions.replay(main, verifier))
+
+    @property
+    def signature_check(self) -> Artifact | None:
+        """Return the artefact that judges what a finder finds: the classifier, if it knows signatures."""
+        classifier = self.classifier
+        return classifier if classifier and SIGNATURE in classifier.manifest.labels else None
 
     @property
     def by_task(self) -> dict[str, Artifact]:

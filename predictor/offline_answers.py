@@ -99,7 +99,7 @@ class FileAnswerer:
         """Read a document."""
         verifier = self.models.find_verifier() if len(references) else None
         outputs = bool(self.options.crops), bool(self.options.draw)
-        pages = tuple(finder.find(self.artifact, data, verifier, *outputs))
+        pages = tuple(finder.find(self.artifact, data, verifier, *outputs, check=self.models.signature_check))
         answer = finder.answer(pages, self.artifact, verifier, references, make_parameters(self.options))
         for position, region in enumerate(answer["regions"], start=1):
             if "crop" in region:

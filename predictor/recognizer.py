@@ -147,7 +147,7 @@ class Recognizer:
         rows = _check_references(references) if len(references) else []
         verifier = self._require(Verifier.task, "find with references") if rows else None
         parameters = _make_parameters(verifier, rows, far, threshold) if verifier else DecisionParameters()
-        pages = tuple(finder.find(artifact, read_image(document), verifier, crops))
+        pages = tuple(finder.find(artifact, read_image(document), verifier, crops, check=self.models.signature_check))
         encoded = [_encode_reference(verifier, row) for row in rows] if verifier else []
         try:
             return Findings.from_answer(finder.answer(pages, artifact, verifier, encoded, parameters))

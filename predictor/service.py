@@ -129,7 +129,7 @@ class Service:
                 try:
                     if models.is_finder(image.artifact):
                         is_wanted = functools.partial(_is_in_time, expires_at)
-                        encoded = tuple(self._find(image, request.parameters, is_wanted))
+                        encoded = tuple(self._find(models, image, request.parameters, is_wanted))
                     else:
                         encoded = image.artifact.encode(image.data, use_all_cores)
                 except ImageError as error:
@@ -175,10 +175,13 @@ class Service:
         request_log.set_counts(instances=len(rows), **counts)
         return rows
 
-    def _find(self, image: ImageFile, parameters: Parameters, is_wanted: Callable[[], bool]) -> Iterator[FoundPage]:
+    def _find(
+        self, models: Models, image: ImageFile, parameters: Parameters, is_wanted: Callable[[], bool]
+    ) -> Iterator[FoundPage]:
         limits = DocumentLimits(max_pages=self._settings.max_pages)
         outputs = parameters.crops, parameters.return_pages
-        return finder.find(image.artifact, image.data, image.verifier, *outputs, limits, is_wanted)
+        check = models.signature_check
+        return finder.find(image.artifact, image.data, image.verifier, *outputs, limits, is_wanted, check)
 
 
 def _is_in_time(expires_at: float) -> bool:

@@ -1,12 +1,12 @@
 """``python -m tests.bench.pages [ARTIFACT...]``: how well are signatures found on real pages that nobody trained on?
 
 The pages of the folder ``pages`` of --data, with their boxes, are read by the exported artefact from the original
-files. They are split by a hash of their names: choices may look at the part ``choose``, the part ``report`` is what is
-claimed. Prints AP50 and AP50-95 of signatures, false boxes a page at some recalls, the area under the curve of signed
-or not, the recall and the false boxes at the thresholds of the artefact, all with 95 % intervals over pages, and the
-milliseconds of CPU for each page beyond decoding. ``--worst FOLDER`` writes pictures of the pages with most errors,
-``--measurements FILE`` what the model card of the last artefact says.
-Next: ``trainer/evaluation/detection.py``.
+files, with a signature check beside it and without. They are split by a hash of their names: choices may look at the
+part ``choose``, the part ``report`` is what is claimed. Prints AP50 and AP50-95 of signatures, false boxes a page at
+some recalls, the area under the curve of signed or not, the recall and the false boxes at the thresholds of the
+artefact, all with 95 % intervals over pages, and the milliseconds of CPU for each page beyond decoding.
+``--worst FOLDER`` writes pictures of the pages with most errors, ``--measurements FILE`` what the model card of the
+last artefact says, without the check. Next: ``trainer/evaluation/detection.py``.
 """
 
 import argparse
@@ -36,12 +36,18 @@ def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__)
     flags.add_argument("artifacts", nargs="*", default=[ready.FINDER], help="artefacts to measure (%(default)s)")
     flags.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the sets (%(default)s)")
+    flags.add_argument("--check", default=ready.CLASSIFIER, help="classifier that judges signatures (%(default)s)")
     flags.add_argument("--part", choices=(*PARTS, "all"), default="report", help="pages to measure (%(default)s)")
     flags.add_argument("--worst", type=Path, help="folder for pictures of the worst pages", metavar="FOLDER")
     flags.add_argument("--measurements", type=Path, metavar="FILE", help="file to write, for python -m trainer.ready")
     options = flags.parse_args()
     samples = select_part(corpora.read(options.data / "pages").samples, options.part)
-    rows = {name: measure(Artifact(ready.fetch_artifact(name)), samples, options.worst) for name in options.artifacts}
+    check = Artifact(ready.fetch_artifact(options.check))
+    rows = {}
+    for name in options.artifacts:
+        artifact = Artifact(ready.fetch_artifact(name))
+        rows[f"{name} with {options.check}"] = measure(artifact, samples, options.worst, check)
+        rows[name] = measure(artifact, samples, None)
     columns = list(next(iter(rows.values()))[0])
     print(f"{len(samples)} pages of the part {options.part!r}")
     print("| artefact | " + " | ".join([*columns, "ms of CPU beyond decoding"]) + " |")
@@ -63,7 +69,7 @@ def select_part(samples: list[Sample], part: str) -> list[Sample]:
 
 
 def measure(
-    artifact: Artifact, samples: list[Sample], worst: Path | None
+    artifact: Artifact, samples: list[Sample], worst: Path | None, check: Artifact | None = None
 ) -> tuple[dict[str, tuple[float, float, float]], float]:
     """Measure an artefact: each measure with the limits of its interval, and milliseconds for each page."""
     vectors, used, seconds = [], [], []
@@ -73,7 +79,7 @@ def measure(
         decode(data, artifact.limits, artifact.imaging.working_side)
         decoded = time.process_time()
         try:
-            vectors.append(detection.extract_boxes(artifact.encode(data), artifact))
+            vectors.append(detection.extract_boxes(data, artifact, check))
         except ImageError as error:
             print(f"{sample.name}: {error}")
             continue

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -230,3 +231,11 @@ def test_offline_compares_with_the_ready_verifier_where_no_artefact_is_named(
 def test_offline_without_a_ready_verifier_names_those_that_are_there(ready_artifact, genuine, capsys):
     assert offline.main([str(genuine[0]), "--reference", str(genuine[1])]) == 1
     assert "no ready artefact is called 'same_writer'; there is: signature_vs_text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("labels", "judges"), [(["signature", "text"], True), (["genuine", "forged"], False), (None, False)]
+)
+def test_the_classifier_beside_a_finder_judges_what_was_found_if_it_knows_signatures(labels, judges):
+    classifier = SimpleNamespace(manifest=SimpleNamespace(labels=labels)) if labels else None
+    assert (Models(SimpleNamespace(), classifier=classifier).signature_check is not None) == judges

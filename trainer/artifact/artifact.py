@@ -17,6 +17,7 @@ import numpy as np
 from trainer.artifact import decision, explain, golden, manifest
 from trainer.artifact.decision import DecisionParameters, UnsupportedRequest, Verifier
 from trainer.artifact.engine import Engine, EnginePool, load_engine_factory
+from trainer.artifact.location import SIGNATURE
 from trainer.imaging import (
     CanonicalImage,
     Imaging,
@@ -119,6 +120,11 @@ class Artifact:
             canonical, zeros if rejection else self.compute_vector(canonical.image, use_all_cores), rejection
         )
 
+    def rate_signature(self, ink: Ink) -> float:
+        """Return the probability that ink is a signature; for classifiers with this label."""
+        vector = self.compute_vector(draw_ink(ink, self.imaging))
+        return float(vector[self.manifest.labels.index(SIGNATURE)])
+
     def decide(
         self,
         questioned: EncodedImage,
@@ -203,7 +209,7 @@ class Artifact:
         ):  # it was trained on ink of another resolution
             _, ink = read_ink(data, check.imaging, self.limits)
         answer = check.decision.answer(check.compute_vector(draw_ink(ink, check.imaging), use_all_cores))
-        return None if answer["label"] == "signature" else {"code": answer["label"], "value": answer["score"]}
+        return None if answer["label"] == SIGNATURE else {"code": answer["label"], "value": answer["score"]}
 
 
 def _read_imaging(described: manifest.Manifest) -> Imaging:

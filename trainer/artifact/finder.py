@@ -34,10 +34,12 @@ def find(
     has_pictures: bool = False,
     document_limits: DocumentLimits = DocumentLimits(),
     is_wanted: Callable[[], bool] = lambda: True,
+    check: Artifact | None = None,
 ) -> Iterator[FoundPage]:
     """Find the regions on each page of a document, PDF or image, one page after the other.
 
     With a ``verifier``, signatures are encoded for it; ``has_crops`` cuts them out, ``has_pictures`` adds the pages.
+    A classifier, ``check`` or the signature check of the finder, judges each signature that was found.
     ``is_wanted`` is asked before each page; the rest is left out once it says no. Raises ``ImageError`` for a file that
     cannot be read.
     """
@@ -46,7 +48,7 @@ def find(
         for page in pages:
             if not is_wanted():
                 return
-            yield find_on_page(finder, page, verifier, has_crops, has_pictures)
+            yield find_on_page(finder, page, verifier, has_crops, has_pictures, check)
 
 
 def answer(

@@ -19,6 +19,7 @@ SIGNATURE = "signature"
 CANDIDATES = 200  # boxes of a label with the highest scores that are compared with each other
 VOTING_SCORE = 0.02  # that the box of a cell counts from in the mean of boxes of the same region
 VOTING_OVERLAP = 0.5  # of boxes of the same region
+LEAST_PROBABILITY = 1e-4  # of a signature check: it may be wrong
 REACH = 0.1  # of a box's height and width, by which it may grow to the ink that it cuts
 MIN_INSIDE = 0.6  # share of a stroke's ink that is in a box, so that all of the stroke is
 
@@ -41,7 +42,8 @@ class Locator:
     region, as shares of the longer side of the canvas. A region counts from the score in ``thresholds``, by label. Of
     two of a label that overlap by more than ``overlap`` (intersection over union) the one with the higher score counts,
     with the mean of the boxes that say the same (box voting: Gidaris and Komodakis 2015), and what overlaps a signature
-    is the signature. A page is signed if there is one.
+    is the signature. A page is signed if there is one. Where a signature check judges what was found, its probability
+    counts with the exponent ``check_weight``.
     """
 
     kind: ClassVar[str] = "locate"
@@ -53,6 +55,7 @@ class Locator:
     stride: int
     thresholds: Mapping[str, float]
     overlap: float = 0.4
+    check_weight: float = 0.1
 
     def __post_init__(self):
         object.__setattr__(self, "labels", tuple(self.labels))
@@ -162,6 +165,10 @@ class Locator:
         centres = (np.stack([x, y, x, y], axis=1) + 0.5) * self.stride
         distances = grid[cells, len(self.labels) :] * max(height, width) * (-1, -1, 1, 1)
         return np.clip(centres + distances, 0, (width, height, width, height)).astype(np.float32)
+
+    def weigh(self, score: float, probability: float) -> float:
+        """Return the score of a region that is a signature with a probability, says a signature check."""
+        return score * max(probability, LEAST_PROBABILITY) ** self.check_weight
 
     def measure_signed(self, vector: np.ndarray) -> float:
         """Return the score of a page ``float32 [D]`` to be signed: that of the most probable signature, 0 to 1."""

@@ -69,9 +69,15 @@ def find_on_page(
     verifier: Artifact | None = None,
     has_crops: bool = False,
     has_pictures: bool = False,
+    check: Artifact | None = None,
+    least_score: float | None = None,
 ) -> FoundPage:
-    """Find the regions on a page; the parameters are those of ``finder.find``. Raises ``ImageError``."""
+    """Find the regions on a page; the parameters are those of ``finder.find``. Raises ``ImageError``.
+
+    With ``least_score``, for measurements, regions count from that score, and each label is by itself.
+    """
     decision: Locator = finder.decision  # type: ignore[assignment]
+    check, limit = check or finder.signature_check, decision.thresholds[SIGNATURE]
     began = time.perf_counter()
     page, ink = read_ink(source.image, finder.imaging, finder.limits, source.frame)
     canonical = draw_ink(ink, finder.imaging)
@@ -79,14 +85,20 @@ def find_on_page(
     vector = finder.compute_vector(canonical)
     size = source.size or page.size
     factors = size[1] / page.size[1], size[0] / page.size[0]
-    regions = []
-    for located in decision.find_regions(vector, canonical, page.size):
-        crop = cut_out(ink, located.box) if located.label == SIGNATURE and (verifier or has_crops) else None
+    regions, scores = [], []
+    for located in decision.find_regions(vector, canonical, page.size, least_score):
+        is_signature, score = located.label == SIGNATURE, located.score
+        crop = cut_out(ink, located.box) if is_signature and (verifier or has_crops or check) else None
+        if check and is_signature:
+            score = decision.weigh(score, check.rate_signature(crop[0]) if crop else 0.0)
+            scores += [score] if located.score >= limit else []
+            if score < (least_score or limit):
+                continue
         regions.append(
             FoundRegion(
                 source.number,
                 located.label,
-                located.score,
+                score,
                 tuple(edge * factors[index % 2] for index, edge in enumerate(located.box)),  # type: ignore[arg-type]
                 verifier.encode_ink(crop[0], page) if verifier and crop else None,
                 draw_crop(page, ink, crop) if has_crops and crop else None,
@@ -95,7 +107,8 @@ def find_on_page(
     quality = find_warnings(ink, page, finder.imaging, finder.quality)
     warnings = tuple(dataclasses.asdict(warning) for warning in quality)
     seconds = {"image": decoded - began, "engine": time.perf_counter() - decoded}
-    score = decision.measure_signed(vector)
+    score = max(scores, default=decision.measure_signed(vector))
+    regions.sort(key=lambda region: -region.score)
     picture = _draw_picture(page.grey) if has_pictures else None
     return FoundPage(source.number, size, source.unit, score, tuple(regions), warnings, picture, seconds)
 

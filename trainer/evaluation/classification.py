@@ -29,7 +29,7 @@ class ReportBuilder:
     ``measure(vectors, samples, decision)`` returns metrics as JSON, which reports keep under ``key``;
     ``format_table(metrics)`` returns them as Markdown; ``make_plots(vectors, samples, decision, metrics)`` returns
     plots by file name; ``error_rates(metrics)`` selects the error rates in percent by which two models are compared.
-    ``extract(encoded, artifact)`` returns what is measured of an encoded image instead of its vector.
+    ``extract(data, artifact)`` returns what is measured of an image file instead of its vector.
     """
 
     key: str
@@ -37,7 +37,7 @@ class ReportBuilder:
     format_table: Callable[[dict[str, Any]], str]
     make_plots: Callable[[np.ndarray, list[Sample], Any, dict[str, Any]], dict[str, PlotFunction]]
     error_rates: Callable[[dict[str, Any]], dict[str, float]]
-    extract: Callable[[Any, Any], np.ndarray] = lambda encoded, artifact: encoded.vector
+    extract: Callable[[bytes, Any], np.ndarray] = lambda data, artifact: artifact.encode(data).vector
     private_keys: tuple[str, ...] = ()  # keys of metrics that name writers: in reports, not in artefacts
 
 

@@ -14,7 +14,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from trainer.artifact.location import SIGNATURE, Locator
+from trainer.artifact.page_finder import find_on_page
 from trainer.corpora import Sample
+from trainer.documents.limits import DocumentPage
 from trainer.evaluation.classification import PlotFunction, ReportBuilder
 from trainer.evaluation.detection_metrics import OVERLAPS, PageResult, match
 from trainer.imaging import decode
@@ -22,7 +24,7 @@ from trainer.imaging import decode
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from trainer.artifact.artifact import Artifact, EncodedImage
+    from trainer.artifact.artifact import Artifact
 
 LEAST_SCORE = 0.02  # of boxes that are measured
 MAX_BOXES = 100  # of a page, that are measured
@@ -32,18 +34,17 @@ PICTURE_SIDE = 900  # pixels of the longest side of such a picture, at least
 COLUMNS = 6  # of a row: number of the label, score, left, top, right, bottom
 
 
-def extract_boxes(encoded: EncodedImage, artifact: Artifact) -> np.ndarray:
-    """Return what is found on a page, ``float32 [(1 + MAX_BOXES) * 6]``.
+def extract_boxes(data: bytes, artifact: Artifact, check: Artifact | None = None) -> np.ndarray:
+    """Return what is found on a page, ``float32 [(1 + MAX_BOXES) * 6]``; ``check`` is that of ``finder.find``.
 
     The first row has height and width of the file in pixels and the score of being signed, the others the number of the
     label, the score and the edges of a box in pixels, or -1 for none.
     """
     decision: Any = artifact.decision
-    canonical = encoded.canonical
-    detected = decision.find_regions(encoded.vector, canonical.image, canonical.size, LEAST_SCORE)
+    page = find_on_page(artifact, DocumentPage(1, data), check=check, least_score=LEAST_SCORE)
     rows = np.full((1 + MAX_BOXES, COLUMNS), -1, np.float32)
-    rows[0, :3] = (*canonical.size, decision.measure_signed(encoded.vector))
-    for number, region in enumerate(detected[:MAX_BOXES], start=1):
+    rows[0, :3] = (*page.size, page.score)
+    for number, region in enumerate(page.regions[:MAX_BOXES], start=1):
         rows[number] = (decision.labels.index(region.label), region.score, *region.box)
     return rows.ravel()
 

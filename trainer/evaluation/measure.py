@@ -38,9 +38,7 @@ class Evaluation:
 def evaluate(artifact: Artifact, samples: list[Sample]) -> Evaluation:
     """Encode every sample and measure the vectors. Raises ``UserError`` when no file can be read."""
     report_builder = plugins.load("problems", artifact.manifest.problem).report_builder
-    encoded, refused = map_samples(
-        samples, "evaluating", lambda data: report_builder.extract(artifact.encode(data), artifact)
-    )
+    encoded, refused = map_samples(samples, "evaluating", lambda data: report_builder.extract(data, artifact))
     if not encoded:
         raise UserError(f"none of the {len(samples)} test images can be read, for example {': '.join(refused[0])}")
     vectors = np.stack([vector for _, vector in encoded])

@@ -53,7 +53,12 @@ def make_finder(scores: tuple[tuple[str, float, tuple[float, float, float, float
         return grid.ravel()
 
     return SimpleNamespace(
-        imaging=IMAGING, limits=Limits(), quality=QualityLimits(), decision=LOCATOR, compute_vector=compute_vector
+        imaging=IMAGING,
+        limits=Limits(),
+        quality=QualityLimits(),
+        decision=LOCATOR,
+        compute_vector=compute_vector,
+        signature_check=None,
     )
 
 
@@ -141,6 +146,27 @@ def test_a_crop_leaves_out_the_line_on_which_someone_signed():
     line = crop[-16:].mean(axis=1)
     assert line.max() < 0.5, "the strokes of the signature cross the line, which is gone between them"
     assert crop.any(axis=0).mean() > 0.9
+
+
+@pytest.mark.parametrize(("probability", "is_kept"), [(0.99, True), (0.0, False)])
+@pytest.mark.parametrize("is_part", [True, False])
+def test_a_signature_check_judges_what_was_found(probability, is_kept, is_part):
+    doubtful = make_finder((("signature", 0.55, to_canvas(SIGNATURE)), ("stamp", 0.6, to_canvas((60, 60, 200, 200)))))
+    judged = []
+
+    def rate_signature(ink):
+        judged.append(ink.mask.shape[1] / ink.scale)
+        return probability
+
+    check = SimpleNamespace(rate_signature=rate_signature)
+    if is_part:
+        doubtful.signature_check, check = check, None
+    pages = list(finder.find(doubtful, to_file(draw_page()), check=check))
+    answer = finder.answer(pages, doubtful)
+    assert judged == [pytest.approx(200, abs=16)], "the stamp is not judged"
+    assert answer["signed"] == is_kept
+    assert [region["label"] for region in answer["regions"]] == (["stamp", "signature"] if is_kept else ["stamp"])
+    assert answer["score"] == pytest.approx(0.55 * (0.99**0.1 if is_kept else 1e-4**0.1))
 
 
 def test_a_verifier_gets_the_ink_of_signatures_alone():
