@@ -7,7 +7,7 @@ NumPy and OpenCV only, independent of files and HTTP. Next: ``trainer/imaging/wh
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +22,19 @@ VOTING_OVERLAP = 0.5  # of boxes of the same region
 LEAST_PROBABILITY = 1e-4  # of a signature check: it may be wrong
 REACH = 0.1  # of a box's height and width, by which it may grow to the ink that it cuts
 MIN_INSIDE = 0.6  # share of a stroke's ink that is in a box, so that all of the stroke is
+
+
+class LabelledRegion(Protocol):
+    """What has a label, and left, top, right and bottom."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def box(self) -> tuple[float, float, float, float]: ...
+
+
+Region = TypeVar("Region", bound=LabelledRegion)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,25 +85,16 @@ class Locator:
         return math.prod(self.grid) * (len(self.labels) + EDGES)
 
     def locate(self, vector: np.ndarray, least_score: float | None = None) -> list[Located]:
-        """Find the regions in a vector ``float32 [D]``, the highest score first.
+        """Find the regions of each label in a vector ``float32 [D]``, the highest score first.
 
-        With ``least_score``, for measurements, that is the threshold of every label, and each label is by itself.
+        With ``least_score``, for measurements, that is the threshold of every label.
         """
         grid = vector.reshape(-1, len(self.labels) + EDGES)
         located = [
             region
-            for label in sorted(self.labels, key=SIGNATURE.__ne__)
+            for label in self.labels
             for region in self._locate_label(grid, label, least_score or self.thresholds[label])
         ]
-        signatures = sum(region.label == SIGNATURE for region in located)
-        if signatures and least_score is None:
-            boxes = np.array([region.box for region in located], np.float32)
-            is_signature = compute_overlaps(boxes, boxes[:signatures]).max(axis=1) > self.overlap
-            located = located[:signatures] + [
-                each
-                for each, is_same in zip(located[signatures:], is_signature[signatures:], strict=True)
-                if not is_same
-            ]
         return sorted(located, key=lambda region: -region.score)
 
     def _locate_label(self, grid: np.ndarray, label: str, limit: float) -> list[Located]:
@@ -139,7 +143,7 @@ class Locator:
 
         References and parameters are for verifiers. ``finder.py`` answers files.
         """
-        located = self.locate(vector)
+        located = self.prefer_signatures(self.locate(vector))
         regions = [{"box": list(each.box), "score": each.score, "label": each.label} for each in located]
         return {"signed": has_signature(located), "score": self.measure_signed(vector), "regions": regions}
 
@@ -166,6 +170,18 @@ class Locator:
         distances = grid[cells, len(self.labels) :] * max(height, width) * (-1, -1, 1, 1)
         return np.clip(centres + distances, 0, (width, height, width, height)).astype(np.float32)
 
+    def prefer_signatures(self, regions: list[Region]) -> list[Region]:
+        """Leave out what overlaps a signature as much as if it were the same, by another label."""
+        signatures = [region.box for region in regions if region.label == SIGNATURE]
+        if not signatures:
+            return regions
+        overlaps = compute_overlaps(np.array([region.box for region in regions]), np.array(signatures)).max(axis=1)
+        return [
+            region
+            for region, overlap in zip(regions, overlaps, strict=True)
+            if region.label == SIGNATURE or overlap <= self.overlap
+        ]
+
     def weigh(self, score: float, probability: float) -> float:
         """Return the score of a region that is a signature with a probability, says a signature check."""
         return score * max(probability, LEAST_PROBABILITY) ** self.check_weight
@@ -181,8 +197,8 @@ class Locator:
         return {"kind": self.kind, **values, "thresholds": dict(self.thresholds)}
 
 
-def has_signature(regions: Iterable[Any]) -> bool:
-    """Say whether one of some regions with a ``label`` is a signature."""
+def has_signature(regions: Iterable[LabelledRegion]) -> bool:
+    """Say whether one of some regions is a signature."""
     return any(region.label == SIGNATURE for region in regions)
 
 

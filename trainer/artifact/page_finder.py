@@ -74,7 +74,7 @@ def find_on_page(
 ) -> FoundPage:
     """Find the regions on a page; the parameters are those of ``finder.find``. Raises ``ImageError``.
 
-    With ``least_score``, for measurements, regions count from that score, and each label is by itself.
+    With ``least_score``, for measurements, regions count from that score, and what overlaps a signature does, too.
     """
     decision: Locator = finder.decision  # type: ignore[assignment]
     check, limit = check or finder.signature_check, decision.thresholds[SIGNATURE]
@@ -109,6 +109,8 @@ def find_on_page(
     seconds = {"image": decoded - began, "engine": time.perf_counter() - decoded}
     score = max(scores, default=decision.measure_signed(vector))
     regions.sort(key=lambda region: -region.score)
+    if least_score is None:
+        regions = decision.prefer_signatures(regions)
     picture = _draw_picture(page.grey) if has_pictures else None
     return FoundPage(source.number, size, source.unit, score, tuple(regions), warnings, picture, seconds)
 

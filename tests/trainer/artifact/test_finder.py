@@ -169,6 +169,16 @@ def test_a_signature_check_judges_what_was_found(probability, is_kept, is_part):
     assert answer["score"] == pytest.approx(0.55 * (0.99**0.1 if is_kept else 1e-4**0.1))
 
 
+@pytest.mark.parametrize(("probability", "expected"), [(0.99, "signature"), (0.0, "stamp")])
+def test_what_is_no_signature_after_all_keeps_its_other_label(probability, expected):
+    box = to_canvas(SIGNATURE)
+    beside = (box[0] + 8, box[1], box[2] + 8, box[3])  # a cell further
+    both = make_finder((("signature", 0.55, box), ("stamp", 0.6, beside)))
+    both.signature_check = SimpleNamespace(rate_signature=lambda _: probability)
+    (page,) = finder.find(both, to_file(draw_page()))
+    assert [region.label for region in page.regions] == [expected]
+
+
 def test_a_verifier_gets_the_ink_of_signatures_alone():
     verifier = StubVerifier([])
     (found,) = finder.find(FINDER, to_file(draw_page()), verifier)

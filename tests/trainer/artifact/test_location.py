@@ -59,17 +59,17 @@ def test_a_region_has_the_mean_of_the_boxes_that_say_the_same():
     np.testing.assert_allclose(region.box, (10 + 4 * share, 10, 50 + 4 * share, 30), atol=1e-3)
 
 
-def test_what_overlaps_a_signature_is_the_signature_and_measurements_see_both():
+def test_what_overlaps_a_signature_is_the_signature():
     box = (10.0, 10.0, 50.0, 30.0)
     vector = make_vector(
         (2, 3, "stamp", 0.9, box), (2, 4, "signature", 0.6, box), (6, 9, "stamp", 0.5, (70, 40, 90, 60))
     )
-    assert [(each.label, round(each.score, 3)) for each in LOCATOR.locate(vector)] == [
-        ("signature", 0.6),
-        ("stamp", 0.5),
-    ]
-    assert [each.label for each in LOCATOR.locate(vector, least_score=0.1)] == ["stamp", "signature", "stamp"]
+    located = LOCATOR.locate(vector)
+    assert [each.label for each in located] == ["stamp", "signature", "stamp"]
+    assert LOCATOR.prefer_signatures(located) == located[1:]
+    assert LOCATOR.prefer_signatures(located[:1]) == located[:1]
     assert LOCATOR.answer(vector)["signed"]
+    assert [each["label"] for each in LOCATOR.answer(vector)["regions"]] == ["signature", "stamp"]
 
 
 def test_boxes_end_at_the_canvas():
