@@ -62,8 +62,10 @@ ready-verifier: $(VENV)/installed-dev  ## train and pack ready:same_writer again
 
 ready-finder: $(VENV)/installed-dev fonts  ## train, measure and pack ready:signature_on_page again, for about 50 minutes
 	$(BIN)/python -m trainer.task --config $(FINDER_RECIPE).toml --job-dir $(FINDER)
-	$(BIN)/python -m tests.bench.pages $(FINDER)/model --data $(DATA) --measurements $(FINDER)/measurements.json
-	$(BIN)/python -m trainer.ready $(FINDER)/model signature_on_page --facts $(FINDER_RECIPE).json --measurements $(FINDER)/measurements.json --variants int8 --verifier ready:same_writer
+	rm -rf $(FINDER)/int8
+	$(BIN)/python -m trainer.variant $(FINDER)/model int8 $(FINDER)/int8
+	$(BIN)/python -m tests.bench.pages $(FINDER)/int8 --data $(DATA) --measurements $(FINDER)/measurements.json
+	$(BIN)/python -m trainer.ready $(FINDER)/int8 signature_on_page --facts $(FINDER_RECIPE).json --measurements $(FINDER)/measurements.json --variants int8 --verifier ready:same_writer
 
 bench: $(VENV)/installed-dev  ## measure speed; not part of the tests
 	$(BIN)/python -m tests.bench.imaging
