@@ -21,7 +21,8 @@ FILE = "golden.json"
 VECTOR_TOLERANCE = {"float32": 1e-4, "int8": 0.04}
 SCORE_TOLERANCE = {"float32": 1e-3, "int8": 0.04}  # of a region
 MIN_OVERLAP = 0.9  # intersection over union of a region with the recorded one
-MAX_COMPONENTS = 256  # of a vector that are recorded; the grid of a page has tens of thousands
+MAX_COMPONENTS = 1024  # of a vector, up to which all are recorded; the grid of a page has tens of thousands
+CHOSEN_COMPONENTS = 256  # of a longer vector that are recorded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class GoldenAnswer:
 
 def choose_components(vector: Sequence[float]) -> list[int]:
     """Choose the components of a vector to record: all, or half the largest ones and half evenly spaced."""
-    size, half = len(vector), MAX_COMPONENTS // 2
+    size, half = len(vector), CHOSEN_COMPONENTS // 2
     if size <= MAX_COMPONENTS:
         return list(range(size))
     largest = sorted(range(size), key=lambda index: -abs(vector[index]))[:half]
