@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from predictor.image_input import RecognizerError
     from predictor.recognizer import NotASignature, Recognizer
-    from predictor.results import Classification, Embedding, Verification
+    from predictor.results import Classification, Embedding, Identification, Verification
     from trainer.console.errors import UserError
     from trainer.imaging import ImageError
 
 __all__ = [
     "Classification",
     "Embedding",
+    "Identification",
     "ImageError",
     "NotASignature",
     "Recognizer",

@@ -22,6 +22,7 @@ import uvicorn
 
 from predictor.app import create_app
 from predictor.models import Models
+from predictor.people import PeopleFile
 from predictor.protocol import BoundedProtocol
 from predictor.service import Service
 from predictor.settings import from_command_line
@@ -97,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
         has_failed = server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(settings, Service(settings, Models.open), on_load_failure),
+        create_app(settings, Service(settings, Models.open, PeopleFile.from_settings(settings)), on_load_failure),
         settings.host,
         settings.port,
         loop="auto",

@@ -24,8 +24,10 @@ from starlette.routing import BaseRoute, Route
 
 from predictor import development, error_handlers, openapi, page, request_body, schema
 from predictor.errors import LoadError, UnsupportedMediaType
+from predictor.people_routes import PeopleRoutes
 from predictor.responses import make_json_response
 from predictor.telemetry import Metrics, RequestLog, log
+from trainer.enrolment.errors import EnrolmentError
 
 if TYPE_CHECKING:
     from predictor.service import Service
@@ -43,7 +45,7 @@ class PredictionServer:
         self.metrics = Metrics()
         self.training = development.TrainingProcess(service.load) if settings.mode == "dev" else None
         limits = settings.max_body_bytes, settings.max_waiting_bytes
-        self._body_reader = request_body.BodyReader(*limits, timeout=settings.deadline)
+        self.body_reader = request_body.BodyReader(*limits, timeout=settings.deadline)
         self._on_load_failure = on_load_failure
 
     @contextlib.asynccontextmanager
@@ -53,10 +55,12 @@ class PredictionServer:
         A development server may start without an artefact: the page then trains one.
         """
         app.state.drain = self.drain
-        loading = asyncio.create_task(self._load()) if self.settings.artifact else None
+        tasks = [asyncio.create_task(self._load())] if self.settings.artifact else []
+        if self.settings.people:
+            tasks.append(asyncio.create_task(self._follow_people()))
         yield
-        if loading:
-            loading.cancel()
+        for task in tasks:
+            task.cancel()
         self.service.executor.close()
 
     async def drain(self) -> None:
@@ -99,13 +103,29 @@ class PredictionServer:
     async def _predict(self, request: Request, request_log: RequestLog) -> Response:
         expires_at = request_log.started_at + self.settings.deadline
         request_body.check_query(request)
-        async with self._body_reader.read(request, self.service.unavailable_reason()) as body:
+        async with self.body_reader.read(request, self.service.unavailable_reason()) as body:
             with request_log.measure("parse"):
                 parsed = await parse_body(body, request, self.settings.max_instances)
             rows = await _while_connected(request, self.service.answer(parsed, expires_at, request_log))
             with request_log.measure("write"):
                 content = orjson.dumps({"predictions": rows}, option=orjson.OPT_SERIALIZE_NUMPY)
                 return make_json_response(content)
+
+    async def _follow_people(self) -> None:
+        """Notice changes of the file of writers as long as the server runs; after an error it keeps those it has."""
+        if self.service.people and (warning := self.service.people.find_permissive()):
+            log("WARNING", f"writers on file: {warning}")
+        failure = ""
+        while True:
+            await asyncio.sleep(self.settings.people_reload)
+            try:
+                if await asyncio.to_thread(self.service.reload_people):
+                    log("INFO", "writers on file reloaded", **self.service.models.describe_in_full()["people"])
+                failure = ""
+            except EnrolmentError as error:
+                if str(error) != failure:  # once, not every few seconds
+                    log("ERROR", f"the writers on file cannot be reloaded, the previous ones answer: {error}")
+                failure = str(error)
 
     async def _load(self) -> None:
         named = {"artifact": self.settings.artifact}
@@ -137,6 +157,8 @@ def create_app(settings: Settings, service: Service, on_load_failure: Callable[[
     server = PredictionServer(settings, service, on_load_failure)
     training = server.training
     development_routes = development.make_routes(training, settings.max_upload_bytes) if training else []
+    if settings.mode == "dev" and service.people:
+        development_routes += PeopleRoutes(service, service.people, settings, server.body_reader).make_routes()
     has_docs = any(getattr(route, "path", "") == "/docs" for route in development_routes)
     routes: list[BaseRoute] = [
         Route(settings.health_route, server.health),

@@ -8,7 +8,6 @@ import asyncio
 import collections
 import contextlib
 import importlib.util
-import ipaddress
 import os
 import re
 import signal
@@ -25,8 +24,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from predictor.blas_threads import get_unlimited_environment
-from predictor.errors import BadRequest, CrossSiteRequest, LoadError, NotReady, TrainingRunning
+from predictor.errors import BadRequest, LoadError, NotReady, TrainingRunning
 from predictor.responses import make_json_response
+from predictor.same_site import check_site
 from predictor.train_request import Upload, read_train_request
 
 EPOCH = re.compile(r"epoch (\d+)/(\d+)")
@@ -176,7 +176,7 @@ def make_routes(training: TrainingProcess, max_upload_bytes: int) -> list[BaseRo
     """Make the routes ``/train`` and ``/docs``."""
 
     async def train(request: Request) -> Response:
-        _check_site(request)
+        check_site(request)
         if request.method == "GET":
             if "text/event-stream" in request.headers.get("accept", ""):
                 return StreamingResponse(training.events(), media_type="text/event-stream")
@@ -189,25 +189,6 @@ def make_routes(training: TrainingProcess, max_upload_bytes: int) -> list[BaseRo
         return make_json_response(orjson.dumps(training.snapshot()), 202)
 
     return [Route("/train", train, methods=["GET", "POST", "DELETE"]), *_make_docs_routes()]
-
-
-def _check_site(request: Request) -> None:
-    """Raise ``CrossSiteRequest`` unless the page of this server sent the request.
-
-    Any page in the browser of a developer can send requests here, also under a host name that resolves to this machine
-    (DNS rebinding).
-    """
-    host, origin = request.headers.get("host", ""), request.headers.get("origin")
-    if origin and origin.split("://")[-1] != host:
-        raise CrossSiteRequest("sent by a page of another site")
-    name = host.rsplit(":", 1)[0].strip("[]")
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        if name != "localhost":
-            raise CrossSiteRequest(
-                "training is requested at localhost or at an IP address, not at a host name"
-            ) from None
 
 
 def _list_problems() -> list[str]:

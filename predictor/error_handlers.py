@@ -25,6 +25,7 @@ from predictor.errors import (
     TrainingRunning,
     Unanswerable,
     UnsupportedMediaType,
+    WriterNotOnFile,
     error_body,
 )
 from predictor.responses import make_json_response
@@ -43,6 +44,7 @@ STATUS: dict[type[Exception], int] = {
     ImageTooLarge: 413,
     UnsupportedMediaType: 415,
     NoInk: 422,
+    WriterNotOnFile: 422,
     Busy: 429,
     NotReady: 503,
     DeadlineExceeded: 503,

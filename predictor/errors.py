@@ -66,6 +66,12 @@ class BadInstance(PredictorError):
         self.cause, self.code = cause, cause.code
 
 
+class WriterNotOnFile(PredictorError):
+    """No writer of this name is on file."""
+
+    code = "not_enrolled"
+
+
 class NotReady(PredictorError):
     """The model is still loading, or the server is shutting down."""
 

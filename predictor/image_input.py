@@ -35,6 +35,12 @@ class UnreadableFile(ImageError):
     code = "unreadable_file"
 
 
+class NotASignature(ImageError):
+    """An image that a verifier rejects before it compares anything."""
+
+    code = "not_a_signature"
+
+
 def read_image(image: Any) -> bytes:
     """Return an image as the bytes of a file.
 

@@ -24,6 +24,7 @@ from trainer.imaging import Limits
 if TYPE_CHECKING:
     from predictor.schema import Instance, Parameters
     from predictor.settings import Settings
+    from trainer.enrolment.gallery import Gallery
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Models:
 
     Beside a finder, which reads documents, are a ``classifier`` and a ``verifier``; beside a classifier is a
     ``verifier``. ``engine`` is the name of the engine of all, ``golden_answers`` the number of those that they have
-    reproduced. Raises ``BadArtifact`` for artefacts that do not complement each other.
+    reproduced. ``gallery`` are the writers on file, enrolled with the verifier. Raises
+    ``BadArtifact`` for artefacts that do not complement each other.
     """
 
     main: Artifact
@@ -40,6 +42,7 @@ class Models:
     classifier: Artifact | None = None
     engine: str = "litert"
     golden_answers: int = 0
+    gallery: Gallery | None = None
 
     def __post_init__(self):
         if self.verifier and self.main.decision.task == Verifier.task:
@@ -123,12 +126,16 @@ class Models:
         main = self.main.decision.task
         needs_verifier: object = parameters.return_embedding or instance.explain
         if main == Classifier.task:
-            needs_verifier = parameters.return_embedding or instance.references or instance.embeddings
+            needs_verifier = parameters.return_embedding or instance.is_compared
         return Verifier.task if self.verifier and needs_verifier else main
 
     def select(self, instance: Instance, parameters: Parameters) -> Artifact:
         """Return the artefact that answers an instance. Raises ``KeyError`` for a task that none answers."""
         return self.by_task[self.select_task(instance, parameters)]
+
+    def may_identify(self, instance: Instance, parameters: Parameters) -> bool:
+        """Return whether the artefact that answers an instance can also search its writer, if that is asked."""
+        return not instance.identify or self.select_task(instance, parameters) != Classifier.task
 
     def describe(self) -> dict[str, Any]:
         """Describe the main model briefly, for health checks; ``verifier`` and ``classifier`` are those beside it."""
@@ -136,7 +143,11 @@ class Models:
 
     def describe_in_full(self) -> dict[str, Any]:
         """Describe the same with question, published metrics and versions."""
-        return self._describe_each(lambda artifact: {**_describe_in_full(artifact), "engine": self.engine})
+        described = self._describe_each(lambda artifact: {**_describe_in_full(artifact), "engine": self.engine})
+        if self.gallery is not None:
+            counts = {"writers": len(self.gallery), "references": int(self.gallery.reference_counts.sum())}
+            described["people"] = counts
+        return described
 
     def _describe_each(self, describe: Callable[[Artifact], dict[str, Any]]) -> dict[str, Any]:
         beside = {"verifier": self.verifier, "classifier": self.classifier}

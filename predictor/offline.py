@@ -1,12 +1,14 @@
 """``python -m predictor.offline PATH...``: answer image files, PDFs and folders of them without a server.
 
 The answers are those of a server with the same artefact; without --artifact, the ready ones answer: signatures are
-found on pages, and compared where there are references. These are --reference files or --enrolled writers: the name of
-its folder is the writer that a file claims. Next: ``offline_answers.py``, which answers a file.
+found on pages, and compared where there are references. These are --reference files or writers on file, of --people:
+the name of its folder is the writer that a file claims, unless --identify searches the writer. Next:
+``offline_answers.py``, which answers a file.
 """
 
 import argparse
 import concurrent.futures
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
@@ -19,13 +21,15 @@ limit_blas_threads()  # before NumPy is imported
 
 from predictor.models import Models
 from predictor.offline_answers import FileAnswerer
+from predictor.people import PeopleFile
 from predictor.tables import WRITERS
 from trainer import ready, storage
-from trainer.artifact import enrolment, manifest
+from trainer.artifact import manifest
 from trainer.artifact.artifact import Artifact
 from trainer.artifact.decision import Classifier, Locator, UnsupportedRequest, Verifier
 from trainer.artifact.manifest import BadArtifact
 from trainer.console.progress import transfer_progress
+from trainer.enrolment.errors import EnrolmentError
 from trainer.imaging import ImageError
 from trainer.imaging.formats import FILE_SUFFIXES
 from trainer.settings.flags import LOG, OldFlag, Parser
@@ -40,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         models = _open_models(options)
         answerer = FileAnswerer.make(models, options)
         files = list(_find_files(options.paths, FILE_SUFFIXES | answerer.suffixes))
-    except (BadArtifact, UnsupportedRequest, enrolment.EnrolmentError, ImageError, OSError) as error:
+    except (BadArtifact, UnsupportedRequest, EnrolmentError, ImageError, OSError) as error:
         print(f"python -m predictor.offline: {error}", file=sys.stderr)
         return 1
     if not files:
@@ -49,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
         rows = pool.map(answerer.answer, range(1, len(files) + 1), files)
-        error_count = WRITERS[options.format](rows, answerer.artifact.decision)
+        error_count = WRITERS[options.format](rows, answerer.columns)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as ``| head``, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's flush at exit prints an error
@@ -60,7 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _open_models(options: argparse.Namespace) -> Models:
-    """Open the artefact of the options, or the ready ones, and replay the golden answers. Raises ``BadArtifact``."""
+    """Open the artefact of the options, or the ready ones, and the writers on file; replay the golden answers.
+
+    Raises ``BadArtifact`` or ``EnrolmentError``.
+    """
     paths = {"artifact": options.artifact} if options.artifact else _find_ready_artifacts(options)
     opened = {}
     for role, path in paths.items():
@@ -70,13 +77,17 @@ def _open_models(options: argparse.Namespace) -> Models:
     if not options.artifact:
         question = opened["artifact"].manifest.question
         print(f"{paths['artifact']} answers: {question} Another artefact: --artifact", file=sys.stderr)
-    return Models.compose(opened["artifact"], opened.get("verifier"), opened.get("classifier"))
+    models = Models.compose(opened["artifact"], opened.get("verifier"), opened.get("classifier"))
+    if not options.people or not models.find_verifier():
+        return models
+    people = PeopleFile(options.people, options.people_key).open(models.find_verifier())
+    return dataclasses.replace(models, gallery=people.gallery)
 
 
 def _find_ready_artifacts(options: argparse.Namespace) -> dict[str, str]:
     """Return the ready artefacts that answer where none is named, by their role, as a server without settings does."""
     chain = ready.find_chain() or {"artifact": ready.CLASSIFIER}
-    needs_verifier = options.reference or options.enrolled or options.return_embedding or options.task == Verifier.task
+    needs_verifier = options.reference or options.people or options.return_embedding or options.task == Verifier.task
     is_single = options.task == Verifier.task or options.return_embedding or "classifier" not in chain
     if needs_verifier and is_single:
         return {"artifact": ready.VERIFIER}
@@ -109,12 +120,13 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     reference_help = "genuine signature to compare with; may be repeated"
     group.add_argument("--reference", action="append", default=[], type=Path, metavar="FILE", help=reference_help)
     group.add_argument(
-        "--enrolled",
-        type=Path,
-        metavar="FILE",
-        help="embeddings of writers' references, a file that trainer.enrol made",
+        "--people", metavar="FILE", help="writers on file, local or at gs://, a file that trainer.enrol made"
     )
-    group.add_argument("--writer", metavar="NAME", help="the writer of --enrolled that all images claim")
+    group.add_argument("--people-key", default="", metavar="FILE", help="the key that --people is encrypted with")
+    chosen = group.add_mutually_exclusive_group()
+    chosen.add_argument("--writer", metavar="NAME", help="the writer of --people that all images claim")
+    chosen.add_argument("--identify", action="store_true", help="search the writer among all of --people")
+    group.add_argument("--fpir", type=float, metavar="RATE", help="identify at most this rate of strangers")
     threshold = group.add_mutually_exclusive_group()
     threshold.add_argument("--far", type=float, metavar="RATE", help="decide by this false acceptance rate")
     threshold.add_argument("--threshold", type=float, metavar="SCORE", help="accept from this score upwards")
@@ -127,6 +139,7 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     old: dict[str, Any] = {"action": OldFlag, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
     group.add_argument("--embedding", dest="return_embedding", const="--return-embedding", nargs=0, **old)
+    group.add_argument("--enrolled", dest="people", const="--people", **old)
     group.add_argument("--explain", dest="explanation_dir", const="--explanation-dir", type=Path, **old)
     options = parser.parse_args(arguments)
     if not options.artifact and _is_artifact(options.paths[0]):  # the form of the release before

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from predictor.drawing import draw_page
-from trainer.artifact import enrolment, explain, finder
+from trainer.artifact import explain, finder
 from trainer.artifact.artifact import Artifact, EncodedImage
-from trainer.artifact.decision import DecisionParameters, Locator, UnsupportedRequest
+from trainer.artifact.decision import DecisionParameters, Locator, UnsupportedRequest, Verifier
+from trainer.enrolment.errors import EnrolmentError
+from trainer.enrolment.gallery import Gallery, IdentificationColumns, IdentificationParameters
 from trainer.imaging import ImageError
 
 if TYPE_CHECKING:
@@ -30,7 +33,8 @@ References = Sequence[EncodedImage | np.ndarray]
 class FileAnswerer:
     """Answers files by one task of the models: ``find``, ``classify`` or ``verify``.
 
-    ``get_references`` returns those of a file; without a verifier it is not called. Files are written into the folders
+    ``get_references`` returns those of a file; without a verifier it is not called. ``identify`` answers in the place
+    of the verifier, where it is given. Files are written into the folders
     of the options that name some. Any number of threads may share one object.
     """
 
@@ -38,6 +42,7 @@ class FileAnswerer:
     task: str
     options: argparse.Namespace
     get_references: Callable[[Path], References]
+    identify: Callable[[EncodedImage], dict[str, Any]] | None = None
 
     @classmethod
     def make(cls, models: Models, options: argparse.Namespace) -> FileAnswerer:
@@ -59,12 +64,18 @@ class FileAnswerer:
                 folder.mkdir(parents=True, exist_ok=True)
         artifact = models.by_task[task]
         comparing = (models.find_verifier() if task == Locator.task else None) or artifact
-        return cls(models, task, options, _make_reference_lookup(comparing, options, is_optional=task == Locator.task))
+        lookup = _make_reference_lookup(comparing, options, models.gallery, is_optional=task == Locator.task)
+        return cls(models, task, options, lookup, _make_identifier(models.gallery, options))
 
     @property
     def artifact(self) -> Artifact:
         """The artefact that answers."""
         return self.models.by_task[self.task]
+
+    @property
+    def columns(self) -> Any:
+        """What writes the answers as cells of a table: ``columns``, ``summary_columns`` and ``to_row``."""
+        return IdentificationColumns() if self.identify and self.task == Verifier.task else self.artifact.decision
 
     @property
     def suffixes(self) -> frozenset[str]:
@@ -79,7 +90,7 @@ class FileAnswerer:
             if self.task == Locator.task:
                 return {"file": str(path), **self._find(data, references, name)}
             return {"file": str(path), **self._answer_image(data, references, name)}
-        except (ImageError, enrolment.EnrolmentError) as error:
+        except (ImageError, EnrolmentError) as error:
             code = error.code if isinstance(error, ImageError) else "not_enrolled"
             return {"file": str(path), "error": {"code": code, "message": str(error)}}
         except OSError as error:
@@ -88,6 +99,8 @@ class FileAnswerer:
     def _answer_image(self, data: bytes, references: References, name: str) -> dict[str, Any]:
         """Classify an image, or compare it as it is."""
         encoded = self.artifact.encode(data)
+        if self.identify:
+            return self.identify(encoded)
         answer = self.artifact.decide(encoded, references, make_parameters(self.options))
         if self.options.explanation_dir and "distance" in answer:
             overlay = self.options.explanation_dir / f"{name}.png"
@@ -97,10 +110,11 @@ class FileAnswerer:
 
     def _find(self, data: bytes, references: References, name: str) -> dict[str, Any]:
         """Read a document."""
-        verifier = self.models.find_verifier() if len(references) else None
+        verifier = self.models.find_verifier() if len(references) or self.identify else None
         outputs = bool(self.options.crops), bool(self.options.draw)
         pages = tuple(finder.find(self.artifact, data, verifier, *outputs, check=self.models.signature_check))
-        answer = finder.answer(pages, self.artifact, verifier, references, make_parameters(self.options))
+        parameters = make_parameters(self.options)
+        answer = finder.answer(pages, self.artifact, verifier, references, parameters, self.identify)
         for position, region in enumerate(answer["regions"], start=1):
             if "crop" in region:
                 file = self.options.crops / f"{name}-{region['page']}-{position}.png"
@@ -113,47 +127,61 @@ class FileAnswerer:
 
 
 def _make_reference_lookup(
-    artifact: Artifact, options: argparse.Namespace, is_optional: bool
+    artifact: Artifact, options: argparse.Namespace, gallery: Gallery | None, is_optional: bool
 ) -> Callable[[Path], References]:
     """Make the function from a questioned file to its references.
 
     Raises ``UnsupportedRequest`` for options that do not fit the model, and ``EnrolmentError``.
     """
     takes_references = artifact.decision.takes_references
-    has_references = options.reference or options.enrolled
+    has_references = options.reference or options.people
     if has_references and not takes_references:
-        raise UnsupportedRequest("this model judges single images; it takes neither --reference nor --enrolled")
+        raise UnsupportedRequest("this model judges single images; it takes neither --reference nor --people")
+    _check_people(options)
     references = [artifact.encode(path.read_bytes()) for path in options.reference]
     for path, encoded in zip(options.reference, references, strict=True):
         if encoded.rejection:
             raise UnsupportedRequest(f"--reference {str(path)!r} is not a signature: {encoded.rejection['code']}")
     needs_references = options.far is not None or options.threshold is not None or options.explanation_dir
     if takes_references and needs_references and not has_references:
-        raise UnsupportedRequest("--far, --threshold and --explanation-dir need --reference or --enrolled")
+        raise UnsupportedRequest("--far, --threshold and --explanation-dir need --reference or --people")
     if takes_references and not has_references and options.format != "jsonl" and not is_optional:
         raise UnsupportedRequest(
-            "nothing to compare with: give --reference or --enrolled (or enrol: python -m trainer.enrol)"
+            "nothing to compare with: give --reference or --people (or enrol: python -m trainer.enrol)"
         )
-    if options.writer and not options.enrolled:
-        raise UnsupportedRequest("--writer names a writer of --enrolled, which is not given")
     if takes_references or not is_optional:
         _check_parameters(artifact, make_parameters(options))
-    if not options.enrolled:
+    if gallery is None or options.identify:
         return lambda path: references
-    enrolments = enrolment.read(options.enrolled, artifact.encoder)
     if options.writer:
-        enrolments.embeddings_of(options.writer)
-    return lambda path: [
-        *references,
-        *enrolments.embeddings_of(options.writer or _get_claimed_writer(path, enrolments)),
-    ]
+        gallery.read_vectors(options.writer)
+    return lambda path: [*references, *gallery.read_vectors(options.writer or _get_claimed_writer(path, gallery))]
 
 
-def _get_claimed_writer(path: Path, enrolments: enrolment.Enrolments) -> str:
+def _check_people(options: argparse.Namespace) -> None:
+    """Raise ``UnsupportedRequest`` for options about writers on file that contradict each other."""
+    if (options.writer or options.identify) and not options.people:
+        raise UnsupportedRequest("--writer and --identify are about writers of --people, which is not given")
+    if options.identify and (options.reference or options.far is not None or options.threshold is not None):
+        raise UnsupportedRequest("--identify is decided by --fpir; --reference, --far and --threshold do not apply")
+    if options.fpir is not None and not (options.identify and 0 < options.fpir < 1):
+        raise UnsupportedRequest("--fpir is a rate above 0 and below 1, for --identify")
+
+
+def _get_claimed_writer(path: Path, gallery: Gallery) -> str:
     """Return the writer that a file claims: the name of its folder, in a form that enrolment gives to writers."""
     folder = path.absolute().parent
     names = (folder.name, f"{folder.parent.name}/{folder.name}", folder.name.lstrip("0"))
-    return next((name for name in names if name in enrolments.writers), folder.name)
+    return next((name for name in names if name in gallery), folder.name)
+
+
+def _make_identifier(
+    gallery: Gallery | None, options: argparse.Namespace
+) -> Callable[[EncodedImage], dict[str, Any]] | None:
+    if gallery is None or not options.identify:
+        return None
+    parameters = IdentificationParameters(**({} if options.fpir is None else {"fpir": options.fpir}))
+    return functools.partial(gallery.answer, parameters=parameters)
 
 
 def make_parameters(options: argparse.Namespace) -> DecisionParameters:

@@ -14,7 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from predictor.responses import make_json_response
-from predictor.schema import COMPONENT_TYPES, IMAGE_FIELDS, REF_TEMPLATE, REFERENCE_FIELDS
+from predictor.schema import (
+    COMPONENT_TYPES,
+    IMAGE_FIELDS,
+    REF_TEMPLATE,
+    REFERENCE_FIELDS,
+    WRITER_FIELDS,
+    ImageBytesInstance,
+    ImageInstance,
+)
 from predictor.train_request import TrainRequest
 
 if TYPE_CHECKING:
@@ -25,6 +33,15 @@ TEXT = {"type": "string", "maxLength": 1000}
 FILES = {"type": "array", "items": FILE, "minItems": 1}
 CONTRADICTION = {"required": ["far", "threshold"]}  # both select the threshold
 
+COMPARED_TYPES = (ImageInstance, ImageBytesInstance)
+_COMPARED_WITH = (*REFERENCE_FIELDS, "reference_embeddings")
+COMPARED_TWICE = {  # an instance that says in two ways what it is compared with
+    "anyOf": [
+        *({"required": ["writer", name]} for name in (*_COMPARED_WITH, "identify")),
+        *({"required": ["identify", name]} for name in _COMPARED_WITH),
+    ]
+}
+
 
 def _make_schemas() -> dict[str, Any]:
     """Convert the types that validate requests to OpenAPI 3.0 schemas, by name."""
@@ -32,12 +49,15 @@ def _make_schemas() -> dict[str, Any]:
     schemas = _to_openapi_3_0(generated)
     fields = {name: _to_text_field(field) for name, field in schemas["Parameters"]["properties"].items()}
     schemas["Parameters"]["not"] = CONTRADICTION
+    of_instances = {name: _to_text_field(schemas["ImageInstance"]["properties"][name]) for name in WRITER_FIELDS}
+    for struct in COMPARED_TYPES:
+        schemas[struct.__name__]["not"] = COMPARED_TWICE
     schemas["PredictForm"] = {
         "type": "object",
         "anyOf": [{"required": [name]} for name in IMAGE_FIELDS],
-        "not": CONTRADICTION,
+        "not": {"anyOf": [CONTRADICTION, *COMPARED_TWICE["anyOf"]]},
         "additionalProperties": False,
-        "properties": {**dict.fromkeys((*IMAGE_FIELDS, *REFERENCE_FIELDS), FILES), **fields},
+        "properties": {**dict.fromkeys((*IMAGE_FIELDS, *REFERENCE_FIELDS), FILES), **of_instances, **fields},
     }
     return schemas
 
@@ -101,7 +121,7 @@ ERROR_DESCRIPTIONS = {
     "408": "the request did not arrive in time",
     "413": "more bytes, images or pixels than the limit in the message",
     "415": "a Content-Type or Content-Encoding that the server does not read",
-    "422": "an image has no ink",
+    "422": "an image has no ink, or no writer of this name is on file",
     "431": "the request's headers are too large or too many",
     "429": "the queue is full; see Retry-After",
     "503": "loading, shutting down, or not answered within the deadline; see Retry-After",

@@ -7,20 +7,23 @@ image may be, ``results.py`` for the answers.
 
 import collections
 import concurrent.futures
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import PIL.Image
 
-from predictor.image_input import LIMITS, ImageInput, RecognizerError, describe_array, read_image
+from predictor.image_input import LIMITS, ImageInput, NotASignature, RecognizerError, describe_array, read_image
 from predictor.models import Models
-from predictor.results import Classification, Embedding, Findings, Verification
+from predictor.people import PeopleFile
+from predictor.results import Classification, Embedding, Findings, Identification, Verification
 from predictor.vcpus import count_vcpus
 from trainer import ready, storage
 from trainer.artifact import finder
 from trainer.artifact.artifact import Artifact, EncodedImage
 from trainer.artifact.decision import Classifier, DecisionParameters, Locator, UnsupportedRequest, Verifier
+from trainer.enrolment.gallery import DEFAULT_FPIR, Gallery, IdentificationParameters
 from trainer.imaging import ImageError
 
 METHODS = {Locator.task: "find", Classifier.task: "predict", Verifier.task: "verify and embed"}
@@ -28,12 +31,6 @@ MAX_REFERENCES = 255  # as many as a server takes in one request by default, bes
 
 ReferenceInput = ImageInput | Embedding
 """An image, an ``Embedding``, or a stored vector ``float32 [D]``."""
-
-
-class NotASignature(ImageError):
-    """An image that a verifier rejects before it compares anything."""
-
-    code = "not_a_signature"
 
 
 class Recognizer:
@@ -50,22 +47,33 @@ class Recognizer:
         threads: int = 1,
         verifier: Artifact | None = None,
         classifier: Artifact | None = None,
+        people: PeopleFile | None = None,
     ):
         """Use opened artefacts as they are; ``load`` also proves them.
 
-        ``verifier`` answers ``verify`` and ``embed`` beside a classifier or a finder, ``classifier`` answers
+        ``people`` are the writers on file, for ``writer`` and ``identify``. ``verifier`` answers ``verify`` and
+        ``embed`` beside a classifier or a finder, ``classifier`` answers
         ``predict`` beside a finder. Raises ``BadArtifact`` for others.
         """
-        self.models = Models.compose(artifact, verifier, classifier)
+        models = Models.compose(artifact, verifier, classifier)
+        gallery = people.open(models.find_verifier()).gallery if people else None
+        self.models = dataclasses.replace(models, gallery=gallery)
         self.threads = threads
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None, threads: int | None = None) -> "Recognizer":
+    def load(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
+        people: str | os.PathLike[str] | None = None,
+        people_key: str | os.PathLike[str] = "",
+    ) -> "Recognizer":
         """Fetch an artefact, open it, and replay its golden answers.
 
         ``path`` is a folder, a ``gs://`` prefix or ``ready:NAME``, an artefact that the package carries; without it,
         the ready artefacts are opened, for ``find``, ``predict``, ``verify`` and ``embed``. ``threads`` is the
-        number of images that ``predict_many`` computes at the same time: without it, the number of vCPUs. Raises
+        number of images that ``predict_many`` computes at the same time: without it, the number of vCPUs. ``people``
+        is a file of ``trainer.enrol``, ``people_key`` the file of its key; they raise ``EnrolmentError``. Raises
         ``BadArtifact`` for a folder that is no complete artefact, or that answers differently on this machine, and for
         a ready artefact that is not installed; ``RecognizerError`` for a failed transfer.
         """
@@ -73,7 +81,8 @@ class Recognizer:
             raise RecognizerError(f"threads is {threads}; it has to be 1 or more")
         paths = {"artifact": os.fspath(path)} if path is not None else ready.find_chain()
         opened = {role: _open(each) for role, each in (paths or {"artifact": ready.CLASSIFIER}).items() if each}
-        return cls(**opened, threads=threads or count_vcpus())
+        on_file = None if people is None else PeopleFile(os.fspath(people), os.fspath(people_key))
+        return cls(**opened, threads=threads or count_vcpus(), people=on_file)
 
     @property
     def artifact(self) -> Artifact:
@@ -102,17 +111,21 @@ class Recognizer:
     def verify(
         self,
         questioned: ImageInput,
-        references: Sequence[ReferenceInput] | np.ndarray,
+        references: Sequence[ReferenceInput] | np.ndarray = (),
         far: float | None = None,
         threshold: float | None = None,
+        writer: str | None = None,
     ) -> Verification:
-        """Compare a questioned signature with references.
+        """Compare a questioned signature with references, or with those of a ``writer`` on file.
 
         ``references`` may also be one array ``float32 [n, D]`` of stored vectors. ``far`` selects the threshold by its
         false acceptance rate; ``threshold`` is itself the score from which the signature is accepted.
+        Raises ``NotEnrolled``, too.
         """
         artifact = self._require(Verifier.task, "verify")
-        rows = _check_references(references)
+        if writer is not None and len(references):
+            raise RecognizerError("references and writer contradict each other: give one of them")
+        rows = _check_references(references if writer is None else self._read_gallery().read_vectors(writer))
         encoded = _encode(artifact, questioned)
         parameters = _make_parameters(artifact, rows, far, threshold)
         try:
@@ -120,6 +133,24 @@ class Recognizer:
         except UnsupportedRequest as error:
             raise RecognizerError(str(error)) from None
         return Verification.from_answer(answer)
+
+    def identify(self, questioned: ImageInput, fpir: float = DEFAULT_FPIR, candidates: int = 5) -> Identification:
+        """Search the writer of a signature among those on file.
+
+        ``fpir`` is the largest accepted rate of signatures of strangers that are identified as somebody's;
+        ``candidates`` is the number of nearest writers to return.
+        """
+        artifact = self._require(Verifier.task, "identify")
+        if not (0 < fpir < 1 and candidates >= 1):
+            raise RecognizerError(f"fpir is {fpir}, above 0 and below 1, and candidates {candidates}, 1 or more")
+        encoded = _encode(artifact, questioned)
+        answer = self._read_gallery().answer(encoded, IdentificationParameters(candidates, fpir))
+        return Identification.from_answer(answer)
+
+    def _read_gallery(self) -> Gallery:
+        if self.models.gallery is None:
+            raise RecognizerError("no writers are on file; Recognizer.load takes their file as people")
+        return self.models.gallery
 
     def embed(self, image: ImageInput) -> Embedding:
         """Compute the embedding of a signature, to store it as a reference. Raises ``NotASignature``, too."""

@@ -5,6 +5,7 @@ which parses the body.
 """
 
 import argparse
+import contextlib
 import http.client
 import json
 import sys
@@ -19,9 +20,10 @@ import numpy as np
 import orjson
 import pybase64
 
-from trainer.artifact import enrolment
-from trainer.artifact.enrolment import EnrolmentError
-from trainer.settings.flags import Parser
+from trainer.enrolment import sealing
+from trainer.enrolment.errors import EnrolmentError
+from trainer.enrolment.store import EnrolmentStore
+from trainer.settings.flags import OldFlag, Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,13 +49,18 @@ def build_body(
     images: Sequence[bytes],
     references: Sequence[bytes] = (),
     embeddings: np.ndarray | None = None,
+    writer: str | None = None,
+    identify: bool = False,
     **parameters: Any,
 ) -> str:
     """Make the JSON body of a request about these images, each compared with the same references.
 
-    ``references`` are image files, ``embeddings`` is ``float32 [N, D]``.
+    ``references`` are image files, ``embeddings`` is ``float32 [N, D]``. ``writer`` is on file at the server; with
+    ``identify`` it is searched there.
     """
-    reference_fields: dict[str, Any] = {}
+    reference_fields: dict[str, Any] = {"identify": True} if identify else {}
+    if writer is not None:
+        reference_fields["writer"] = writer
     if references:
         reference_fields["references"] = [_to_base64(image) for image in references]
     if embeddings is not None:
@@ -72,12 +79,16 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     reference_help = "genuine signature that every FILE is compared with; may be repeated"
     parser.add_argument("--reference", action="append", default=[], type=Path, metavar="FILE", help=reference_help)
     parser.add_argument(
-        "--enrolled",
-        type=Path,
+        "--people",
         metavar="FILE",
-        help="embeddings of writers' references, a file that trainer.enrol made",
+        help="writers on file here, made by trainer.enrol: send the embeddings of --writer instead of the name",
     )
-    parser.add_argument("--writer", metavar="NAME", help="the writer of --enrolled to compare with")
+    parser.add_argument("--people-key", metavar="FILE", help="the key that --people is encrypted with")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--writer", metavar="NAME", help="the writer to compare with, on file at the server")
+    chosen.add_argument("--identify", action="store_true", help="search the writer among those on file at the server")
+    parser.add_argument("--fpir", type=float, metavar="RATE", help="with --identify: this rate of strangers at most")
+    parser.add_argument("--enrolled", dest="people", action=OldFlag, const="--people", help=argparse.SUPPRESS)
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument("--far", type=float, metavar="RATE", help="decide by this false acceptance rate")
     threshold.add_argument("--threshold", type=float, metavar="SCORE", help="accept from this score upwards")
@@ -97,15 +108,23 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 def _build_body(options: argparse.Namespace) -> str:
     """Make the body for the files and references. Raises ``EnrolmentError``, ``ValueError`` or ``OSError``."""
-    if bool(options.enrolled) != bool(options.writer):
-        raise ValueError("--enrolled and --writer go together: --writer names one of the enrolled writers")
+    if options.people and not options.writer:
+        raise ValueError("--people needs --writer, the name of one of its writers")
     images, references = ([path.read_bytes() for path in paths] for paths in (options.files, options.reference))
-    enrolments = enrolment.read(options.enrolled) if options.enrolled else None
-    embeddings = enrolments.embeddings_of(options.writer) if enrolments else None
-    values = {name: getattr(options, name) for name in ("far", "threshold", "return_embedding", "explain")}
-    values["encoder"] = enrolments.encoder if enrolments else None
+    values = {name: getattr(options, name) for name in ("far", "threshold", "fpir", "return_embedding", "explain")}
+    embeddings, writer = None, options.writer
+    if options.people:
+        embeddings, values["encoder"] = _read_writer(options)
+        writer = None
     parameters = {name: value for name, value in values.items() if value is not None and value is not False}
-    return build_body(images, references, embeddings, **parameters)
+    return build_body(images, references, embeddings, writer, options.identify, **parameters)
+
+
+def _read_writer(options: argparse.Namespace) -> tuple[np.ndarray, str]:
+    """Read the embeddings ``float32 [n, D]`` of the writer on file here, and their encoder."""
+    key = sealing.read_key(Path(options.people_key)) if options.people_key else None
+    with contextlib.closing(EnrolmentStore(Path(options.people), key)) as store:
+        return np.stack([reference.vector for reference in store.read_references(options.writer)]), store.encoder
 
 
 def _to_base64(image: bytes) -> dict[str, str]:

@@ -7,12 +7,13 @@ decides.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from predictor.errors import BadInstance, BadRequest, Unanswerable
+from predictor.errors import BadInstance, BadRequest, Unanswerable, WriterNotOnFile
 from predictor.schema import Instance, Parameters, ParsedRequest
 from trainer.artifact.location import Locator
+from trainer.enrolment.errors import NotEnrolled
 from trainer.imaging import ImageError
 
 if TYPE_CHECKING:
@@ -50,12 +51,14 @@ class ImageFile:
 class EncodedInstance:
     """An instance with its encoded image, or with what was found on its pages.
 
-    ``references`` are encoded images and stored embeddings ``float32 [D]``.
+    ``references`` are encoded images and stored embeddings ``float32 [D]``. With ``identify``, the writer is searched
+    among all on file.
     """
 
     artifact: Artifact
     image: EncodedImage | Pages
     references: list[EncodedImage | np.ndarray]
+    identify: bool = False
 
 
 def collect_images(models: Models, request: ParsedRequest) -> list[ImageFile]:
@@ -72,7 +75,7 @@ def _get_images(models: Models, instance: Instance, parameters: Parameters, posi
     """List the questioned image and the references of an instance, with their names for errors."""
     artifact = models.select(instance, parameters)
     comparing = (models.find_verifier() if models.is_finder(artifact) else None) or artifact
-    verifier = comparing if comparing is not artifact and has_references(instance) else None
+    verifier = comparing if comparing is not artifact and is_compared(instance) else None
     references = enumerate(instance.references)
     return [
         ImageFile(artifact, instance.image, position, "the image", verifier),
@@ -80,14 +83,19 @@ def _get_images(models: Models, instance: Instance, parameters: Parameters, posi
     ]
 
 
-def has_references(instance: Instance | BadRequest) -> bool:
+def is_compared(instance: Instance | BadRequest) -> bool:
     """Return whether the image is compared; such an instance has images to encode, so slots are reserved."""
-    return isinstance(instance, Instance) and bool(instance.references or instance.embeddings)
+    return isinstance(instance, Instance) and instance.is_compared
+
+
+def is_verified(instance: Instance | BadRequest) -> bool:
+    """Return whether the image is compared with references of one writer."""
+    return isinstance(instance, Instance) and instance.is_compared and not instance.identify
 
 
 def may_be_explained(instance: Instance | BadRequest) -> bool:
     """Return whether an answer may need an explanation, which is more work: it has references."""
-    return isinstance(instance, Instance) and instance.explain and has_references(instance)
+    return isinstance(instance, Instance) and instance.explain and is_verified(instance)
 
 
 def check_answerable(models: Models, request: ParsedRequest) -> None:
@@ -102,20 +110,36 @@ def check_answerable(models: Models, request: ParsedRequest) -> None:
         raise Unanswerable('"crops" and "return_pages" are of signatures on pages, which no instance asks for')
     if request.parameters.return_ink and Locator.task in tasks:
         raise Unanswerable('"return_ink" is for single images; "crops" returns the signatures that are found')
-    is_any_compared = any(map(has_references, instances))
     has_explain = any(instance.explain for instance in instances)
+    _check_people(models, instances, request.parameters)
     if not verifier and has_explain:
         raise Unanswerable('this model judges single images; "explain" is for models that compare signatures')
     if has_explain and Locator.task in tasks:
         raise Unanswerable('"explain" is for single signatures: send them with "task": "verify"')
     has_threshold = request.parameters.far is not None or request.parameters.threshold is not None
-    if verifier and instances and not is_any_compared and (has_explain or has_threshold):
+    if verifier and instances and not any(map(is_verified, instances)) and (has_explain or has_threshold):
         raise Unanswerable(
             'no instance has references, so there is nothing to decide: "far", "threshold" and "explain" need some'
         )
     answering = {models.select(instance, request.parameters) for instance in instances}
     if verifier and instances and request.parameters.encoder is not None and verifier not in answering:
         raise Unanswerable('"encoder" is that of the verifier, which answers no instance of this request')
+
+
+def _check_people(models: Models, instances: list[Instance], parameters: Parameters) -> None:
+    """Raise ``Unanswerable`` for what only a server with writers on file answers, and for parameters about them."""
+    if models.gallery is None and any(each.identify or each.writer is not None for each in instances):
+        raise Unanswerable(
+            'this server has no writers on file for "writer" and "identify"; it is started with --people'
+        )
+    if any(not models.may_identify(each, parameters) for each in instances):
+        raise Unanswerable('"identify" compares signatures, with "task": "verify" or "find" and a verifier')
+    is_any_identified = any(instance.identify for instance in instances)
+    has_threshold = parameters.far is not None or parameters.threshold is not None
+    if is_any_identified and has_threshold and not any(map(is_verified, instances)):
+        raise Unanswerable('"far" and "threshold" decide about one writer; with "identify" it is "fpir" that decides')
+    if instances and not is_any_identified and (parameters.fpir or parameters.candidates):
+        raise Unanswerable('"fpir" and "candidates" are for instances with "identify": true, and there is none')
 
 
 def get_encoded(
@@ -132,4 +156,15 @@ def get_encoded(
         if isinstance(encoded, ImageError):
             raise BadInstance(encoded, position, image.role)
         images.append(encoded)
-    return EncodedInstance(files[0].artifact, images[0], [*images[1:], *instance.embeddings])
+    references = [*images[1:], *instance.embeddings, *_read_writer(models, instance, position)]
+    return EncodedInstance(files[0].artifact, images[0], references, instance.identify)
+
+
+def _read_writer(models: Models, instance: Instance, position: int) -> Iterable[np.ndarray]:
+    """Read the references of the writer that an instance names. Raises ``WriterNotOnFile``."""
+    if instance.writer is None or models.gallery is None:
+        return ()
+    try:
+        return models.gallery.read_vectors(instance.writer)
+    except NotEnrolled as error:
+        raise WriterNotOnFile(f"instance {position}: {error}", position) from None

@@ -99,6 +99,47 @@ class Verification(_Answer):
 
 
 @dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A writer on file with the ``score`` that verification with the writer's references has."""
+
+    writer: str
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Identification(_Answer):
+    """``decision`` is ``identified``, by ``writer``, or ``unknown``, or ``not_a_signature`` with its ``reasons``.
+
+    ``score`` is that of the nearest of the ``candidates``, ``threshold`` the one from which a writer is identified.
+    ``fpir`` is the largest rate at which strangers then are, ``fnir`` the measured rate at which writers on file are
+    not, None where there are too few. ``writers`` is the number on file.
+    """
+
+    decision: str
+    writer: str | None
+    score: float | None
+    threshold: float | None
+    fpir: float | None
+    fnir: float | None
+    writers: int | None
+    candidates: tuple[Candidate, ...]
+    reasons: tuple[Rejection, ...]
+    warnings: tuple[QualityWarning, ...]
+
+    @classmethod
+    def from_answer(cls, answer: Mapping[str, Any]) -> "Identification":
+        """Make it of what ``Gallery.answer`` returns."""
+        names = ("writer", "score", "threshold", "fpir", "fnir", "writers")
+        return cls(
+            decision=answer["decision"],
+            **{name: answer.get(name) for name in names},
+            candidates=tuple(Candidate(**candidate) for candidate in answer.get("candidates", ())),
+            reasons=tuple(Rejection(**reason) for reason in answer.get("reasons", ())),
+            warnings=_read_warnings(answer),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Region:
     """A region of a ``page``, from 1: ``box`` is left, top, right and bottom, in pixels of an image or points of a PDF.
 

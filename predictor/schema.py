@@ -7,16 +7,15 @@ writes the error messages, ``openapi.py`` publishes the types.
 
 import array
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
-import pybase64
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from predictor.errors import BadRequest, TooLarge
+from predictor.text_encodings import decode_base64, to_utf8
 from predictor.violations import INSTANCE_FORMS, ViolationMessages, locate_syntax_error, suggest_key
 
 Base64 = Annotated[
@@ -41,10 +40,12 @@ class Base64Image(_Object, frozen=True):
 
 
 class _Comparison(_Object, frozen=True, kw_only=True):
-    """References of an image, for models that compare signatures."""
+    """What an image is compared with, by models that compare signatures."""
 
     references: list[Base64 | Base64Image] | None = None
     reference_embeddings: list[Embedding] | None = None
+    writer: Annotated[str, Meta(description="compare with the references of this writer on file")] | None = None
+    identify: Annotated[bool, Meta(description="search the writer among all on file")] = False
     explain: Annotated[bool, Meta(description="as in the parameters, for this instance")] | UnsetType = UNSET
 
 
@@ -67,6 +68,10 @@ class Parameters(_Object, frozen=True):
     threshold: (
         Annotated[float, Meta(gt=0, lt=1, description="accept from this score upwards, instead of far")] | None
     ) = None
+    fpir: (
+        Annotated[float, Meta(gt=0, lt=1, description="identify at most this rate of signatures of strangers")] | None
+    ) = None
+    candidates: Annotated[int, Meta(ge=1, le=20, description="writers on file to return, nearest first")] | None = None
     return_embedding: Annotated[
         bool, Meta(description="return the embedding, too; without references a verifier returns it alone")
     ] = False
@@ -113,15 +118,7 @@ class PredictRequest(_Object, frozen=True):
 
 COMPONENT_TYPES = (PredictRequest, *INSTANCE_TYPES.values(), Parameters)
 IMAGE_FIELDS, REFERENCE_FIELDS = ("image", "file"), ("references", "reference")  # of a form; two names each
-
-BYTE_ORDER_MARKS = {
-    b"\xef\xbb\xbf": "",
-    b"\xff\xfe": "utf-16",
-    b"\xfe\xff": "utf-16",
-}  # mark: encoding, empty for UTF-8
-DATA_URL = re.compile(rb"data:[^,]*;base64,", re.IGNORECASE)
-MAX_DATA_URL_HEAD = 200  # bytes: the part of a data URL before its base64 ends within them
-URL_SAFE_TO_STANDARD, WHITE_SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\r\n"
+WRITER_FIELDS = ("writer", "identify")  # of a form, for all its images
 
 _MESSAGES = ViolationMessages(Parameters, Base64Image, INSTANCE_TYPES)
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -134,12 +131,22 @@ _DECODERS: dict[str, msgspec.json.Decoder] = {
 
 @dataclasses.dataclass(frozen=True)
 class Instance:
-    """An image file and its references: image files and embeddings ``float32 [D]``."""
+    """An image file and its references: image files and embeddings ``float32 [D]``, or a ``writer`` on file.
+
+    With ``identify``, the writer is searched among all on file.
+    """
 
     image: bytes
     references: tuple[bytes, ...] = ()
     embeddings: tuple[np.ndarray, ...] = ()
+    writer: str | None = None
+    identify: bool = False
     explain: bool = False
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether it says what the image is compared with."""
+        return bool(self.references or self.embeddings or self.identify) or self.writer is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +159,7 @@ class ParsedRequest:
 
 def parse_json(body: bytes | bytearray, max_instances: int) -> ParsedRequest:
     """Parse a JSON body of at most ``max_instances`` images and embeddings. Raises ``BadRequest`` or ``TooLarge``."""
-    content = decode_request(_to_utf8(body))
+    content = decode_request(to_utf8(body))
     if len(content.instances) > max_instances:  # before any of them is decoded
         raise TooLarge(f"the request has {len(content.instances)} instances; at most {max_instances} are accepted")
     request = ParsedRequest([], _check_threshold(content.parameters or Parameters()))
@@ -180,14 +187,17 @@ def from_image(data: bytes) -> ParsedRequest:
 
 def from_form(files: Mapping[str, Sequence[bytes]], fields: Mapping[str, str]) -> ParsedRequest:
     """Parse a form, in which each image is compared with all references. Raises ``BadRequest``."""
-    parameters = convert_parameters(fields)
+    of_instances = {name: fields[name] for name in WRITER_FIELDS if name in fields}
+    parameters = convert_parameters({name: text for name, text in fields.items() if name not in of_instances})
     images, references = (
         [data for name in names for data in files[name]] for names in (IMAGE_FIELDS, REFERENCE_FIELDS)
     )
     if not images:
         raise BadRequest('the form has no file named "image"')
-    explain = parameters.explain
-    return ParsedRequest([Instance(image, tuple(references), explain=explain) for image in images], parameters)
+    writer, identify = of_instances.get("writer"), _convert_flag(of_instances.get("identify"))
+    _check_comparison(bool(references), writer, identify, "the form")
+    instances = [Instance(image, tuple(references), (), writer, identify, parameters.explain) for image in images]
+    return ParsedRequest([*instances], parameters)
 
 
 def decode_request(body: bytes) -> PredictRequest:
@@ -230,37 +240,26 @@ def convert_parameters(fields: Mapping[str, str]) -> Parameters:
         raise BadRequest(_MESSAGES.describe(str(error), Parameters, "the form", "")) from None
 
 
+def _convert_flag(text: str | None) -> bool:
+    """Read a flag of a form. Raises ``BadRequest``."""
+    try:
+        return msgspec.convert(text or "false", bool, strict=False)
+    except msgspec.ValidationError:
+        raise BadRequest('the form: "identify" has to be true or false') from None
+
+
+def _check_comparison(has_references: bool, writer: str | None, identify: bool, name: str) -> None:
+    """Raise ``BadRequest`` for an instance, or a form, that says in two ways what it is compared with."""
+    forms = {"references": has_references, '"writer"': writer is not None, '"identify"': identify}
+    if len(names := [form for form, is_used in forms.items() if is_used]) > 1:
+        raise BadRequest(f"{name}: {' and '.join(names)} contradict each other: give one of them")
+
+
 def _check_threshold(parameters: Parameters) -> Parameters:
     """Return the parameters. Raises ``BadRequest`` for a threshold beside a rate."""
     if parameters.threshold is not None and parameters.far is not None:
         raise BadRequest('"far" and "threshold" contradict each other: both select the threshold; give one of them')
     return parameters
-
-
-def decode_base64(text: str) -> bytes:
-    """Decode base64 as common tools write it: wrapped lines, the URL-safe alphabet, no padding, a ``data:`` URL.
-
-    RFC 4648, sections 3.1, 3.2 and 5; RFC 2397. Raises ``ValueError``.
-    """
-    try:
-        return pybase64.b64decode(text, validate=True)
-    except ValueError:
-        encoded = text.encode("ascii")
-        if match := DATA_URL.match(encoded[:MAX_DATA_URL_HEAD]):
-            encoded = encoded[match.end() :]
-        encoded = encoded.translate(URL_SAFE_TO_STANDARD, WHITE_SPACE)
-        return pybase64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
-
-
-def _to_utf8(body: bytes | bytearray) -> bytes:
-    """Remove the byte order mark that some editors and shells write; return UTF-8. Raises ``BadRequest``."""
-    for mark, encoding in BYTE_ORDER_MARKS.items():
-        if body.startswith(mark):
-            try:
-                return body.decode(encoding).encode() if encoding else bytes(body[len(mark) :])
-            except UnicodeError:
-                raise BadRequest("the body is neither UTF-8 nor UTF-16; it has to be JSON in UTF-8") from None
-    return bytes(body)  # a copy: ``Raw`` values that refer to a bytearray would keep it from being cleared
 
 
 def _to_instance(
@@ -276,7 +275,12 @@ def _to_instance(
     )
     explain = explain if instance.explain is UNSET else instance.explain
     embeddings = tuple(_to_vectors(instance.reference_embeddings or ()))
-    return Instance(_to_bytes(image, position, name), references, embeddings, explain)
+    try:
+        _check_comparison(bool(references or embeddings), instance.writer, instance.identify, name)
+    except BadRequest as error:
+        raise BadRequest(str(error), position) from None
+    writer, identify = instance.writer, instance.identify
+    return Instance(_to_bytes(image, position, name), references, embeddings, writer, identify, explain)
 
 
 def _to_bytes(image: str | Base64Image, position: int, name: str) -> bytes:

@@ -6,6 +6,7 @@ instance, ``executor.py`` schedules the work, ``trainer/artifact/artifact.py`` e
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ from predictor.request_images import (
     check_answerable,
     collect_images,
     get_encoded,
-    has_references,
+    is_compared,
     may_be_explained,
 )
 from predictor.schema import Instance, Parameters, ParsedRequest
@@ -41,10 +42,13 @@ from trainer.artifact.artifact import EncodedImage
 from trainer.artifact.manifest import BadArtifact
 from trainer.artifact.page_finder import FoundPage
 from trainer.documents import DocumentLimits
+from trainer.enrolment.errors import EnrolmentError
+from trainer.enrolment.gallery import IdentificationParameters
 from trainer.imaging import ImageError, encode_png
 
 if TYPE_CHECKING:
     from predictor.models import Models
+    from predictor.people import PeopleFile
     from predictor.settings import Settings
     from predictor.telemetry import RequestLog
 
@@ -55,9 +59,13 @@ class Service:
     """The served models and the executor of a process that is loading, ready or closing.
 
     ``open_models`` opens the models of settings, or those of a path that is not empty; it is ``Models.open``.
+    ``people`` is the file of the writers on file, if there is one.
     """
 
-    def __init__(self, settings: Settings, open_models: Callable[[Settings, str], Models]):
+    def __init__(
+        self, settings: Settings, open_models: Callable[[Settings, str], Models], people: PeopleFile | None = None
+    ):
+        self.people = people
         self.executor = Executor(settings.threads, settings.max_waiting_images)
         self._settings = settings
         self._open_models = open_models
@@ -73,7 +81,9 @@ class Service:
         """
         try:
             models = self._open_models(self._settings, path)
-        except (BadArtifact, storage.StorageError) as error:
+            if self.people:
+                models = dataclasses.replace(models, gallery=self.people.open(models.find_verifier()).gallery)
+        except (BadArtifact, storage.StorageError, EnrolmentError) as error:
             raise LoadError(str(error)) from error
         self._models = models  # from here on health is 200
         seconds = round(time.monotonic() - self._started_at, 3)
@@ -83,6 +93,20 @@ class Service:
             "golden_answers": models.golden_answers,
             "seconds": seconds,
         }
+
+    def reload_people(self) -> bool:
+        """Answer with the writers on file as they are now; return whether they changed. Raises ``EnrolmentError``.
+
+        After an error the service keeps the writers that it has.
+        """
+        models = self._models
+        if not self.people or not models:
+            return False
+        gallery = self.people.open(models.find_verifier()).gallery
+        if gallery is models.gallery:
+            return False
+        self._models = dataclasses.replace(models, gallery=gallery)
+        return True
 
     def close(self) -> None:
         """Report not ready from now on, so that no new requests are sent here."""
@@ -152,7 +176,7 @@ class Service:
             on_start = functools.partial(request_log.add_seconds, "wait")
             results = await reservation.run_all(encode, images, expires_at, on_start)
             encoded_images = {image.key: result for image, result in zip(images, results, strict=True)}
-            if any(map(has_references, request.instances)):  # long work, during which health checks are answered
+            if any(map(is_compared, request.instances)):  # long work, during which health checks are answered
                 (decided,) = await reservation.run_all(decide_all, [request], expires_at, on_start)
             else:
                 decided = decide_all(request)
@@ -199,10 +223,11 @@ def _decide(
         decision_parameters = decision.DecisionParameters(
             parameters.far, parameters.return_embedding, parameters.encoder, parameters.threshold
         )
-        if not _is_compared(models, encoded):
+        if not _is_verified(models, encoded):
             decision_parameters = decision.DecisionParameters()  # they are for the verifier's instances of the request
         try:
-            answer = _answer(models, encoded, decision_parameters)
+            identification = _make_identification(parameters)
+            answer = _answer(models, encoded, decision_parameters, identification)
         except decision.UnsupportedRequest as error:
             raise Unanswerable(f"instance {position}: {error}", position) from None
     except PredictorError as error:
@@ -221,12 +246,29 @@ def _to_base64(picture: bytes) -> dict[str, str]:
     return {"b64": pybase64.b64encode(picture).decode()}
 
 
-def _is_compared(models: Models, encoded: EncodedInstance) -> bool:
+def _is_verified(models: Models, encoded: EncodedInstance) -> bool:
     """Return whether the parameters of a comparison apply: always for a model that is alone."""
     return models.verifier is None or encoded.artifact is models.verifier or bool(encoded.references)
 
 
-def _answer(models: Models, encoded: EncodedInstance, parameters: decision.DecisionParameters) -> dict[str, Any]:
+def _make_identification(parameters: Parameters) -> IdentificationParameters:
+    default = IdentificationParameters()
+    return IdentificationParameters(parameters.candidates or default.candidates, parameters.fpir or default.fpir)
+
+
+def _answer(
+    models: Models,
+    encoded: EncodedInstance,
+    parameters: decision.DecisionParameters,
+    identification: IdentificationParameters,
+) -> dict[str, Any]:
+    identify = None
+    if encoded.identify and models.gallery is not None:
+        identify = functools.partial(models.gallery.answer, parameters=identification)
     if isinstance(encoded.image, tuple):
-        return finder.answer(encoded.image, encoded.artifact, models.verifier, encoded.references, parameters)
-    return encoded.artifact.decide(encoded.image, encoded.references, parameters)
+        return finder.answer(encoded.image, encoded.artifact, models.verifier, encoded.references, parameters, identify)
+    if identify is None:
+        return encoded.artifact.decide(encoded.image, encoded.references, parameters)
+    answer = identify(encoded.image)
+    embedding = {"embedding": encoded.image.vector, "encoder": encoded.artifact.encoder}
+    return {**answer, **(embedding if parameters.return_embedding and "candidates" in answer else {})}

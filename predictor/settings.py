@@ -31,7 +31,8 @@ class Settings:
 
     Vertex AI sets AIP_STORAGE_URI, AIP_HTTP_PORT, AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE, Cloud Run sets PORT; a flag
     wins over both. ENV_MODE sets the mode, COUNTERSIGN_VERIFIER the verifier and COUNTERSIGN_CLASSIFIER the
-    classifier. On Vertex AI the artefact has to be named.
+    classifier, COUNTERSIGN_PEOPLE and COUNTERSIGN_PEOPLE_KEY the writers on file. On Vertex AI the
+    artefact has to be named.
     """
 
     artifact: str = option(
@@ -51,6 +52,16 @@ class Settings:
         "an artefact that classifies single images beside one that finds signatures on pages; if no artefact is named, "
         f"{ready.CLASSIFIER}, else the part of the artefact, if it has one",
         metavar="PATH",
+    )
+    people: str = option(
+        "",
+        "writers on file, to verify against and identify: a file of trainer.enrol, local or at gs://; mode dev "
+        "creates and changes a local one",
+        metavar="PATH",
+    )
+    people_key: str = option("", "file of the key that the writers on file are encrypted with", metavar="FILE")
+    people_reload: float = option(
+        30.0, "seconds after which a change of the file of writers is noticed", between(0.1, 86400)
     )
     host: str = option(
         "127.0.0.1", "address to listen on; 0.0.0.0 where Vertex AI or Cloud Run set a port", metavar="ADDRESS"
@@ -107,6 +118,8 @@ ENVIRONMENT = {  # variable: field; of two variables for one field the later one
     "ENV_MODE": "mode",
     "COUNTERSIGN_VERIFIER": "verifier",
     "COUNTERSIGN_CLASSIFIER": "classifier",
+    "COUNTERSIGN_PEOPLE": "people",
+    "COUNTERSIGN_PEOPLE_KEY": "people_key",
 }
 
 

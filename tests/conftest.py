@@ -262,6 +262,11 @@ def terminate(address: str) -> None:
     _PROCESSES[address].terminate()
 
 
+def kill_server(address: str) -> None:
+    """Send SIGKILL to the server at an address, which ``serving`` then reports as a failure."""
+    _PROCESSES[address].kill()
+
+
 @contextlib.contextmanager
 def serving(*arguments: str, **environment: str):
     """Run ``python -m predictor`` on a free port; yields its address once it is ready, and stops it with SIGTERM."""

@@ -13,6 +13,7 @@ SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 SHARED = (
     "trainer.console",
     "trainer.documents",
+    "trainer.enrolment",
     "trainer.imaging",
     "trainer.ready",
     "trainer.settings",

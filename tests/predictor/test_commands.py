@@ -101,7 +101,7 @@ def test_request_writes_each_number_of_an_embedding_as_short_as_a_float32_allows
 def test_offline_refuses_flags_of_a_comparison_without_references(flags, verifier_artifact, files, capsys):
     command = ["--artifact", str(verifier_artifact), str(files / "0.png"), "--format", "jsonl", *flags]
     assert offline.main(command) == 1
-    expected = "--far, --threshold and --explanation-dir need --reference or --enrolled"
+    expected = "--far, --threshold and --explanation-dir need --reference or --people"
     assert expected in capsys.readouterr().err
 
 

@@ -30,7 +30,7 @@ DOMAIN_ERRORS = list_subclasses(PredictorError)
 
 @pytest.mark.parametrize("error_class", [c for c in DOMAIN_ERRORS[1:] if c is not BadInstance])
 def test_every_domain_error_has_a_status_and_a_unique_code(error_class):
-    assert get_status(error_class("x")) in (400, 403, 408, 409, 413, 415, 429, 503)
+    assert get_status(error_class("x")) in (400, 403, 408, 409, 413, 415, 422, 429, 503)
     assert [c for c in DOMAIN_ERRORS if c.code == error_class.code] == [error_class]
 
 

@@ -25,11 +25,15 @@ from predictor import (
     offline,
 )
 from predictor.image_input import PIL_MODES, UnreadableFile
+from predictor.people import PeopleFile
 from predictor.recognizer import MAX_REFERENCES
 from tests.conftest import ROOT
-from trainer.artifact import enrolment, golden_file
+from trainer.artifact import golden_file
 from trainer.artifact.decision import DecisionParameters
 from trainer.artifact.manifest import BadArtifact
+from trainer.enrolment import writers
+from trainer.enrolment.errors import NotEnrolled
+from trainer.enrolment.store import EnrolmentStore
 from trainer.imaging import ImageTooLarge, Limits, UnreadableImage
 
 PHOTOGRAPH = np.random.default_rng(1).integers(0, 255, (300, 300), np.uint8)  # dark spots from edge to edge
@@ -168,12 +172,22 @@ def test_a_reference_may_have_any_form_and_be_stored(verifier, signatures):
 
 
 def test_enrolled_writers_are_references(verifier, signatures, tmp_path):
-    vectors = np.stack([verifier.embed(path).vector for path in signatures[:2]])
-    names = np.array(["anna", "anna"])
-    enrolment.write(enrolment.Enrolments(verifier.encoder, names, names, vectors), tmp_path / "writers.npz")
-    enrolled = enrolment.read(tmp_path / "writers.npz", verifier.encoder)
-    answer = verifier.verify(signatures[4], enrolled.embeddings_of("anna"))
-    assert answer.score == pytest.approx(verifier.verify(signatures[4], signatures[:2]).score, abs=1e-6)
+    path = tmp_path / "people.sqlite"
+    references = writers.make_references((file.name, verifier.embed(file).vector) for file in signatures[:2])
+    with EnrolmentStore.replace(path, verifier.encoder, verifier.artifact.manifest.vector_size) as store:
+        writers.put_writer(store, verifier.artifact.decision, "anna", references)
+    with_people = Recognizer(verifier.artifact, people=PeopleFile(str(path)))
+    answer = with_people.verify(signatures[4], writer="anna")
+    assert answer.score == pytest.approx(verifier.verify(signatures[4], signatures[:2]).score, abs=1e-3)
+    identification = with_people.identify(signatures[0], fpir=0.5, candidates=1)
+    assert (identification.decision, identification.writer, identification.writers) == ("identified", "anna", 1)
+    assert identification.to_dict()["candidates"] == [{"writer": "anna", "score": identification.score}]
+    with pytest.raises(NotEnrolled, match="'bert'"):
+        with_people.verify(signatures[4], writer="bert")
+    with pytest.raises(RecognizerError, match="contradict"):
+        with_people.verify(signatures[4], signatures[:1], writer="anna")
+    with pytest.raises(RecognizerError, match="no writers are on file"):
+        verifier.identify(signatures[4])
 
 
 def test_what_is_no_signature_is_answered_with_its_reason(verifier, signatures):

@@ -207,20 +207,19 @@ def test_health_contains_the_thresholds(verifier_server):
 def test_request_compares_with_files_and_with_enrolled_writers(
     verifier_server, verifier_artifact, verification_data, tmp_path, capsys
 ):
-    enrolments, files = (
-        tmp_path / "enrolments.npz",
-        [str(path) for path in sorted((verification_data / "002").iterdir())],
-    )
-    assert enrol.main([str(verifier_artifact), str(verification_data), "--out", str(enrolments)]) == 0
+    people, files = tmp_path / "people.sqlite", sorted(map(str, (verification_data / "002").iterdir()))
+    assert enrol.main([str(verifier_artifact), str(verification_data), "--out", str(people)]) == 0
     capsys.readouterr()
     url = verifier_server + "/predict"
-    command = [files[0], "--enrolled", str(enrolments), "--writer", "002", "--send", url]
+    command = [files[0], "--people", str(people), "--writer", "002", "--send", url]
     assert request.main(command) == 0
     assert len(json.loads(capsys.readouterr().out)["per_reference"]) == 7
     assert request.main([files[0], "--reference", files[1], "--far", "0.05", "--explain", "--send", url]) == 0
     assert "explanation" in json.loads(capsys.readouterr().out)
-    assert request.main([files[0], "--writer", "002"]) == 1
-    assert "--enrolled and --writer go together" in capsys.readouterr().err
+    assert request.main([files[0], "--people", str(people)]) == 1
+    assert "--people needs --writer" in capsys.readouterr().err
+    assert request.main([files[0], "--writer", "002", "--send", url]) == 1
+    assert "no writers on file" in capsys.readouterr().err, "this server has none"
 
 
 def test_images_are_compared_on_a_thread_of_the_executor(genuine, verifier_artifact, monkeypatch):

@@ -1,8 +1,11 @@
 """``trainer.enrol`` stores the embeddings of writers, and ``predictor.offline`` verifies signatures with them."""
 
+import base64
+import contextlib
 import csv
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,42 +13,70 @@ from PIL import Image
 
 from predictor import offline
 from trainer import enrol
-from trainer.artifact import enrolment, explain
+from trainer.artifact import explain
 from trainer.artifact.artifact import Artifact
+from trainer.enrolment.gallery import Gallery
+from trainer.enrolment.store import EnrolmentStore
 
 
 @pytest.fixture
-def enrolments_file(verifier_artifact, verification_data, tmp_path):
-    """The file of the enrolments of all writers."""
-    path = tmp_path / "enrolments.npz"
+def people(verifier_artifact, verification_data, tmp_path):
+    """The file of all writers."""
+    path = tmp_path / "people.sqlite"
     assert enrol.main([str(verifier_artifact), str(verification_data), "--out", str(path)]) == 0
     return path
 
 
-def test_the_genuine_signatures_of_all_writers_are_enrolled_for_this_encoder_only(
-    enrolments_file, verifier_artifact, verification_data
-):
+def test_the_genuine_signatures_of_all_writers_are_put_on_file(people, verifier_artifact, verification_data):
     verifier = Artifact(verifier_artifact)
-    enrolments = enrolment.read(enrolments_file, verifier.encoder)
-    assert len(np.unique(enrolments.writers)) == 16
-    assert enrolments.embeddings.shape == (16 * 7, verifier.manifest.vector_size)
-    first = min((verification_data / "003").iterdir())
-    assert np.array_equal(enrolments.embeddings_of("003")[0], verifier.encode(first.read_bytes()).vector)
-    with pytest.raises(enrolment.EnrolmentError, match="16 writers, such as 001, 002, 003"):
-        enrolments.embeddings_of("nobody")
-    with pytest.raises(enrolment.EnrolmentError, match="another model"):
-        enrolment.read(enrolments_file, "other")
+    with contextlib.closing(EnrolmentStore(people)) as store:
+        assert store.encoder == verifier.encoder
+        assert {summary.references for summary in store.read_summaries()} == {7}
+        assert len(store.read_summaries()) == 16
+        first = min((verification_data / "003").iterdir())
+        reference = store.read_references("003")[0]
+        assert reference.label.endswith(first.name)
+        np.testing.assert_allclose(reference.vector, verifier.encode(first.read_bytes()).vector, atol=1e-3)
+        assert Gallery(store, verifier.decision).calibration.mates, "measured when the file was made"
+        assert store.read_calibration() is not None
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut"])
-def test_a_damaged_file_of_enrolments_is_refused(tmp_path, content):
-    (tmp_path / "enrolments.npz").write_bytes(content)
-    with pytest.raises(enrolment.EnrolmentError, match="no file of enrolments"):
-        enrolment.read(tmp_path / "enrolments.npz")
+def test_a_reference_that_is_unlike_the_others_is_named(verifier_artifact, verification_data, tmp_path, capsys):
+    data = tmp_path / "data"
+    for name in ("003", "004", "005", "004_forg"):
+        shutil.copytree(verification_data / name, data / name)
+    other = min((verification_data / "006").iterdir())
+    shutil.copy(other, data / "004" / f"slipped{other.suffix}")
+    assert enrol.main([str(verifier_artifact), str(data), "--out", str(tmp_path / "people.sqlite")]) == 0
+    warnings = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
+    assert any("slipped" in line and "writer '004'" in line for line in warnings)
+
+
+def test_a_key_encrypts_the_file(verifier_artifact, verification_data, tmp_path, capsys):
+    (tmp_path / "key").write_text(base64.b64encode(bytes(32)).decode())
+    path, key = tmp_path / "people.sqlite", ["--people-key", str(tmp_path / "key")]
+    assert enrol.main([str(verifier_artifact), str(verification_data), "--out", str(path), *key]) == 0
+    file = str(min((verification_data / "003").iterdir()))
+    options = ["--artifact", str(verifier_artifact), file, "--people", str(path)]
+    assert offline.main(options) == 1
+    assert "is encrypted: give its key" in capsys.readouterr().err
+    assert offline.main([*options, *key]) == 0
+
+
+def test_a_file_of_an_earlier_release_is_enrolled_again(verifier_artifact, verification_data, tmp_path):
+    verifier = Artifact(verifier_artifact)
+    vectors = [verifier.encode(path.read_bytes()).vector for path in sorted((verification_data / "003").iterdir())]
+    names = np.array(["003"] * len(vectors))
+    values = {"encoder": np.array(verifier.encoder), "writers": names, "files": names, "embeddings": np.stack(vectors)}
+    np.savez(tmp_path / "enrolled.npz", **values)
+    out = tmp_path / "people.sqlite"
+    assert enrol.main([str(verifier_artifact), str(tmp_path / "enrolled.npz"), "--out", str(out)]) == 0
+    with contextlib.closing(EnrolmentStore(out)) as store:
+        assert len(store.read_references("003")) == 7
 
 
 def test_a_classifier_enrols_nobody(artifact, verification_data, tmp_path, capsys):
-    path = tmp_path / "enrolments.npz"
+    path = tmp_path / "people.sqlite"
     assert enrol.main([str(artifact), str(verification_data), "--out", str(path)]) == 1
     assert "only a model that compares signatures can enrol writers" in capsys.readouterr().err
     assert not path.exists()
@@ -68,10 +99,10 @@ def test_offline_verifies_a_file_against_references(verifier_artifact, verificat
 
 
 def test_offline_takes_the_claimed_writer_from_the_folder_and_writes_csv(
-    verifier_artifact, verification_data, enrolments_file, capsys
+    verifier_artifact, verification_data, people, capsys
 ):
     folders = [str(verification_data / name) for name in ("001", "002_forg")]
-    options = ["--enrolled", str(enrolments_file), "--format", "csv"]
+    options = ["--people", str(people), "--format", "csv"]
     assert offline.main(["--artifact", str(verifier_artifact), *folders, *options]) == 1
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["error"] for row in rows] == [""] * 7 + ["not_enrolled"] * 3, "no writer is called 002_forg"
@@ -79,11 +110,28 @@ def test_offline_takes_the_claimed_writer_from_the_folder_and_writes_csv(
     assert offline.main(["--artifact", str(verifier_artifact), folders[1], "--writer", "002", *options]) == 0
 
 
+def test_offline_searches_the_writer_on_file(verifier_artifact, verification_data, people, capsys):
+    capsys.readouterr()
+    folder = str(verification_data / "001")
+    options = ["--artifact", str(verifier_artifact), folder, "--people", str(people), "--identify", "--fpir", "0.2"]
+    assert offline.main([*options, "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {row["writer"] for row in rows if row["decision"] == "identified"} == {"001"}, "their own references"
+    assert offline.main(options) == 0
+    assert "identified" in capsys.readouterr().out
+    assert offline.main([*options, "--format", "jsonl"]) == 0
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert row["candidates"][0]["writer"] == "001"
+    assert row["fpir"] == 0.2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--reference or --enrolled"),
-        (["--writer", "001"], "--enrolled"),
+        ([], "--reference or --people"),
+        (["--writer", "001"], "about writers of --people"),
+        (["--identify"], "about writers of --people"),
+        (["--fpir", "0.1", "--reference", "FILE"], "for --identify"),
         (["--reference", "FILE", "--far", "0.3"], "to 0.1 are possible"),
         (["--reference", "FILE", "--threshold", "1.5"], "above 0 and below 1"),
     ],

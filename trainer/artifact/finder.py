@@ -57,12 +57,14 @@ def answer(
     verifier: Artifact | None = None,
     references: Sequence[EncodedImage | np.ndarray] = (),
     parameters: DecisionParameters | None = None,
+    identify: Callable[[EncodedImage], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Answer a document: whether it is ``signed``, its ``pages`` and its ``regions``, and what they are compared to.
 
     With references, each signature has the verifier's answer as ``verification``, and the document a ``decision``:
     ``match`` if one of them is accepted, else ``inconclusive`` if one is neither, else ``mismatch``, or ``missing``
-    without a signature. Raises ``UnsupportedRequest``.
+    without a signature. With ``identify``, its answer to each signature is the region's ``identification``. Raises
+    ``UnsupportedRequest``.
     """
     score = max((page.score for page in pages), default=0.0)
     regions = [region for page in pages for region in page.regions]
@@ -75,6 +77,8 @@ def answer(
             decisions.add(compared["decision"])
             if any(reason["image"] != "questioned" for reason in compared.get("reasons", ())):
                 decisions.add("inconclusive")  # a reference is no signature: nothing can be said
+        if identify and region.encoded:
+            row["identification"] = identify(region.encoded)
         if region.crop is not None:
             row["crop"] = region.crop
         rows.append(row)

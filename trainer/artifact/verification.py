@@ -124,7 +124,10 @@ class Verifier:
         ``similarities`` are ``float32 [M, n]``, ``reference_similarities`` those of the references to each other,
         ``float32 [n, n]``.
         """
-        cohesion = self.reference_cohesion(reference_similarities)
+        return self.log_odds_beside(similarities, self.reference_cohesion(reference_similarities))
+
+    def log_odds_beside(self, similarities: np.ndarray, cohesion: float) -> np.ndarray:
+        """Compute log-odds ``float64 [M]`` from similarities ``float32 [M, n]`` and the references' cohesion."""
         excess = (self.fused_similarity(similarities) - cohesion).astype(np.float64)
         log_count = self.log_references(similarities.shape[1])
         return self.b0 + self.b1 * log_count + (self.a0 + self.a1 * log_count) * excess

@@ -31,6 +31,7 @@ __all__ = [
     "get_local_path",
     "is_remote",
     "list_paths",
+    "read_generation",
 ]
 
 MOUNT = Path("/gcs")  # Vertex AI mounts all buckets here in training containers
@@ -106,6 +107,18 @@ def exists(path: str) -> bool:
         return get_local_path(path).is_file()
     with Bucket(path) as bucket:
         return any(item.name + "/" == bucket.prefix for item in bucket.list())
+
+
+def read_generation(path: str) -> str:
+    """Return what changes when a file or object is replaced or written. Raises ``StorageError`` or ``OSError``."""
+    if not is_remote(path):
+        status = get_local_path(path).stat()
+        return f"{status.st_dev}-{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
+    with Bucket(path) as bucket:
+        for item in bucket.list():
+            if item.name + "/" == bucket.prefix:
+                return str(item.generation)
+    raise StorageError(f"there is no object {path!r}")
 
 
 def list_paths(prefix: str) -> list[str]:
