@@ -119,7 +119,7 @@ class VertexExecutor:
 
     def _register_version(self, step: RegisterVersion) -> None:
         release, environment = self.open_release(step.identity), self.environment
-        card = model_card.render(release.manifest, release.sha256, release.image)
+        card = model_card.render(release.manifest, release.sha256, release.image, release.card_facts)
         model = {
             "display_name": environment.model.model_id,
             "description": card,
@@ -177,7 +177,8 @@ class VertexExecutor:
         version = self._require_version(step.identity)
         if version.has_evaluation:
             return
-        evaluation = model_card.make_evaluation(self.open_release(step.identity).manifest)
+        release = self.open_release(step.identity)
+        evaluation = model_card.make_evaluation(release.manifest, release.card_facts)
         request = {
             "parent": self._version_name(version),
             "model_evaluation": make_message("ModelEvaluation", evaluation),

@@ -4,11 +4,13 @@ The card is the version's description; its last lines identify artefact and imag
 ``trainer/artifact/card.py``, which words the other lines.
 """
 
+import dataclasses
 import re
 from typing import Any
 
 from deploy.live_state import DIGEST_DIGITS, VersionIdentity
 from trainer.artifact import card
+from trainer.artifact.card import CardFacts
 from trainer.artifact.manifest import UNKNOWN, Manifest, read_error_rates
 
 ARTIFACT, IMAGE = "Artefact sha256: ", "Image: "  # the lines of a card that identify a version
@@ -17,10 +19,13 @@ ARTIFACT, IMAGE = "Artefact sha256: ", "Image: "  # the lines of a card that ide
 SCHEMA = "gs://google-cloud-aiplatform/schema/modelevaluation/classification_metrics_1.0.0.yaml"
 
 
-def render(manifest: Manifest, artifact_sha256: str, image: str) -> str:
-    """Return a model card (Mitchell et al. 2019) in Markdown: question, error rates, thresholds, data and identity."""
-    lines = [*card.describe(manifest), card.INTENDED_USE, f"{ARTIFACT}{artifact_sha256}", f"{IMAGE}{image}"]
-    return "\n".join(lines)
+def render(manifest: Manifest, artifact_sha256: str, image: str, facts: CardFacts | None = None) -> str:
+    """Return a model card (Mitchell et al. 2019) in Markdown, and below it the identity of the version.
+
+    Without ``facts``, of an artefact of an earlier release, it is what the manifest says.
+    """
+    text = card.render(manifest, facts) if facts else "\n".join([*card.describe(manifest), card.INTENDED_USE])
+    return "\n".join([text, f"{ARTIFACT}{artifact_sha256}", f"{IMAGE}{image}"])
 
 
 def make_labels(identity: VersionIdentity, manifest: Manifest) -> dict[str, str]:
@@ -45,8 +50,8 @@ def parse_identity(description: str) -> tuple[VersionIdentity, str] | None:
     return VersionIdentity(artifact[1][:DIGEST_DIGITS], image[2][:DIGEST_DIGITS]), image[1]
 
 
-def make_evaluation(manifest: Manifest) -> dict[str, Any]:
-    """Return the published metrics as a ``ModelEvaluation`` in JSON."""
+def make_evaluation(manifest: Manifest, facts: CardFacts | None = None) -> dict[str, Any]:
+    """Return the published metrics as a ``ModelEvaluation`` in JSON, with the ``facts`` of the card as metadata."""
     published = manifest.metrics
     metrics: dict[str, Any] = {}
     if published.get("roc_auc") is not None:
@@ -77,5 +82,6 @@ def make_evaluation(manifest: Manifest) -> dict[str, Any]:
             "errors": read_error_rates(manifest),
             "images": manifest.training.get("test_images"),
             "problem": manifest.problem,
+            **({"card": dataclasses.asdict(facts)} if facts else {}),
         },
     }

@@ -7,6 +7,8 @@ import dataclasses
 from pathlib import Path
 
 from deploy.live_state import DIGEST_DIGITS, VersionIdentity
+from trainer.artifact import card
+from trainer.artifact.card import CardFacts
 from trainer.artifact.manifest import Manifest
 
 
@@ -18,6 +20,12 @@ class Release:
     manifest: Manifest
     sha256: str
     image: str
+
+    @property
+    def card_facts(self) -> CardFacts | None:
+        """The facts of its model card; None for an artefact of an earlier release."""
+        path = self.folder / card.FACTS_FILE
+        return card.read_facts(path) if path.exists() else None
 
     @property
     def identity(self) -> VersionIdentity:

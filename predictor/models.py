@@ -195,4 +195,5 @@ def _describe_in_full(artifact: Artifact) -> dict[str, Any]:
         "parameters": manifest.training.get("parameters"),
         "metrics": manifest.metrics,
         "versions": manifest.versions,
+        "card": dataclasses.asdict(artifact.card_facts) if artifact.card_facts else None,
     }

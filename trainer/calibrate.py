@@ -17,7 +17,7 @@ from trainer.console.errors import UserError
 from trainer.console.progress import transfer_progress
 from trainer.corpora import Sample
 from trainer.data import sources
-from trainer.evaluation import cross_fitting, recalibration
+from trainer.evaluation import card_facts, cross_fitting, recalibration
 from trainer.ready import fetch_artifact
 from trainer.settings.flags import Parser
 
@@ -66,7 +66,11 @@ def _calibrate(artifact: Artifact, arguments: list[str], layout: str, out: Path)
     changed = recalibration.recalibrate(
         artifact, decision, data, {"data": arguments, "left_out": len(data.refused), **measured}
     )
-    copy.write_copy(artifact.folder, changed, out, left_out=(card.FILE, card.FACTS_FILE))  # whose rates were another's
+    facts_file = artifact.folder / card.FACTS_FILE
+    before = card.read_facts(facts_file) if facts_file.exists() else None
+    names = ", ".join(dict.fromkeys(sample.corpus_id for sample in data.samples))
+    facts = card_facts.calibrate_facts(before, measured, names, len(data.samples))
+    copy.write_copy(artifact.folder, changed, out, facts=facts)
     written = Artifact(out)
     calibration = changed.training["calibration"]
     print(f"\n{calibration['images']} images of {calibration['writers']} writers.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.artifact.card import CardFacts
 from trainer.console import quiet
 from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.settings import plugins
@@ -39,5 +40,5 @@ def export_untrained(folder: Path, backbone: str = "") -> Path:
     partial = folder.with_name(folder.name + ".partial")
     spec = ArtifactSpec("same_writer", settings.backbone, problem.labels, imaging, {})
     export(model, spec, partial, lambda engine: (decision, {}))
-    publish(partial, {}, folder)
+    publish(partial, {}, CardFacts([], "", [], []), folder)
     return folder

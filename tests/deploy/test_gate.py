@@ -6,7 +6,7 @@ import pytest
 
 from deploy import cost, gate, live_state_reader, model_card
 from deploy.live_state import DeployedModel, Endpoint, ServingConfig, VersionIdentity
-from trainer.artifact import manifest
+from trainer.artifact import card, manifest
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +78,23 @@ def test_a_trained_artefact_has_what_the_gate_needs(classifier, verifier):
 
 def test_the_card_has_question_rates_thresholds_audit_and_identity(classifier, verifier):
     for contents in (classifier, verifier):
-        card = model_card.render(contents, "ab" * 32, "image@sha256:" + "1" * 64)
-        assert contents.question in card
-        assert "ab" * 32 in card
+        text = model_card.render(contents, "ab" * 32, "image@sha256:" + "1" * 64)
+        assert contents.question in text
+        assert "ab" * 32 in text
         for name, rate in manifest.read_error_rates(contents).items():
-            assert f"{name} {rate:.2f} %" in card
+            assert f"{name} {rate:.2f} %" in text
     assert "1 ref." in model_card.render(verifier, "ab" * 32, "image")
     assert "signature 0.5" in model_card.render(classifier, "ab" * 32, "image")
+
+
+def test_the_whole_card_of_the_artefact_goes_into_the_registry(artifact, classifier):
+    facts = card.read_facts(artifact / card.FACTS_FILE)
+    image = "host/image@sha256:" + "b" * 64
+    rendered = model_card.render(classifier, "a" * 64, image, facts)
+    assert (artifact / card.FILE).read_text() in rendered
+    assert model_card.parse_identity(rendered) == (VersionIdentity("a" * 32, "b" * 32), image)
+    evaluation = model_card.make_evaluation(classifier, facts)
+    assert evaluation["metadata"]["card"]["measurements"][0]["metric"] == "accuracy"
 
 
 def test_identity_and_image_are_parsed_from_the_card(classifier):

@@ -47,6 +47,14 @@ def to_instances(body: str) -> list[dict]:
     return json.loads(body)["instances"]
 
 
+def test_the_description_has_the_model_card_of_every_model(two_model_server):
+    described = httpx.get(two_model_server + "/model").json()
+    for each in (described, described["verifier"]):
+        assert each["card"]["learnt_from"]
+        assert each["card"]["measurements"][0]["interval"]
+    assert "card" not in httpx.get(two_model_server + "/health").json()
+
+
 def test_each_instance_is_answered_as_the_server_of_its_model_alone_answers_it(
     two_model_server, server, verifier_server, genuine
 ):

@@ -71,6 +71,15 @@ def test_an_uploaded_image_is_answered_with_its_canonical_image(open_page, serve
     assert page.evaluate("document.querySelectorAll('#result img')[1].naturalWidth") == 64, "the width of the canvas"
 
 
+def test_the_model_card_is_folded_below_the_model(open_page, server):
+    page = open_page(server)
+    page.click("#model summary")
+    card = page.inner_text("#model details")
+    assert "What it learnt from" in card
+    assert "accuracy" in card
+    assert "Wilson" in card
+
+
 def test_a_signature_is_compared_with_three_references_and_explained(open_page, verifier_server, images):
     page = open_page(verifier_server)
     page.set_input_files("#add-references", images[:3])

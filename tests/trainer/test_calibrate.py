@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 from trainer import calibrate
-from trainer.artifact import manifest
+from trainer.artifact import card, manifest
 from trainer.artifact.artifact import Artifact
 from trainer.evaluation import recalibration
 
@@ -47,6 +47,14 @@ def test_the_new_artefact_has_a_decision_of_every_variant_and_says_what_it_was_f
     assert calibration["references"]["1"]["after"]["writers"] == 16
     rest = {name: value for name, value in written.manifest.training.items() if name != "calibration"}
     assert rest == original.manifest.training
+
+
+def test_the_model_card_has_the_rates_of_cross_fitting_and_the_data_of_the_training(calibrated, verifier_artifact):
+    facts, before = (card.read_facts(folder / card.FACTS_FILE) for folder in (calibrated, verifier_artifact))
+    assert facts.learnt_from == before.learnt_from
+    assert "cross-fitting" in facts.protocol
+    assert {row.relation for row in facts.measurements} == {"calibrated on other writers"}
+    assert (calibrated / card.FILE).read_text() == card.render(manifest.read(calibrated), facts)
 
 
 def test_the_command_prints_both_calibrations(calibrated):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.artifact import decision, explain, golden, manifest
+from trainer.artifact import card, decision, explain, golden, manifest
 from trainer.artifact.decision import DecisionParameters, UnsupportedRequest, Verifier
 from trainer.artifact.engine import Engine, EnginePool, load_engine_factory
 from trainer.artifact.location import SIGNATURE
@@ -71,6 +71,8 @@ class Artifact:
         self.imaging = _read_imaging(self.manifest)
         self.quality = _read_quality(self.manifest)
         self.decision = decision.from_manifest(self.manifest.decision)
+        facts_file = folder / card.FACTS_FILE  # artefacts of earlier releases have none
+        self.card_facts = card.read_facts(facts_file) if facts_file.exists() else None
         self.limits = limits
         self._threads = threads
         make_engine = load_engine_factory(self.manifest, folder, engine)

@@ -1,7 +1,7 @@
 """The model card of an artefact (Mitchell et al. 2019), worded here alone: from its manifest, and from measured facts.
 
-A ready artefact has it as ``card.md``, beside the facts in ``card.json``; ``deploy`` puts its first part into the
-registry. Standard library only. Next: ``manifest.py``; ``trainer/ready/pack.py`` writes the files.
+Every artefact has it as ``card.md``, beside the facts in ``card.json``; the server shows it, and ``deploy`` puts it
+into the registry. Standard library only. Next: ``manifest.py``; ``trainer/evaluation/card_facts.py`` collects facts.
 """
 
 import dataclasses
@@ -23,7 +23,10 @@ INTENDED_USE = (
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSource:
-    """A data set or generator that the weights were learnt from; ``terms`` are those of its images."""
+    """A data set or generator that the weights were learnt from; ``terms`` are those of its images.
+
+    ``images`` is 0 if their number is unknown.
+    """
 
     name: str
     images: int
@@ -103,7 +106,9 @@ def describe(manifest: Manifest) -> list[str]:
 def render(manifest: Manifest, facts: CardFacts) -> str:
     """Return the whole card in Markdown; its numbers are those of the facts."""
     title, *lines = describe(manifest)
-    learnt = [f"| {s.name} | {s.images:,} | {s.writers or 'unknown'} | {s.terms} |" for s in facts.learnt_from]
+    learnt = [
+        f"| {s.name} | {_format_count(s.images)} | {_format_count(s.writers)} | {s.terms} |" for s in facts.learnt_from
+    ]
     measured = [
         f"| {m.source} | {m.relation} | {m.metric} | {m.value:.1f} | {_format_interval(m.interval)} | {m.images:,} |"
         for m in facts.measurements
@@ -116,12 +121,15 @@ def render(manifest: Manifest, facts: CardFacts) -> str:
         "## Measured",
         f"{facts.protocol} Rates are in percent, with 95 % intervals.",
         "\n".join(["| source | in training | rate | % | interval | images |", "|---|---|---|---|---|---|", *measured]),
-        "## Limits",
-        "\n".join(f"- {limit}" for limit in facts.limits),
+        *(["## Limits", "\n".join(f"- {limit}" for limit in facts.limits)] if facts.limits else []),
         "## Intended use",
         facts.intended_use,
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _format_count(count: int | None) -> str:
+    return f"{count:,}" if count else "unknown"
 
 
 def _format_interval(interval: list[float] | None) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from trainer.artifact import golden_regions, manifest
+from trainer.artifact import card, golden_regions, manifest
 from trainer.artifact.artifact import Artifact
+from trainer.artifact.card import CardFacts
 from trainer.artifact.location import Locator
 from trainer.artifact.manifest import Manifest
 
@@ -27,11 +28,13 @@ def write_copy(
     out: Path,
     left_out: Sequence[str] = (),
     parts: Mapping[str, Path] = MappingProxyType({}),
+    facts: CardFacts | None = None,
 ) -> None:
     """Write a copy of the artefact in ``folder`` with a changed manifest, without the files ``left_out``.
 
     ``parts`` are the folders of artefacts that become parts of the copy, by the name of the part in the manifest.
-    Raises ``BadArtifact``, and ``FileExistsError`` if ``out`` exists.
+    ``facts`` are those of its model card, by default those of the artefact. Raises ``BadArtifact``, and
+    ``FileExistsError`` if ``out`` exists.
     """
     manifest.verify(manifest.read(folder), folder)  # or the new manifest would record damaged files as intact
     check_new(out)
@@ -45,6 +48,8 @@ def write_copy(
         shutil.rmtree(partial / name, ignore_errors=True)
         shutil.copytree(source, partial / name)
     changed = dataclasses.replace(changed, **{name: name for name in parts})  # type: ignore[arg-type]
+    if facts or (partial / card.FACTS_FILE).exists():
+        card.write(partial, changed, facts or card.read_facts(partial / card.FACTS_FILE))
     for name in filter(None, changed.parts.values()):  # those of an artefact of an older format are of that format
         manifest.write(manifest.read(partial / name), partial / name)
     manifest.write(changed, partial)

@@ -23,12 +23,23 @@ PlotFunction = Callable[["Axes"], None]
 
 
 @dataclasses.dataclass(frozen=True)
+class Rate:
+    """A rate in percent for a model card, of so many images, with its 95 % interval ``[low, high]`` if it has one."""
+
+    name: str
+    value: float
+    images: int
+    interval: list[float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class ReportBuilder:
     """Functions that measure, tabulate and plot vectors ``float32 [N, D]`` of N samples.
 
     ``measure(vectors, samples, decision)`` returns metrics as JSON, which reports keep under ``key``;
     ``format_table(metrics)`` returns them as Markdown; ``make_plots(vectors, samples, decision, metrics)`` returns
     plots by file name; ``error_rates(metrics)`` selects the error rates in percent by which two models are compared.
+    ``list_rates(metrics)`` lists those of a model card, and ``protocol`` says there how they are measured.
     ``extract(data, artifact)`` returns what is measured of an image file instead of its vector.
     """
 
@@ -37,6 +48,8 @@ class ReportBuilder:
     format_table: Callable[[dict[str, Any]], str]
     make_plots: Callable[[np.ndarray, list[Sample], Any, dict[str, Any]], dict[str, PlotFunction]]
     error_rates: Callable[[dict[str, Any]], dict[str, float]]
+    list_rates: Callable[[dict[str, Any]], list[Rate]]
+    protocol: str
     extract: Callable[[bytes, Any], np.ndarray] = lambda data, artifact: artifact.encode(data).vector
     private_keys: tuple[str, ...] = ()  # keys of metrics that name writers: in reports, not in artefacts
 
@@ -132,6 +145,20 @@ def _get_error_rates(metrics: dict[str, Any]) -> dict[str, float]:
     return {"error": 100 - metrics["accuracy"]}
 
 
+def _list_rates(measured: dict[str, Any]) -> list[Rate]:
+    """List accuracy, and the recall of each label where there are few."""
+    rates = [("accuracy", measured["accuracy"], measured["images"])]
+    if len(measured["labels"]) <= metrics.MAX_CONFUSION_LABELS:
+        rates += [(f"recall of {label}", row["recall"], row["images"]) for label, row in measured["labels"].items()]
+    return [Rate(*rate, metrics.compute_wilson_interval(*rate[1:])) for rate in rates if rate[2]]
+
+
 CLASSIFICATION_REPORT = ReportBuilder(
-    "classification", metrics.measure_classification, _format_table, _make_plots, _get_error_rates
+    "classification",
+    metrics.measure_classification,
+    _format_table,
+    _make_plots,
+    _get_error_rates,
+    _list_rates,
+    "Intervals are those of Wilson, over images.",
 )

@@ -17,8 +17,9 @@ from trainer.artifact.location import SIGNATURE, Locator
 from trainer.artifact.page_finder import find_on_page
 from trainer.corpora import Sample
 from trainer.documents.limits import DocumentPage
-from trainer.evaluation.classification import PlotFunction, ReportBuilder
+from trainer.evaluation.classification import PlotFunction, Rate, ReportBuilder
 from trainer.evaluation.detection_metrics import OVERLAPS, PageResult, match
+from trainer.evaluation.metrics import compute_wilson_interval
 from trainer.imaging import decode
 
 if TYPE_CHECKING:
@@ -201,6 +202,31 @@ def _list_errors(metrics: dict[str, Any]) -> Iterator[tuple[str, float]]:
         yield "signed_auc", 100 - 100 * metrics["signed"]["auc"]
 
 
+def _list_rates(metrics: dict[str, Any]) -> list[Rate]:
+    """List precision and recall of each label, and how often pages are answered signed."""
+    rates = []
+    for label, row in metrics["labels"].items():
+        recall = compute_wilson_interval(row["recall"], row["regions"])
+        rates += [Rate(f"AP50 of {label}", row["ap50"], metrics["pages"])]
+        rates += [Rate(f"recall of {label} at its threshold", row["recall"], row["regions"], recall)]
+    unsigned_pages = metrics["pages"] - metrics["signed_pages"]
+    for name, title, count in (
+        ("recall", "signed pages answered signed", metrics["signed_pages"]),
+        ("false", "other pages answered signed", unsigned_pages),
+    ):
+        if count:
+            value = metrics["signed"][name]
+            rates.append(Rate(title, value, count, compute_wilson_interval(value, count)))
+    return rates
+
+
 DETECTION_REPORT = ReportBuilder(
-    "detection", measure_detection, _format_table, _make_plots, _get_error_rates, extract_boxes
+    "detection",
+    measure_detection,
+    _format_table,
+    _make_plots,
+    _get_error_rates,
+    _list_rates,
+    "AP50 is the average precision of boxes that overlap a true one by at least half. Intervals are those of Wilson.",
+    extract_boxes,
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_CONFUSION_LABELS = 12  # in a confusion matrix; a larger one cannot be read
 MAX_CONFUSED_PAIRS = 10
 BOOTSTRAP_ROUNDS = 500
+NORMAL_QUANTILE = 1.959964  # that leaves 2.5 % on either side
 
 
 def measure_classification(vectors: np.ndarray, samples: list[Sample], decision: Classifier) -> dict[str, Any]:
@@ -69,6 +70,14 @@ def _count_confusions(true: np.ndarray, answered: np.ndarray, labels: list[str],
             if errors[row, column]
         ]
     }
+
+
+def compute_wilson_interval(percent: float, count: int) -> list[float]:
+    """Return the 95 % interval of a share of ``count`` images, in percent (Wilson 1927)."""
+    share, squared = percent / 100, NORMAL_QUANTILE**2
+    centre = (share + squared / (2 * count)) / (1 + squared / count)
+    half = NORMAL_QUANTILE * np.sqrt(share * (1 - share) / count + squared / (4 * count**2)) / (1 + squared / count)
+    return [100 * float(max(0.0, centre - half)), 100 * float(min(1.0, centre + half))]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from trainer.artifact.verification import Verifier
 from trainer.corpora import Sample
-from trainer.evaluation.classification import PlotFunction, ReportBuilder
+from trainer.evaluation.classification import PlotFunction, Rate, ReportBuilder
 from trainer.evaluation.metrics import ErrorRates, compute_error_rates
 from trainer.evaluation.protocol import FORGERY_KINDS, ComparisonKind, Comparisons, GroundTruth
 from trainer.evaluation.threshold_plot import plot_thresholds
@@ -186,6 +186,31 @@ def _get_error_rates(metrics: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def _list_rates(metrics: dict[str, Any]) -> list[Rate]:
+    """List the equal error rates by number of references, and the rates at the stored FAR of 1 %."""
+    images, rates = metrics["images"], []
+    for count, row in metrics["references"].items():
+        rates += [
+            Rate(f"EER, {forgery} forgeries, {count} reference(s)", row[f"eer_{forgery}"], images,
+                 row[f"eer_{forgery}_interval"])
+            for forgery in FORGERY_KINDS
+            if row[f"eer_{forgery}"] is not None
+        ]  # fmt: skip
+        stored = row["thresholds"].get("0.01", {})
+        for name, title in (("frr", "FRR"), ("far_skilled", "FAR, skilled forgeries,")):
+            if stored.get(name) is not None:
+                rates.append(Rate(f"{title} with {count} reference(s) at the stored 1 %", stored[name], images))
+    return rates
+
+
 VERIFICATION_REPORT = ReportBuilder(
-    "verification", measure_verification, _format_table, _make_plots, _get_error_rates, private_keys=("by_writer",)
+    "verification",
+    measure_verification,
+    _format_table,
+    _make_plots,
+    _get_error_rates,
+    _list_rates,
+    "Of every writer, references are drawn from the genuine signatures; the others, the writer's skilled forgeries and "
+    "other writers' genuine signatures are questioned; one threshold for all writers. Intervals are over writers.",
+    private_keys=("by_writer",),
 )

@@ -214,11 +214,14 @@ def _describe_sources(run_data: RunData) -> list[dict[str, Any]]:
             "path": source.argument,
             "layout": listing.layout,
             "images": len(listing.samples),
+            "corpus_id": listing.corpus_id,
+            "writers": len({sample.writer for sample in listing.samples if sample.writer is not None}),
+            **({"is_test": True} if position >= len(run_data.listings) - run_data.test_count else {}),
             "digest": compute_files_digest(listing.samples),
             **({"splits": listing.split_counts} if listing.split_counts else {}),
             **({"predict": listing.predict_count} if listing.predict_count else {}),
         }
-        for source, listing in zip(run_data.sources, run_data.listings, strict=True)
+        for position, (source, listing) in enumerate(zip(run_data.sources, run_data.listings, strict=True))
     ]
 
 

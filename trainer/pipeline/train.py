@@ -21,8 +21,9 @@ from trainer.console.messages import LOG, log_duration
 from trainer.console.progress import transfer_progress
 from trainer.data import batches
 from trainer.data.stream import StreamSpec
-from trainer.evaluation import report
+from trainer.evaluation import card_facts, report
 from trainer.evaluation.measure import evaluate
+from trainer.pipeline import run_facts
 from trainer.pipeline.preparation import PreparedData, prepare_data
 from trainer.pipeline.problem_defaults import resolve_settings
 from trainer.pipeline.run_dir import RunDir, open_run_dir
@@ -151,7 +152,7 @@ def _publish(
     """Export to a partial directory, measure that artefact on raw images, then publish it; return public metrics."""
     config, problem, run_dir = run.config, run.problem, run.run_dir
     LOG.info(f"best epoch: {fitted.best_epoch}; exporting")
-    data_facts = _collect_facts(config, prepared, fitted)
+    data_facts = run_facts.collect_facts(config, prepared, fitted)
     spec = export.ArtifactSpec(
         problem=config.model.problem,
         backbone=config.model.backbone,
@@ -178,7 +179,9 @@ def _publish(
     metrics = {
         name: value for name, value in evaluation.metrics.items() if name not in problem.report_builder.private_keys
     }
-    export.publish(partial, metrics, run_dir.artifact_dir)
+    trained = run_facts.describe_training(config, problem, prepared)
+    facts = card_facts.make_facts(evaluation, problem.report_builder, trained, data_facts["audit"])
+    export.publish(partial, metrics, facts, run_dir.artifact_dir)
     run_dir.upload()
     LOG.info(f"\n{problem.report_builder.format_table(evaluation.metrics)}\n")
     LOG.info(f"artefact: {run_dir.display_path(run_dir.artifact_dir)}")
@@ -227,37 +230,6 @@ def _log_refused(refused: list[tuple[str, str]]) -> None:
         LOG.info(f"  left out: {path}: {reason}")
     if len(refused) > MAX_REFUSED_LOGGED:
         LOG.info(f"  left out: {len(refused) - MAX_REFUSED_LOGGED} more, listed in the report")
-
-
-def _collect_facts(config: Config, prepared: PreparedData, fitted: FitResult) -> dict[str, Any]:
-    """Collect what the metrics are based on, for manifest and report."""
-    test_origin = "test folders in" if any(sample.split for sample in prepared.test_samples) else "set aside from"
-    copies = prepared.copies
-    predict_count = sum(source.get("predict", 0) for source in prepared.records.data_sources)
-    return {
-        "train_dir": list(config.data.train_dir) or ["generated"],
-        "test_dir": list(config.data.test_dir) or [f"{test_origin} train_dir"],
-        **({"predict_images_left_out": predict_count} if predict_count else {}),
-        "train_images": prepared.records.counts["train"],
-        "validation_images": prepared.records.counts["validation"],
-        "test_images": len(prepared.test_samples),
-        **({"copies_dir": list(config.data.copies_dir), "copies": copies.count_images("train")} if copies else {}),
-        "audit": _list_finding_codes(prepared.audit),
-        "seed": config.training.seed,
-        "epochs": len(fitted.history),
-        "best_epoch": fitted.best_epoch,
-    }
-
-
-def _list_finding_codes(audit: dict[str, Any]) -> dict[str, list[str]]:
-    """List the codes of the audit's findings by severity.
-
-    Without their messages, which may name files and writers: the manifest is public, the report is not.
-    """
-    codes: dict[str, set[str]] = {}
-    for finding in audit["findings"]:
-        codes.setdefault(finding["severity"], set()).add(finding["code"])
-    return {severity: sorted(severity_codes) for severity, severity_codes in codes.items()}
 
 
 @contextlib.contextmanager

@@ -40,6 +40,11 @@ class DataSettings:
     test_dir: tuple[str, ...] = option(
         (), "separate test data, in the same forms; without it a share of --train-dir is used", metavar="[LABEL=]PATH"
     )
+    data_terms: str = option(
+        "",
+        "terms under which the images may be used, for the model card, such as a licence or a consent",
+        metavar="TEXT",
+    )
     layout: str = option(
         "",
         f"layout of every folder, instead of detection: {', '.join(plugins.list_names('corpora'))}",

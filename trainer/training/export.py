@@ -20,7 +20,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.artifact import golden, manifest
+from trainer.artifact import card, golden, manifest
+from trainer.artifact.card import CardFacts
 from trainer.artifact.decision import Decision
 from trainer.artifact.engine import Engine, load_engine_factory
 from trainer.artifact.manifest import SIGNATURE_CHECK, VARIANTS
@@ -101,9 +102,11 @@ def export(model: keras.Model, spec: ArtifactSpec, folder: Path, fit_decision: F
     return manifest.write(manifest.select_variant(described, variant), folder)
 
 
-def publish(partial: Path, metrics: dict[str, Any], folder: Path) -> None:
-    """Add the metrics to the artefact in ``partial`` and move it to ``folder``, replacing an older artefact there."""
-    manifest.write(dataclasses.replace(manifest.read(partial), metrics=metrics), partial)
+def publish(partial: Path, metrics: dict[str, Any], facts: CardFacts, folder: Path) -> None:
+    """Add metrics and model card to the artefact in ``partial``; move it to ``folder``, replacing an older one."""
+    described = dataclasses.replace(manifest.read(partial), metrics=metrics)
+    card.write(partial, described, facts)
+    manifest.write(described, partial)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 // The page: health, the loaded model, references, images and their answers. Next: client.js sends, results.js draws.
 
+import { renderCard } from "./card.js";
 import { renderDocument } from "./document.js";
 import { renderAnswer, renderTable, toCsv } from "./results.js";
 import { encodeFile, getHealth, getModel, predict } from "./client.js";
@@ -84,7 +85,7 @@ function renderModel(description) {
   };
   const entries = Object.entries(facts).filter(([, value]) => value)
     .flatMap(([name, value]) => [createElement("dt", {}, name), createElement("dd", {}, value)]);
-  return [createElement("dl", {}, entries), ...renderMetrics(description.metrics)];
+  return [createElement("dl", {}, entries), ...renderMetrics(description.metrics), ...renderCard(description.card)];
 }
 
 /** Draw the metrics of a manifest, which were measured on test images. */

@@ -367,7 +367,8 @@ def test_images_below_the_minimum_quality_are_no_training_images(tensorflow, pai
 def test_preparation_describes_its_data_sources_and_writes_the_audit(tensorflow, paired, tmp_path):
     assert run_prepare(tmp_path, "--train-dir", str(paired)) == 0
     (source,) = records.read(tmp_path / "job" / "records").data_sources
-    assert source == {"path": str(paired), "layout": "paired_folders", "images": 72, "digest": source["digest"]}
+    described = {"path": str(paired), "layout": "paired_folders", "images": 72, "corpus_id": "paired", "writers": 12}
+    assert source == {**described, "digest": source["digest"]}
     audit = json.loads((tmp_path / "job" / "audit.json").read_text())
     assert audit["duplicates"]["pairs"] == []
     assert not (tmp_path / "job" / "survey").exists()
