@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import functools
 import logging
 import os
 import signal
@@ -97,12 +98,14 @@ def main(arguments: list[str] | None = None) -> int:
         nonlocal has_failed
         has_failed = server.should_exit = True
 
+    service = Service(settings, Models.open, PeopleFile.from_settings(settings))
+    app = create_app(settings, service, on_load_failure)
     config = uvicorn.Config(
-        create_app(settings, Service(settings, Models.open, PeopleFile.from_settings(settings)), on_load_failure),
+        app,
         settings.host,
         settings.port,
         loop="auto",
-        http=BoundedProtocol,
+        http=functools.partial(BoundedProtocol, admission=app.state.admission),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         access_log=False,

@@ -23,6 +23,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from predictor import development, error_handlers, openapi, page, request_body, schema
+from predictor.admission import Admission
 from predictor.errors import LoadError, UnsupportedMediaType
 from predictor.people_routes import PeopleRoutes
 from predictor.responses import make_json_response
@@ -43,6 +44,10 @@ class PredictionServer:
         self.settings = settings
         self.service = service
         self.metrics = Metrics()
+        executor = service.executor
+        self.admission = Admission(
+            settings.predict_route, executor.capacity, lambda: executor.in_flight, self._report_refusals
+        )
         self.training = development.TrainingProcess(service.load) if settings.mode == "dev" else None
         limits = settings.max_body_bytes, settings.max_waiting_bytes
         self.body_reader = request_body.BodyReader(*limits, timeout=settings.deadline)
@@ -91,10 +96,13 @@ class PredictionServer:
     async def predict(self, request: Request) -> Response:
         """Answer one request, from its first byte to its response, and write its line to the log."""
         request_log = request.state.log = RequestLog(request.headers)
+        self.admission.begin()
         try:
             response = await self._predict(request, request_log)
         except Exception as error:  # noqa: BLE001 - each class has its handler; unexpected ones are logged there
             response = await error_handlers.handle_error(request, error)
+        finally:
+            self.admission.end()
         response.headers["X-Request-Id"] = request_log.id
         self.metrics.observe(request_log, response.status_code)
         request_log.write(response.status_code)
@@ -110,6 +118,11 @@ class PredictionServer:
             with request_log.measure("write"):
                 content = orjson.dumps({"predictions": rows}, option=orjson.OPT_SERIALIZE_NUMPY)
                 return make_json_response(content)
+
+    def _report_refusals(self, count: int) -> None:
+        """Count requests that were refused before they were read, and log them as one line."""
+        self.metrics.requests.labels("429").inc(count)
+        log("WARNING", "refused before they were read: the queue is full", requests=count)
 
     async def _follow_people(self) -> None:
         """Notice changes of the file of writers as long as the server runs; after an error it keeps those it has."""
@@ -170,6 +183,7 @@ def create_app(settings: Settings, service: Service, on_load_failure: Callable[[
         *development_routes,
     ]
     app = Starlette(routes=routes, exception_handlers=error_handlers.EXCEPTION_HANDLERS, lifespan=server.lifespan)
+    app.state.admission = server.admission
     app.router.redirect_slashes = False  # a redirect would lose the body and the form of errors
     return app
 

@@ -30,6 +30,11 @@ class Executor:
         self._in_flight = 0
 
     @property
+    def capacity(self) -> int:
+        """Most items that may run or wait."""
+        return self._capacity
+
+    @property
     def in_flight(self) -> int:
         """Number of items that run or wait, and of reserved slots."""
         return self._in_flight

@@ -1,28 +1,52 @@
-"""Limits on the headers of a request, and JSON error responses to what is not HTTP.
+"""Limits on the headers of a request, JSON error responses to what is not HTTP, and early refusals.
 
 uvicorn's parser accepts headers of any size and number, so that a client could fill the memory before a route is
 known. Next: ``request_body.py``, which limits the body.
 """
 
+import asyncio
 import re
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from predictor.admission import PAUSE, Admission
 from predictor.errors import error_body
 
 MAX_HEADER_BYTES, MAX_HEADERS = 32_768, 100  # with the request line; nginx allows 32 kB, gunicorn 100 lines
 # Clients may offer an upgrade to another protocol, as Java's does on plain HTTP. A server may ignore it (RFC 9110,
 # 7.8); uvicorn's parser would treat the body as data of that protocol, and lose it.
 UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
+DROP_TIMEOUT = 10.0  # seconds in which the body of a refused request has to arrive
 LINGER = 0.5  # seconds until a refused connection is closed: a client that still sends would not see the response
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits on headers (431) and with JSON for malformed HTTP (400)."""
+    """uvicorn's protocol with limits on headers (431), JSON for malformed HTTP (400), and refusals by ``admission``."""
 
     _pending_bytes = _header_bytes = _header_count = 0
     _is_in_headers = True
     _is_refused = False
+    _is_dropping = False  # the body of a request that was refused when its headers were read
+    _drop_timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, admission: Admission | None = None, **options: Any):
+        """Make the protocol of one connection; without ``admission`` every request is passed on."""
+        super().__init__(*arguments, **options)
+        self._admission = admission
+
+    def connection_made(self, transport: Any) -> None:
+        """Accept a connection; where there are too many, one is cut off."""
+        super().connection_made(transport)
+        if self._admission and (victim := self._admission.choose_victim(transport, len(self.connections))):
+            self._admission.end_pause(victim)
+            victim.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection."""
+        if self._admission:
+            self._admission.end_pause(self.transport)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and count the bytes of a header or trailer that never ends, which it does not report."""
@@ -53,19 +77,60 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stop counting; a body may follow."""
+        """Stop counting; a body may follow. Refuse at once what cannot be queued."""
         self._is_in_headers, self._pending_bytes = False, 0
+        is_first = self.cycle is None or self.cycle.response_complete  # no earlier response of this connection is due
+        admission = self._admission
+        if admission and is_first and admission.is_refused(self.parser.get_method(), self.url):
+            self._is_dropping = True
+            # Who waits for "100 Continue" may not send the body: the next bytes need not be a request.
+            is_closing = self.expect_100_continue or not self.parser.should_keep_alive()
+            refusal = admission.make_refusal(self.headers, is_closing)
+            if is_closing:  # in a flood later than at once: who is refused would connect again
+                self._is_refused = True
+                self.loop.call_later(admission.choose_pause(self.transport) - PAUSE, self._close_with, refusal)
+            else:
+                self.transport.write(refusal)
+                self._drop_timer = self.loop.call_later(DROP_TIMEOUT, self.transport.abort)
+            return
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Count nothing: ``request_body.py`` limits the body."""
+        """Count nothing: ``request_body.py`` limits the body. That of a refused request is dropped."""
         self._pending_bytes = 0
-        super().on_body(body)
+        if not self._is_dropping:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Count again: headers of the next request may follow."""
         self._is_in_headers, self._pending_bytes = True, 0
-        super().on_message_complete()
+        if not self._is_dropping:
+            super().on_message_complete()
+            return
+        self._is_dropping = False
+        if self._drop_timer:
+            self._drop_timer.cancel()
+        if not self._is_refused:
+            self.transport.pause_reading()
+            pause = self._admission.choose_pause(self.transport)  # type: ignore[union-attr]
+            self.loop.call_later(pause, self._continue)
+
+    def _close_with(self, response: bytes) -> None:
+        """Write the last response of a connection."""
+        self.transport.write(response)
+        self.loop.call_later(LINGER, self.transport.close)
+
+    def _continue(self) -> None:
+        """Read the next request of a connection, some time after one was refused."""
+        if self.transport.is_closing():
+            return
+        self._admission.end_pause(self.transport)  # type: ignore[union-attr]
+        self.transport.resume_reading()
+        if self.cycle is None or self.cycle.response_complete:  # else the end of the response starts the timer
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser failed on: headers over the limits, or bytes that are not HTTP."""
@@ -92,5 +157,4 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        self.transport.write(b"HTTP/1.1 " + status + b"\r\n" + head + body)
-        self.loop.call_later(LINGER, self.transport.close)
+        self._close_with(b"HTTP/1.1 " + status + b"\r\n" + head + body)

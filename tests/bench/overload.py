@@ -1,7 +1,8 @@
-"""``python -m tests.bench.overload ARTIFACT [SECONDS]``: overload the server at twice its capacity, then stop it.
+"""``python -m tests.bench.overload ARTIFACT [SECONDS]``: overload the server at twice its capacity, flood it, stop it.
 
 Fails unless every status is 200 or a documented refusal, every accepted request is answered within its deadline and
-memory does not grow; after SIGTERM under load, every accepted request has to be answered and the exit status is 0.
+memory does not grow; a flood is of clients that never pause, over connections that stay open, or open each request
+anew. After SIGTERM under load, every accepted request has to be answered and the exit status is 0.
 Next: ``load.py``, which sends the requests.
 """
 
@@ -21,6 +22,7 @@ from tests.bench.serving import ROOT
 
 CLIENTS, MAX_WAITING, DEADLINE = 200, 30, 5.0
 MAX_GROWTH = 15  # MB
+FLOODS, FLOOD_SECONDS = (200, 400), 10.0  # numbers of clients
 
 
 def main() -> int:
@@ -49,6 +51,10 @@ def main() -> int:
     print(f"capacity {capacity:.0f} requests/s; {offered:.0f} offered, {overload.rate:.0f} answered; {dict(statuses)}")
     print(f"slowest answer {slowest:.2f} s (deadline {DEADLINE:g}), slowest health {health.percentile(1):.0f} ms")
     print(f"memory {memory[0]:.0f} to {memory[-1]:.0f} MB, last third against first {growth:+.1f} MB")
+    for clients in FLOODS:
+        for header in ("", "Connection: close"):
+            _flood(port, [_add_header(request, header) for request in requests], clients, header, capacity)
+    print(f"memory after the floods {measure_memory(process.pid):.0f} MB")
     accepted_before = _count_requests(log)
     threading.Timer(2.0, process.send_signal, [signal.SIGTERM]).start()
     stopped, _ = load.run(port, requests, 24, 5, pause=24 / (2 * capacity))
@@ -60,6 +66,21 @@ def main() -> int:
     print(f"the server accepted {accepted} requests, clients have {answered} answers; exit status {exit_status}")
     is_overload_handled = set(statuses) <= {200, 429} and slowest < DEADLINE and growth < MAX_GROWTH
     return 0 if is_overload_handled and accepted == answered and exit_status == 0 else 1
+
+
+def _add_header(request: bytes, header: str) -> bytes:
+    return request.replace(b"Host: here\r\n", f"Host: here\r\n{header}\r\n".encode(), 1) if header else request
+
+
+def _flood(port: int, requests: list[bytes], clients: int, header: str, capacity: float) -> None:
+    """Print what the server answers while so many clients send one request after the other."""
+    flood, health = load.run(port, requests, clients, FLOOD_SECONDS, load.make_get("/health"))
+    statuses = dict(collections.Counter(status for status, _ in flood.answers))
+    print(
+        f"flood of {clients} clients, {header or 'connections stay open'}: {len(flood.answers) / flood.seconds:.0f} "
+        f"requests/s, {flood.rate:.0f} answered, {flood.rate / capacity:.0%} of the capacity; {statuses}; "
+        f"health within {health.percentile(0.99):.0f} ms for 99 %, slowest {health.percentile(1):.0f} ms"
+    )
 
 
 def _count_requests(log: IO[str]) -> int:
