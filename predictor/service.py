@@ -43,7 +43,7 @@ from trainer.artifact.manifest import BadArtifact
 from trainer.artifact.page_finder import FoundPage
 from trainer.documents import DocumentLimits
 from trainer.enrolment.errors import EnrolmentError
-from trainer.enrolment.gallery import IdentificationParameters
+from trainer.enrolment.gallery import Gallery, IdentificationParameters
 from trainer.imaging import ImageError, encode_png
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ class Service:
         """
         try:
             models = self._open_models(self._settings, path)
-            if self.people:
-                models = dataclasses.replace(models, gallery=self.people.open(models.find_verifier()).gallery)
+            models = dataclasses.replace(models, gallery=self._open_gallery(models, is_required=not path))
         except (BadArtifact, storage.StorageError, EnrolmentError) as error:
             raise LoadError(str(error)) from error
         self._models = models  # from here on health is 200
@@ -93,6 +92,17 @@ class Service:
             "golden_answers": models.golden_answers,
             "seconds": seconds,
         }
+
+    def _open_gallery(self, models: Models, is_required: bool) -> Gallery | None:
+        """Open the writers on file; a model that was trained meanwhile need not have any. Raises ``EnrolmentError``."""
+        if not self.people:
+            return None
+        try:
+            return self.people.open(models.find_verifier()).gallery
+        except EnrolmentError:
+            if is_required:
+                raise
+            return None
 
     def reload_people(self) -> bool:
         """Answer with the writers on file as they are now; return whether they changed. Raises ``EnrolmentError``.

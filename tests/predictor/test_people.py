@@ -10,8 +10,12 @@ import time
 import httpx
 import pytest
 
+from predictor.errors import LoadError
+from predictor.models import Models
 from predictor.people import PeopleFile
 from predictor.request import build_body
+from predictor.service import Service
+from predictor.settings import Settings
 from tests.conftest import kill_server, serving
 from trainer import enrol, ready
 from trainer.artifact.artifact import Artifact
@@ -193,6 +197,20 @@ def test_writers_of_another_model_stop_the_start(verifier_artifact, tmp_path):
         PeopleFile(str(tmp_path / "people.sqlite")).open(Artifact(verifier_artifact))
     with pytest.raises(EnrolmentError, match="this server has none"):
         PeopleFile(str(tmp_path / "people.sqlite")).open(None)
+
+
+def test_a_model_that_was_trained_meanwhile_is_served_without_the_writers_of_the_previous_one(
+    verifier_artifact, tmp_path
+):
+    path = tmp_path / "people.sqlite"
+    EnrolmentStore.create(path, "another encoder", 64).close()
+    models = Models.compose(Artifact(verifier_artifact))
+    settings = Settings(artifact=str(verifier_artifact))
+    service = Service(settings, lambda *_: models, PeopleFile(str(path), is_writable=True))
+    with pytest.raises(LoadError, match="enrolled with another model"):
+        service.load()
+    service.load("runs/page/model")
+    assert service.models.gallery is None
 
 
 def test_a_file_that_others_may_read_is_warned_of(tmp_path):
