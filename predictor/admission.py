@@ -6,17 +6,17 @@ refuses what is admitted and is larger than the room that is left.
 """
 
 import asyncio
-import re
 import uuid
 from collections.abc import Callable
 
 from predictor.errors import Busy, error_body
+from predictor.responses import RETRY_SECONDS
+from predictor.telemetry import ID
 
-ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")  # the ids of clients that may be repeated
 LOG_INTERVAL = 1.0  # seconds of refusals that one line of the log counts
 # After a refusal the next request of its connection is read some time later: at least PAUSE seconds, and so late that
 # REFUSALS_PER_SECOND are not exceeded, but not later than the response told its client to come back.
-PAUSE, RETRY_AFTER, REFUSALS_PER_SECOND = 0.02, 1.0, 250
+PAUSE, REFUSALS_PER_SECOND = 0.02, 250
 MAX_CONNECTIONS = 900  # open at the same time; where 1024 file descriptors are allowed, some are left
 MESSAGE = "the queue of this server is full; try again shortly"
 
@@ -47,7 +47,7 @@ class Admission:
         self._paused[transport] = None
         now = asyncio.get_running_loop().time()
         self._next_refusal_at = max(now, self._next_refusal_at) + 1 / REFUSALS_PER_SECOND
-        return min(max(PAUSE, self._next_refusal_at - now), RETRY_AFTER)
+        return min(max(PAUSE, self._next_refusal_at - now), float(RETRY_SECONDS))
 
     def end_pause(self, transport: asyncio.Transport) -> None:
         """Note that a connection is not paused any more: it is read again, or closed."""
@@ -73,12 +73,15 @@ class Admission:
         if not self._refused:
             asyncio.get_running_loop().call_later(LOG_INTERVAL, self._flush)
         self._refused += 1
-        id = next((value for name, value in headers if name == b"x-request-id" and ID.fullmatch(value)), None)
+        id = next(
+            (value for name, value in headers if name == b"x-request-id" and ID.fullmatch(value.decode("latin-1"))),
+            None,
+        )
         body = error_body(Busy.code, MESSAGE)
         return b"".join(
             (
                 b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\n",
-                b"retry-after: %d\r\n" % RETRY_AFTER,
+                b"retry-after: %d\r\n" % RETRY_SECONDS,
                 b"connection: close\r\n" if is_closing else b"",
                 b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (id or uuid.uuid4().hex.encode(), len(body)),
                 body,

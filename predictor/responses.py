@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
-RETRY_AFTER = {429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
+RETRY_SECONDS = 1
+RETRY_AFTER = {status: {"Retry-After": str(RETRY_SECONDS)} for status in (429, 503)}
 
 
 def make_json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -13,6 +13,7 @@ from predictor import admission
 from predictor.admission import Admission
 from predictor.protocol import DROP_TIMEOUT, BoundedProtocol
 from predictor.request import build_body
+from predictor.responses import RETRY_SECONDS
 from tests.bench import load
 from tests.conftest import serving
 
@@ -55,7 +56,7 @@ def test_refused_connections_are_read_again_so_late_that_refusals_stay_rare(make
     pauses = asyncio.run(choose_pauses(2000))
     assert pauses[0] == admission.PAUSE
     assert pauses[250] == pytest.approx(251 / admission.REFUSALS_PER_SECOND, abs=0.1)
-    assert max(pauses) == pauses[-1] == admission.RETRY_AFTER
+    assert max(pauses) == pauses[-1] == RETRY_SECONDS
 
 
 def test_where_there_are_too_many_connections_one_that_was_refused_is_cut_off(make_admission):

@@ -5,7 +5,7 @@ Next: ``trainer/variant.py`` and ``trainer/calibrate.py``, which change the mani
 
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,11 +26,10 @@ def write_copy(
     folder: Path,
     changed: Manifest,
     out: Path,
-    left_out: Sequence[str] = (),
     parts: Mapping[str, Path] = MappingProxyType({}),
     facts: CardFacts | None = None,
 ) -> None:
-    """Write a copy of the artefact in ``folder`` with a changed manifest, without the files ``left_out``.
+    """Write a copy of the artefact in ``folder`` with a changed manifest.
 
     ``parts`` are the folders of artefacts that become parts of the copy, by the name of the part in the manifest.
     ``facts`` are those of its model card, by default those of the artefact. Raises ``BadArtifact``, and
@@ -41,8 +40,6 @@ def write_copy(
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(folder, partial)
-    for name in left_out:
-        (partial / name).unlink(missing_ok=True)
     for name, source in parts.items():
         manifest.verify(manifest.read(source), source)
         shutil.rmtree(partial / name, ignore_errors=True)

@@ -24,7 +24,7 @@ from trainer.enrolment.writers import pool_vectors, summarise
 if TYPE_CHECKING:
     from trainer.artifact.artifact import EncodedImage
 
-MAX_COMPARED = 20  # writers whose references are compared; docs/verification.md says how often the right one is in them
+MAX_COMPARED = 20  # writers whose references are compared; docs/people.md has what that costs and finds
 DEFAULT_FPIR = 0.01
 IDENTIFIED, UNKNOWN = "identified", "unknown"
 

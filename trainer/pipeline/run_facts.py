@@ -46,7 +46,7 @@ def describe_training(config: Config, problem: Problem, prepared: PreparedData) 
     """Describe for the model card what the weights were learnt from."""
     terms = config.data.data_terms or card_facts.UNSTATED_TERMS
     sources = [
-        TrainingSource(source["corpus_id"], source["images"], terms, source["writers"] or None)
+        TrainingSource(_get_corpus_id(source), source["images"], terms, source.get("writers") or None)
         for source in prepared.records.data_sources
         if not source.get("is_test")
     ]
@@ -64,8 +64,13 @@ def describe_training(config: Config, problem: Problem, prepared: PreparedData) 
         path = fetch_artifact(config.training.init_from, progress=transfer_progress)
         started_from = card_facts.read_sources(path, config.training.init_from)
     counts = {split: prepared.records.count_images(split) for split in ("train", "validation")}
-    corpus_ids = frozenset(row["corpus_id"] for row in prepared.records.data_sources if not row.get("is_test"))
+    corpus_ids = frozenset(_get_corpus_id(row) for row in prepared.records.data_sources if not row.get("is_test"))
     return TrainedOn(sources, started_from, counts, corpus_ids, problem.is_writer_independent)
+
+
+def _get_corpus_id(source: dict[str, Any]) -> str:
+    """Return the corpus of a data source; records that an earlier release prepared have its path alone."""
+    return str(source.get("corpus_id") or PurePath(source["path"]).stem)
 
 
 def _list_finding_codes(audit: dict[str, Any]) -> dict[str, list[str]]:
