@@ -15,6 +15,7 @@ from trainer.evaluation.card_facts import GENERATED_TERMS, TrainedOn
 from trainer.evaluation.classification import CLASSIFICATION_REPORT
 from trainer.evaluation.measure import Evaluation
 from trainer.evaluation.metrics import compute_wilson_interval
+from trainer.pipeline import run_facts
 
 SOURCE = TrainingSource("mine", 100, "consent", 10)
 TRAINED = TrainedOn([SOURCE], [], {"train": 70, "validation": 30}, frozenset({"mine"}), True)
@@ -98,3 +99,8 @@ def test_a_calibrated_artefact_keeps_its_data_and_has_the_rates_of_cross_fitting
     ]
     assert "cross-fitting" in facts.protocol
     assert card_facts.calibrate_facts(None, measured, "cards", 120).learnt_from[0].terms == "not known"
+
+
+def test_a_source_in_records_of_an_earlier_release_is_named_by_its_path():
+    assert run_facts._get_corpus_id({"path": "/data/cards.zip"}) == "cards"
+    assert run_facts._get_corpus_id({"path": "/data/cards.zip", "corpus_id": "cards-2"}) == "cards-2"
