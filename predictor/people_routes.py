@@ -138,8 +138,8 @@ class PeopleRoutes:
     def _put(self, verifier: Artifact, request: EnrolRequest, references: list[Reference]) -> dict[str, Any]:
         change = writers.put_writer if request.replace else writers.add_references
         with self._people.write(verifier) as (store, decision):
-            change(store, decision, request.writer, references)
-        return self._describe(verifier, request.writer)
+            copies = change(store, decision, request.writer, references)
+        return {**self._describe(verifier, request.writer), "left_out": [copy.label for copy in copies]}
 
     def _remove(self, verifier: Artifact, request: RemoveRequest) -> dict[str, Any]:
         with self._people.write(verifier) as (store, decision):

@@ -113,8 +113,9 @@ def _store(store: EnrolmentStore, artifact: Artifact, enrolled: Enrolled) -> Non
     with store.transaction():
         for name, labelled in enrolled.items():
             references = writers.make_references(labelled)
-            writers.put_writer(store, verifier, name, references)
-            for disagreement in writers.find_disagreements(verifier, references):
+            for copy in writers.put_writer(store, verifier, name, references):
+                print(f"  left out: {copy.label!r}: a copy of another reference of writer {name!r}")
+            for disagreement in writers.find_disagreements(verifier, store.read_references(name)):
                 print(
                     f"  warning: {disagreement.reference.label!r} is unlike the other references of writer {name!r}: "
                     f"score {disagreement.score:.3f}, below {disagreement.limit:.3f}"

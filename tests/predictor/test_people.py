@@ -228,8 +228,9 @@ def test_the_page_adds_replaces_and_removes_writers(dev_server, genuine):
     post(dev_server, "bert", genuine[:1])
     assert list_writers(dev_server) == {"anna/B": 5, "bert": 1}
     assert len(predict(dev_server, {"image": b64(genuine[6]), "writer": "anna/B"})[0]["per_reference"]) == 5
-    replaced = post(dev_server, "anna/B", genuine[3:4], replace=True).json()
+    replaced = post(dev_server, "anna/B", [genuine[3], genuine[3]], replace=True).json()
     assert len(replaced["references"]) == 1
+    assert replaced.pop("left_out") == ["scan 1"], "the copy"
     details = httpx.get(f"{dev_server}/people", params={"writer": "anna/B"}).json()
     assert details == replaced
     assert delete(dev_server, writer="bert").json()["writers"] == [{"writer": "anna/B", "references": 1}]

@@ -21,6 +21,7 @@ from trainer.artifact.thresholds import EQUAL_ERROR, UnsupportedRequest
 
 FUSION_WEIGHTS = {"max": 1.0, "mean": 0.0, "both": 0.5}  # weight of the largest similarity; the mean has the rest
 NORM_TOLERANCE = 0.02  # largest accepted difference of the length of a stored vector from 1
+COPY_DISTANCE = 2e-3  # of the embeddings of one image, one of them stored as float16; other images are much farther
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,16 +182,21 @@ class Verifier:
         The answer has ``decision``, ``score`` (probability of genuine), ``distance`` to the nearest reference (the
         root of 2 - 2 s, where s is the similarity; of cosines, the Euclidean distance), both of
         ``per_reference`` alone, the ``threshold`` and bounds of ``inconclusive`` as scores, and for a ``far`` its
-        ``far_interval`` where one is stored. Without references it is the ``embedding``, for enrolment. Raises
+        ``far_interval`` where one is stored. Copies of a reference count once: they would make the references look more
+        alike than signatures of one hand are. Without references the answer is the ``embedding``, for enrolment. Raises
         ``UnsupportedRequest``.
         """
-        low, high = self.decision_bounds(max(1, len(references)), parameters.far, parameters.threshold)
         embedding = {"embedding": vector}
         if not len(references):
+            self.decision_bounds(
+                1, parameters.far, parameters.threshold
+            )  # a rate that is not stored is an error here, too
             return embedding
         vectors = self._check_references(references)
+        distinct = find_distinct(vectors)
+        low, high = self.decision_bounds(len(distinct), parameters.far, parameters.threshold)
         similarities = self.measure.compare(vector[None], vectors)
-        log_odds = float(self.log_odds(similarities, self.measure.compare_all(vectors))[0])
+        log_odds = float(self.log_odds(similarities[:, distinct], self.measure.compare_all(vectors[distinct]))[0])
         distances = np.sqrt(np.maximum(0, 2 - 2 * similarities[0]))
         scores = map(self.to_probability, self.log_odds(similarities.T, np.ones((1, 1), np.float32)).tolist())
         score = self.to_probability(log_odds)
@@ -204,9 +210,11 @@ class Verifier:
                 {"distance": float(distance), "score": score} for distance, score in zip(distances, scores, strict=True)
             ],
             "threshold": parameters.threshold
-            or self.to_probability(high if parameters.has_threshold else self.threshold_for(EQUAL_ERROR, len(vectors))),
+            or self.to_probability(
+                high if parameters.has_threshold else self.threshold_for(EQUAL_ERROR, len(distinct))
+            ),
             "inconclusive": [self.to_probability(low), self.to_probability(high)],
-            **self._describe_far(parameters.far, len(vectors)),
+            **self._describe_far(parameters.far, len(distinct)),
             **(embedding if parameters.return_embedding else {}),
         }
 
@@ -257,3 +265,12 @@ class Verifier:
     def to_manifest(self) -> dict[str, Any]:
         """Return the JSON form that the manifest keeps."""
         return {"kind": self.kind, **dataclasses.asdict(self)}
+
+
+def find_distinct(vectors: np.ndarray) -> list[int]:
+    """Return the positions of embeddings ``float32 [n, D]`` of length 1 without copies of an earlier one."""
+    distinct: list[int] = []
+    for position, vector in enumerate(vectors):
+        if not distinct or np.linalg.norm(vectors[distinct] - vector, axis=1).min() > COPY_DISTANCE:
+            distinct.append(position)
+    return distinct

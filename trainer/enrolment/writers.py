@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trainer.artifact.cohort import CohortSimilarity, pool
-from trainer.artifact.verification import Verifier
+from trainer.artifact.verification import Verifier, find_distinct
 from trainer.enrolment import records
 from trainer.enrolment.errors import EnrolmentError, NotEnrolled
 from trainer.enrolment.records import Reference, WriterSummary
@@ -47,21 +47,34 @@ def make_references(labelled: Iterable[tuple[str, np.ndarray]]) -> list[Referenc
     return [Reference(secrets.token_hex(6), label, vector) for label, vector in labelled]
 
 
-def put_writer(store: EnrolmentStore, verifier: Verifier, name: str, references: Sequence[Reference]) -> None:
-    """Store a writer with these references in the place of the previous ones. Raises ``EnrolmentError``."""
+def put_writer(
+    store: EnrolmentStore, verifier: Verifier, name: str, references: Sequence[Reference]
+) -> list[Reference]:
+    """Store a writer with these references in the place of the previous ones. Raises ``EnrolmentError``.
+
+    A copy of another reference tells nothing more about the hand; returns the copies, which are left out.
+    """
     if not 1 <= len(references) <= MAX_REFERENCES:
         raise EnrolmentError(f"a writer has 1 to {MAX_REFERENCES} references; these are {len(references)}")
-    store.put(summarise(verifier, name, [reference.vector for reference in references]), references)
+    distinct = find_distinct(records.restore(np.stack([reference.vector for reference in references])))
+    kept = [references[position] for position in distinct]
+    store.put(summarise(verifier, name, [reference.vector for reference in kept]), kept)
+    return [reference for position, reference in enumerate(references) if position not in distinct]
 
 
-def add_references(store: EnrolmentStore, verifier: Verifier, name: str, references: Sequence[Reference]) -> None:
-    """Add references to those of a writer, who need not be on file. Raises ``EnrolmentError``."""
+def add_references(
+    store: EnrolmentStore, verifier: Verifier, name: str, references: Sequence[Reference]
+) -> list[Reference]:
+    """Add references to those of a writer, who need not be on file; return the copies, which are left out.
+
+    Raises ``EnrolmentError``.
+    """
     with store.transaction():
         try:
             stored = store.read_references(name)
         except NotEnrolled:
             stored = []
-        put_writer(store, verifier, name, [*stored, *references])
+        return put_writer(store, verifier, name, [*stored, *references])
 
 
 def remove_reference(store: EnrolmentStore, verifier: Verifier, name: str, id: str) -> None:

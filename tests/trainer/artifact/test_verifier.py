@@ -85,6 +85,16 @@ def test_a_stored_rate_selects_its_threshold_and_the_error_for_a_rate_outside_na
         DECISION.answer(questioned, REFERENCES, DecisionParameters(far=0.05))
 
 
+def test_copies_of_a_reference_are_answered_for_but_count_once():
+    decision = dataclasses.replace(DECISION, thresholds={"eer": {"1": 0.1, "3": 0.3, "6": 0.9}})
+    questioned, rounded = unit(1, 0.1, 0.2, 0), REFERENCES[0].astype(np.float16).astype(np.float32)
+    answer = decision.answer(questioned, REFERENCES)
+    repeated = decision.answer(questioned, [*REFERENCES, rounded, REFERENCES[1], REFERENCES[1]])
+    assert len(repeated["per_reference"]) == 6
+    for name in ("decision", "score", "threshold", "inconclusive"):
+        assert repeated[name] == pytest.approx(answer[name]) if name != "decision" else repeated[name] == answer[name]
+
+
 def test_thresholds_are_interpolated_linearly_in_the_logarithm_of_the_number_of_references():
     rising = dataclasses.replace(DECISION, thresholds={**DECISION.thresholds, "0.01": {"10": 4.0, "1": 2.0, "2": 2.5}})
     questioned = unit(1, 0.1, 0, 0)

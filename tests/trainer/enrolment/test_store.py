@@ -73,6 +73,16 @@ def test_writers_and_references_are_added_replaced_and_removed(make_store):
         writers.remove_reference(made, VERIFIER, "ann", "none")
 
 
+def test_a_copy_of_a_reference_is_left_out_and_returned(make_store):
+    store = make_store()
+    stored = store.read_references("ann")
+    copies = writers.make_references(("again", reference.vector) for reference in stored[:2])
+    (new,) = make_references("new", 1)
+    assert writers.add_references(store, VERIFIER, "ann", [*copies, new]) == copies
+    assert [reference.id for reference in store.read_references("ann")] == [*(each.id for each in stored), new.id]
+    assert [summary.references for summary in store.read_summaries() if summary.name == "ann"] == [4]
+
+
 def test_a_block_of_writes_is_one_write_or_none(make_store):
     made = make_store()
 
