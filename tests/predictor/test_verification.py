@@ -23,6 +23,8 @@ from tests.conftest import serving
 from trainer import enrol
 from trainer.artifact.artifact import Artifact
 
+INKS = ("questioned", "reference", "registered")  # the pictures of a registration
+
 
 @pytest.fixture
 def genuine(verification_data) -> list[bytes]:
@@ -102,6 +104,10 @@ def test_an_explanation_is_a_picture_of_the_ink(predict, genuine):
     with Image.open(io.BytesIO(base64.b64decode(answer["explanation"]["overlay"]["b64"]))) as picture:
         assert picture.format == "PNG"
         assert picture.mode == "RGB"
+    registration = answer["explanation"]["registration"]
+    sizes = {name: Image.open(io.BytesIO(base64.b64decode(registration[name]["b64"]))).size for name in INKS}
+    assert len(set(sizes.values())) == 1, "the inks have the size of the canvas"
+    assert 0.5 < registration["correlation"] <= 1, "signatures of one writer lie over each other"
     instance = {"image": b64(genuine[0]), "references": [b64(genuine[1])], "explain": True}
     assert "explanation" in predict({"instances": [instance]})[1]["predictions"][0]
 

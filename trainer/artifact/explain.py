@@ -3,7 +3,7 @@
 A window moves over both canonical images, questioned and reference, and occludes the ink under it in both. If the two
 are more similar without a region, this region lowers the score (Zeiler and Fergus 2014, sec. 4.2, applied to pairs).
 Occluding only one of the images would show where ink is missing. Independent of files and HTTP. Next:
-``verification.py``.
+``verification.py``, ``imaging/registration.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+
+from trainer.imaging import encode_png
+from trainer.imaging.registration import register
 
 if TYPE_CHECKING:
     from trainer.artifact.artifact import EncodedImage
@@ -36,14 +39,19 @@ class Explanation:
     """``heatmap`` is ``float32 [H, W]``: the increase of the similarity when the ink there is occluded.
 
     Positive regions lower the score of the questioned image, negative ones raise it. ``reference`` is the index of the
-    nearest reference, ``is_occluded_in_both`` whether that has an image to occlude, ``image`` the questioned canonical
-    image, ``uint8 [H, W]``.
+    nearest reference. ``image`` is the questioned canonical image and ``reference_image`` that of the reference,
+    ``uint8 [H, W]``; None for a stored embedding, which has no image.
     """
 
     heatmap: np.ndarray
     reference: int
-    is_occluded_in_both: bool
     image: np.ndarray
+    reference_image: np.ndarray | None
+
+    @property
+    def is_occluded_in_both(self) -> bool:
+        """Whether ink was occluded in both images."""
+        return self.reference_image is not None
 
 
 def explain_nearest(
@@ -63,13 +71,15 @@ def explain_nearest(
     reference, image = references[nearest], questioned.canonical.image
     windows = _list_windows(*image.shape[:2])
     questioned_vectors = engine(_occlude(image, windows))
+    reference_image = None
     if isinstance(reference, np.ndarray):
         occluded = similarity.compare(questioned_vectors, reference[None])[:, 0]
     else:
+        reference_image = reference.canonical.image[:, :, 0]
         pairs = zip(questioned_vectors, engine(_occlude(reference.canonical.image, windows)), strict=True)
         occluded = np.array([similarity.compare(first[None], second[None])[0, 0] for first, second in pairs])
     heatmap = _draw_heatmap(image.shape[:2], windows, occluded - similarities[nearest])
-    return Explanation(heatmap, nearest, not isinstance(reference, np.ndarray), image[:, :, 0])
+    return Explanation(heatmap, nearest, image[:, :, 0], reference_image)
 
 
 def _draw_heatmap(
@@ -100,10 +110,30 @@ def draw_overlay(explanation: Explanation) -> bytes:
 
 
 def to_json(explanation: Explanation) -> dict[str, Any]:
-    """Return the JSON form: index of the reference, images in which ink was occluded, and the overlay as base64."""
-    occluded_in = "both" if explanation.is_occluded_in_both else "questioned"
-    picture = base64.b64encode(draw_overlay(explanation)).decode()
-    return {"reference": explanation.reference, "occluded_in": occluded_in, "overlay": {"b64": picture}}
+    """Return the JSON form: index of the reference, images in which ink was occluded, and pictures as base64.
+
+    Where the reference has an image, ``registration`` has both inks, and that of the reference registered onto the
+    questioned one, with their correlation.
+    """
+    answer = {
+        "reference": explanation.reference,
+        "occluded_in": "both" if explanation.is_occluded_in_both else "questioned",
+        "overlay": _to_base64(draw_overlay(explanation)),
+    }
+    if explanation.reference_image is None:
+        return answer
+    registration = register(explanation.reference_image, explanation.image)
+    inks = {
+        "questioned": explanation.image,
+        "reference": explanation.reference_image,
+        "registered": registration.image,
+    }
+    pictures = {name: _to_base64(encode_png(ink[:, :, None])) for name, ink in inks.items()}
+    return {**answer, "registration": {**pictures, "correlation": registration.correlation}}
+
+
+def _to_base64(picture: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(picture).decode()}
 
 
 def _list_windows(height: int, width: int) -> list[tuple[int, int, int, int]]:
