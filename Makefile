@@ -47,7 +47,7 @@ test-image: $(VENV)/installed-dev  ## build and run the prediction container; ne
 	$(BIN)/python -m pytest -m image tests/test_image.py
 
 serve: $(VENV)/installed  ## serve the newest model on this machine in mode dev, without a run the ready one; the page can train another
-	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --artifact "$$($(BIN)/python -m trainer.pipeline.run_dir)"
+	ENV_MODE=dev $(BIN)/python -m predictor --host 127.0.0.1 --port $(PORT) --people runs/people.sqlite --artifact "$$($(BIN)/python -m trainer.pipeline.run_dir)"
 
 ready: ready-classifier ready-verifier ready-finder  ## train and pack the ready artefacts again, for more than two hours; continues when interrupted
 

@@ -2,14 +2,11 @@
 
 All are artefacts: CLASSIFIER of signature_vs_text (``make demo`` trains one), VERIFIER of same_writer, FINDER of
 signature_on_page. Next: ``trainer/generators/pages.py``,
-``trainer/generators/signatures.py``.
+``trainer/generators/signatures.py``; ``desk_pictures.py`` draws those of the desk.
 """
 
-import contextlib
-import shutil
 import sys
-import tempfile
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -40,19 +37,17 @@ SAMPLE_COLUMNS = [  # kind, number
 ]
 NUM_REFERENCES = 5
 VERIFIED = [(17, "genuine"), (17, "forged"), (25, "forged"), (9, "forged")]  # writer, kind of the questioned image
-PAGE_WRITER = 12
 DOCUMENTS = range(1, 19)
 DOCUMENT_COLUMNS = 6
 COLOURS = {"signature": "#c0392b", "initials": "#8e44ad", "stamp": "#2471a3", "handwriting": "#7d8a2e"}
 
 
 def main(classifier: Artifact, verifier: Artifact, finder: Artifact) -> None:
-    """Write ``answers.png``, ``samples.png``, ``hands.png``, ``documents.png`` and ``page.png``."""
+    """Write ``answers.png``, ``samples.png``, ``hands.png`` and ``documents.png``."""
     _draw_classifications(classifier).savefig(DOCS_DIR / "answers.png")
     _draw_samples().savefig(DOCS_DIR / "samples.png")
     _draw_verifications(verifier).savefig(DOCS_DIR / "hands.png")
     _draw_documents(finder).savefig(DOCS_DIR / "documents.png")
-    (DOCS_DIR / "page.png").write_bytes(_capture_page(verifier.folder))
 
 
 def _draw_classifications(classifier: Artifact) -> Figure:
@@ -115,35 +110,6 @@ def _draw_documents(finder: Artifact) -> Figure:
             box = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=COLOURS[region.label])
             axes.add_patch(box)
     return figure
-
-
-def _capture_page(artifact_dir: Path) -> bytes:
-    """Return a screenshot (PNG) of the server's page after a verification with three references."""
-    from playwright.sync_api import sync_playwright
-
-    from tests.conftest import serving
-
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.redirect_stdout(StringIO()),
-        serving("--artifact", str(artifact_dir)) as address,
-        sync_playwright() as playwright,
-    ):
-        references = [Path(folder) / f"reference-{number}.png" for number in range(3)]
-        questioned = Path(folder) / "questioned.png"
-        for number, file in enumerate([*references, questioned]):
-            file.write_bytes(generator.generate_image(SEED, PAGE_WRITER, "genuine", number)[0])
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1080, "height": 700})
-        page.goto(address + "/")
-        page.wait_for_selector(".lamp.ready")
-        page.set_input_files("#add-references", references)
-        page.wait_for_selector("#reference-list li:nth-child(3)")
-        page.set_input_files("#choose", questioned)
-        page.wait_for_selector("#result[aria-busy=false] figure:nth-child(3) img")
-        screenshot = page.screenshot(full_page=True)
-        browser.close()
-    return screenshot
 
 
 def _make_figure(width: float, height: float) -> Figure:

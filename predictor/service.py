@@ -36,6 +36,7 @@ from predictor.request_images import (
     may_be_explained,
 )
 from predictor.schema import Instance, Parameters, ParsedRequest
+from predictor.telemetry import log
 from trainer import storage
 from trainer.artifact import decision, explain, finder
 from trainer.artifact.artifact import EncodedImage
@@ -81,7 +82,8 @@ class Service:
         """
         try:
             models = self._open_models(self._settings, path)
-            models = dataclasses.replace(models, gallery=self._open_gallery(models, is_required=not path))
+            is_required = not path and self._settings.mode == "prod"
+            models = dataclasses.replace(models, gallery=self._open_gallery(models, is_required))
         except (BadArtifact, storage.StorageError, EnrolmentError) as error:
             raise LoadError(str(error)) from error
         self._models = models  # from here on health is 200
@@ -94,14 +96,15 @@ class Service:
         }
 
     def _open_gallery(self, models: Models, is_required: bool) -> Gallery | None:
-        """Open the writers on file; a model that was trained meanwhile need not have any. Raises ``EnrolmentError``."""
+        """Open the writers on file; in development, a server without any goes on. Raises ``EnrolmentError``."""
         if not self.people:
             return None
         try:
             return self.people.open(models.find_verifier()).gallery
-        except EnrolmentError:
+        except EnrolmentError as error:
             if is_required:
                 raise
+            log("WARNING", f"served without people on file: {error}")
             return None
 
     def reload_people(self) -> bool:

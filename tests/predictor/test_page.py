@@ -1,10 +1,15 @@
 """The page in a real browser. Skipped where none is installed; continuous integration installs Chromium."""
 
 import csv
+import json
 import shutil
+from pathlib import Path
 
+import httpx
 import pytest
+from PIL import Image
 
+from predictor.request import build_body
 from tests.conftest import serving
 from trainer.artifact import manifest
 from trainer.generators import signatures as generator
@@ -15,7 +20,8 @@ QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-ANSWERED = "#result[aria-busy=false] >"
+ANSWERED = "#detail[aria-busy=false] >"
+ITEMS = "#queue [role=option]"
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine (Debian package: chromium)")
 
@@ -35,14 +41,14 @@ def open_page(browser):
     """Open the page of a server; an error in its scripts fails the test."""
     contexts, script_errors = [], []
 
-    def open(address: str, ready: bool = True, **options):
+    def open(address: str, ready: bool = True, tab: str = "", **options):
         contexts.append(browser.new_context(accept_downloads=True, **options))
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: script_errors.append(str(error)))
-        page.goto(address + "/")
+        page.goto(f"{address}/#{tab}")
         if ready:
             page.wait_for_selector(".lamp.ready")
-            page.wait_for_selector("#model dd")
+            page.wait_for_selector("[role=tabpanel]:visible")
         return page
 
     yield open
@@ -62,17 +68,75 @@ def images(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
+@pytest.fixture(scope="module")
+def people_server(verifier_artifact, tmp_path_factory):
+    """A server of mode dev, whose page manages the people on file."""
+    file = tmp_path_factory.mktemp("people") / "people.sqlite"
+    with serving("--artifact", str(verifier_artifact), "--people", str(file), ENV_MODE="dev") as address:
+        yield address
+
+
+def compare(page, references: list[Path], questioned: list[Path]) -> None:
+    """Choose references and questioned files, and wait until the chosen one is shown in full."""
+    page.set_input_files("#add-references", references)
+    page.wait_for_selector(f"#reference-list li:nth-child({len(references)})")
+    page.set_input_files("#choose", questioned)
+    page.wait_for_selector(f"{ANSWERED} *")
+    wait_until(page, f"document.querySelectorAll('{ITEMS} .answer').length == {len(questioned)}")
+
+
+def wait_until(page, expression: str) -> None:
+    """Wait until a JavaScript expression is true; the page's policy forbids Playwright's own way."""
+    for _ in range(200):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never true: {expression}")
+
+
+def export(page, form: str) -> str:
+    with page.expect_download() as download:
+        page.click(f"text=Export {form}")
+    return download.value.path().read_text()
+
+
+def find_item(page, name: str):
+    return page.locator(ITEMS, has_text=name)
+
+
 def test_an_uploaded_image_is_answered_with_its_canonical_image(open_page, server, images):
     page = open_page(server)
     page.set_input_files("#choose", images[0])
-    page.wait_for_selector(f"{ANSWERED} div .verdict")
-    assert page.inner_text(".verdict").split("\n")[0].split()[0] in ("signature", "text")
-    page.wait_for_selector("#result figure:nth-child(2) img")
-    assert page.evaluate("document.querySelectorAll('#result img')[1].naturalWidth") == 64, "the width of the canvas"
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    assert page.inner_text(".verdict").split("\n")[0].split()[0] in ("Signature", "Text")
+    page.check("[name=view][value=ink]")
+    wait_until(page, "document.querySelector('.view img').naturalWidth == 64")
+
+
+def test_the_tabs_are_those_of_what_the_models_can_do(open_page, server, verifier_server, chain_server, people_server):
+    def list_tabs(address):
+        return open_page(address).locator("[role=tab]:visible").evaluate_all("tabs => tabs.map(t => t.dataset.tab)")
+
+    assert list_tabs(server) == ["classify", "model"]
+    assert list_tabs(verifier_server) == ["verify", "model"]
+    assert list_tabs(chain_server) == ["find", "classify", "verify", "model"]
+    assert list_tabs(people_server) == ["verify", "people", "model", "train"]
+
+
+def test_tabs_follow_arrow_keys_and_the_address(open_page, chain_server):
+    page = open_page(chain_server, tab="verify")
+    assert page.locator("[role=tab][aria-selected=true]").get_attribute("data-tab") == "verify"
+    page.focus("[data-tab=verify]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#model:visible")
+    assert page.evaluate("document.activeElement.dataset.tab") == "model"
+    assert page.url.endswith("#model")
+    page.go_back()
+    page.wait_for_selector("#desk:visible")
 
 
 def test_the_model_card_is_folded_below_the_model(open_page, server):
-    page = open_page(server)
+    page = open_page(server, tab="model")
     page.click("#model summary")
     card = page.inner_text("#model details")
     assert "What it learnt from" in card
@@ -80,39 +144,188 @@ def test_the_model_card_is_folded_below_the_model(open_page, server):
     assert "Wilson" in card
 
 
-def test_a_signature_is_compared_with_three_references_and_explained(open_page, verifier_server, images):
+def test_a_signature_is_shown_beside_and_over_its_references(open_page, verifier_server, images):
     page = open_page(verifier_server)
-    page.set_input_files("#add-references", images[:3])
-    page.wait_for_selector("#reference-list li:nth-child(3)")
-    page.set_input_files("#choose", images[3])
-    page.wait_for_selector(f"{ANSWERED} div .verdict")
+    compare(page, images[:3], images[3:4])
+    page.wait_for_selector("[name=view][value=over]")
     assert "threshold" in page.inner_text(".verdict")
-    assert page.locator("#result tbody tr").count() == 3, "one row for each reference"
-    assert page.locator("#result img").count() == 3, "the file, its canonical image, and the explanation"
+    assert page.locator("#detail tbody tr").count() == 3, "one row for each reference"
+    assert page.locator(".pane img").count() == 2
+    page.select_option("[aria-label='Reference to show']", "0")
+    assert page.locator(".pane img").nth(1).get_attribute("alt") == f"reference 1: {images[0].name}"
+    page.locator(".pane").first.focus()
+    page.keyboard.press("+")
+    transforms = page.locator(".pane img").evaluate_all("images => images.map(i => i.style.transform)")
+    assert transforms[0] == transforms[1], "both zoom together"
+    assert "scale(1.25)" in transforms[0]
+    page.check("[name=view][value=heat]")
+    assert "lowers the score" in page.inner_text(".view")
     page.click("button[aria-label='Remove reference 2']")
-    assert page.locator("#reference-list li").count() == 2
+    wait_until(page, "document.querySelectorAll('#detail tbody tr').length == 2")
 
 
-def test_many_images_give_a_table_that_downloads_as_csv(open_page, verifier_server, images):
+def test_the_overlay_lays_the_registered_reference_over_the_questioned_ink(open_page, verifier_server, images):
     page = open_page(verifier_server)
-    page.set_input_files("#add-references", images[:2])
-    page.wait_for_selector("#reference-list li:nth-child(2)")
-    page.set_input_files("#choose", images)
-    page.wait_for_selector(f"{ANSWERED} div table")
+    compare(page, images[:2], images[3:4])
+    page.check("[name=view][value=over]")
+    common = f"({COUNT_DARK})(document.querySelector('canvas.overlay'))"
+    wait_until(page, f"{common} > 0")
+    registered = page.evaluate(common)
+    page.uncheck(".view input[type=checkbox]")
+    wait_until(page, f"{common} != {registered}")
+    assert registered > page.evaluate(common), "more ink of both lies in the same place"
+    assert "correlation 0." in page.locator("canvas.overlay").get_attribute("aria-label")
+
+
+COUNT_DARK = """(canvas) => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let index = 0; index < data.length; index += 4) {
+    if (data[index] + data[index + 1] + data[index + 2] < 200) count += 1;
+  }
+  return count;
+}"""
+
+
+def test_many_files_are_sorted_by_doubt_and_decided_with_the_keyboard(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    compare(page, images[:2], images)
+    items = page.locator(ITEMS)
+    assert items.first.inner_text().count("note.txt") == 1, "an error needs a person most"
+    doubts = page.evaluate(
+        "import('/web/tasks.js').then(({summarize}) => [0.2, 0.45, 0.51, 0.99].map((score) =>"
+        " summarize({decision: 'accept', score, threshold: 0.5, warnings: []}).doubt))"
+    )
+    assert sorted(doubts, reverse=True) == [doubts[2], doubts[1], doubts[0], doubts[3]]
+    items.nth(1).click()
+    page.keyboard.press("a")
+    assert page.evaluate("document.activeElement.id") == "reviewer", "nobody decides without a name"
+    page.fill("#reviewer", "A. Examiner")
+    page.keyboard.press("Tab")
+    for key in ("a", "r", "u"):
+        page.locator(f"{ITEMS}[aria-selected=true]").focus()
+        page.keyboard.press(key)
+    page.wait_for_selector(".queue-state:has-text('3 decided')")
+    page.keyboard.press("z")
+    page.wait_for_selector(".queue-state:has-text('2 decided')")
+    assert "not decided any more" in page.inner_text("#announcement")
+    rows = list(csv.DictReader(export(page, "CSV").splitlines()))
+    assert {row["file"] for row in rows} == {path.name for path in images}
+    decided = [row for row in rows if row["decision"]]
+    assert [row["decision"] for row in decided] == ["genuine", "not_genuine"]
+    assert all(row["decided_by"] == "A. Examiner" and row["decided_at"] and len(row["sha256"]) == 64 for row in decided)
+    assert all(0 <= float(row["score"]) <= 1 for row in decided)
+    assert "not an image" in next(row["remarks"] for row in rows if row["answer"] == "error")
+    exported = json.loads(export(page, "JSON"))
+    assert [row.get("decision") for row in exported["rows"]].count("genuine") == 1
+    assert exported["models"][0]["version"] == httpx.get(f"{verifier_server}/health").json()["version"]
+
+
+def test_decisions_are_kept_in_the_browser_without_images_and_return_with_the_files(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    compare(page, images[:2], images[2:4])
+    page.fill("#reviewer", "A. Examiner")
+    page.fill("#note", "=the line below")
+    page.click("#detail button >> text=Not genuine")
+    page.wait_for_selector(".queue-state:has-text('1 decided')")
+    stored = page.evaluate("JSON.stringify(localStorage)")
+    assert "A. Examiner" in stored
+    assert len(stored) < 3000, "no image"
+    assert "'=the line below" in export(page, "CSV"), "a spreadsheet takes it for text"
+    page.reload()
+    page.wait_for_selector(".lamp.ready")
+    compare(page, images[:2], images[2:4])
+    page.wait_for_selector(".queue-state:has-text('1 decided')")
+    page.click("button[aria-label='Remove reference 1']")
+    page.wait_for_selector(".queue-state:has-text('0 decided')")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.click("text=Forget decisions")
+    assert page.evaluate("localStorage.getItem('countersign.decisions')") == "{}"
+
+
+def test_a_moved_threshold_decides_as_the_server_does_and_says_what_it_costs(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    compare(page, images[:2], images[3:4])
+    page.click("#rates summary")
+    assert "that the model had not seen" in page.inner_text(".costs")
+    files = [path.read_bytes() for path in images]
+    far = page.locator("#far option").nth(2).get_attribute("value")
+    page.select_option("#far", far)
+    asked = httpx.post(f"{verifier_server}/predict", content=build_body(files[3:4], files[:2], far=float(far))).json()
+    (expected,) = asked["predictions"]
+    assert f"threshold {100 * expected['threshold']:.1f} %" in page.inner_text(".verdict")
+    for position in (0.1, 0.9):
+        page.evaluate(f"({MOVE})({position})")
+        threshold = page.evaluate("Number(document.getElementById('threshold').value)")
+        body = build_body(files[3:4], files[:2], threshold=threshold)
+        (expected,) = httpx.post(f"{verifier_server}/predict", content=body).json()["predictions"]
+        label = {"accept": "Accepted", "inconclusive": "Inconclusive", "reject": "Rejected"}[expected["decision"]]
+        assert page.inner_text(".verdict").startswith(label)
+        assert f"Accepting from a score of {100 * threshold:.1f} %" in page.inner_text(".costs")
+    assert page.locator("#rates tbody tr").count() == len(
+        httpx.get(f"{verifier_server}/model").json()["metrics"]["references"]["1"]["thresholds"]
+    )
+
+
+MOVE = """(share) => {
+  const slider = document.getElementById("threshold");
+  slider.value = Number(slider.min) + share * (slider.max - slider.min);
+  slider.dispatchEvent(new Event("input"));
+}"""
+
+
+def test_people_are_put_on_file_and_removed_from_the_page(open_page, people_server, images, tmp_path):
+    stranger, suffix = generator.generate_image(31, 12, "genuine", 0)
+    (tmp_path / f"stranger{suffix}").write_bytes(stranger)
+    page = open_page(people_server, tab="people")
+    page.fill("#person", "Ann Example")
+    page.set_input_files("#person-files", images[:3])
+    page.click("text=Add person")
+    page.wait_for_selector("section[aria-label='Ann Example']")
+    assert page.locator("#people tbody tr").count() == 3
+    page.set_input_files("#person-add", [images[0], tmp_path / f"stranger{suffix}"])
+    page.wait_for_selector(f"#people-message:has-text('left out, because they are copies: {images[0].name}')")
+    page.click("button[aria-label='Remove reference 4 of Ann Example']")
+    page.wait_for_selector("#people-message:has-text('one reference removed')")
+    page.set_input_files("#person-replace", images[1:4])
+    page.wait_for_selector("#people-message:has-text('replaced the earlier ones')")
+    page.set_input_files("#person-add", images[4])
+    page.wait_for_selector("#people-message.failure:has-text('not an image')")
     with page.expect_download() as download:
-        page.click("text=Download CSV")
-    rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
-    assert [row["file"] for row in rows] == [path.name for path in images]
-    assert {row["answer"] for row in rows[:4]} <= {"accept", "inconclusive", "reject"}
-    assert 0 <= float(rows[0]["score"]) <= 1
-    assert rows[4]["answer"] == "error"
-    assert "not an image" in rows[4]["remarks"]
+        page.click("text=Export the file")
+    assert download.value.path().read_bytes().startswith(b"SQLite format 3")
+    page.click("[data-tab=verify]")
+    page.check("[name=compare][value=writer]")
+    assert page.locator("#writers option").evaluate_all("all => all.map(o => o.value)") == ["Ann Example"]
+    page.set_input_files("#choose", images[0])
+    page.wait_for_selector("#detail .hint:has-text('Name a person on file')")
+    page.fill("#writer", "Ann Example")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#detail tbody tr:nth-child(3)")
+    page.check("[name=compare][value=identify]")
+    page.wait_for_selector("#detail td:has-text('Ann Example')")
+    page.click("[data-tab=people]")
+    page.click(".person >> text=Ann Example")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.click("text=Remove person")
+    page.wait_for_selector("#people-content:has-text('Nobody is on file yet')")
 
 
 def test_a_text_file_is_refused_with_the_message_of_the_server(open_page, server, images):
     page = open_page(server)
     page.set_input_files("#choose", images[-1])
     assert "not an image in a known format" in page.locator(f"{ANSWERED} .failure").inner_text()
+    page.click("#detail >> text=Remove")
+    assert page.locator("#work").is_hidden()
+
+
+def test_a_quality_warning_is_a_sentence_that_says_what_to_do(open_page, server, images, tmp_path):
+    with Image.open(images[0]) as scan:
+        scan.convert("L").resize((36, 18)).save(tmp_path / "small.png")
+    page = open_page(server)
+    page.set_input_files("#choose", tmp_path / "small.png")
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    assert "Scan at 300 dpi." in " ".join(page.locator(".warning").all_inner_texts())
 
 
 def test_an_image_can_be_pasted(open_page, server, images):
@@ -130,79 +343,89 @@ def test_an_image_can_be_pasted(open_page, server, images):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_enough_contrast_in_light_and_dark(open_page, server, scheme):
-    page = open_page(server, color_scheme=scheme)
-    contrasts = page.evaluate(CONTRASTS)
-    assert len(contrasts) > 20
-    assert min(contrasts.values()) >= 4.5, f"WCAG 2.2, 1.4.3: {min(contrasts, key=contrasts.get)}"
+def test_text_has_enough_contrast_in_light_and_dark(open_page, verifier_server, images, scheme):
+    page = open_page(verifier_server, color_scheme=scheme)
+    compare(page, images[:2], images)
+    page.click("#rates summary")
+    for tab in ("model", "verify"):
+        page.click(f"[data-tab={tab}]")
+        page.wait_for_timeout(100)
+        contrasts = page.evaluate(CONTRASTS)
+        assert len(contrasts) > 20
+        assert min(contrasts.values()) >= 4.5, f"WCAG 2.2, 1.4.3: {min(contrasts, key=contrasts.get)}"
 
 
-def test_beside_a_verifier_images_are_classified_without_references_and_compared_with_them(
-    open_page, two_model_server, images
-):
+def test_beside_a_classifier_a_verifier_has_a_tab_of_its_own(open_page, two_model_server, images):
     page = open_page(two_model_server)
-    assert page.inner_text("#verifier-model").count("same_writer") == 1
-    assert "same hand" in page.inner_text("#verifier-question")
     assert "same hand" not in page.inner_text("#question")
     page.set_input_files("#choose", images[3])
-    page.wait_for_selector(f"{ANSWERED} div .verdict")
-    assert page.inner_text(".verdict").split()[0] in ("signature", "text")
-    page.set_input_files("#add-references", images[:2])
-    page.wait_for_selector("#reference-list li:nth-child(2)")
-    page.set_input_files("#choose", images[3])
-    page.wait_for_selector("#result tbody tr:nth-child(2)")
-    assert "threshold" in page.inner_text(".verdict")
-    page.set_input_files("#choose", images[2:4])
-    page.wait_for_selector(f"{ANSWERED} div table")
-    answers = page.locator("#result td:nth-child(2)").all_inner_texts()
-    assert len(answers) == 2
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    assert page.inner_text(".verdict").split()[0] in ("Signature", "Text")
+    page.click("[data-tab=model]")
+    assert page.inner_text("#model").count("same_writer") == 1
+    page.click("[data-tab=verify]")
+    assert "same hand" in page.inner_text("#question")
+    compare(page, images[:2], images[2:4])
+    answers = page.locator(f"{ITEMS} .answer").all_inner_texts()
     assert set(answers) <= {"Accepted", "Inconclusive", "Rejected"}
+    page.click("[data-tab=classify]")
+    wait_until(page, f"document.querySelectorAll('{ITEMS}').length == 1")  # each task keeps its queue
 
 
 @pytest.mark.parametrize("fixture", ["server", "verifier_server"])
-def test_a_telephone_shows_every_column_without_horizontal_scrolling(open_page, request, fixture, images):
+def test_a_telephone_shows_everything_without_horizontal_scrolling(open_page, request, fixture, images):
     page = open_page(request.getfixturevalue(fixture), viewport={"width": 360, "height": 740})
-    page.set_input_files("#choose", images)
-    page.wait_for_selector(f"{ANSWERED} div table")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    clipped_cells = "[...document.querySelectorAll('td')].filter(e => e.getBoundingClientRect().right > 360 || "
-    clipped_cells += "e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
-    assert page.evaluate(clipped_cells) == []
-
-
-def test_the_page_of_a_classifier_has_no_controls_of_a_verifier(open_page, server, verifier_server):
-    for address, visible in ((server, False), (verifier_server, True)):
-        page = open_page(address)
-        for control in ("#far", "#explain", "#add-references"):
-            assert page.locator(control).evaluate("e => e.checkVisibility()") is visible, control
+    if fixture == "verifier_server":
+        compare(page, images[:2], images)
+        page.click("#rates summary")
+    else:
+        page.set_input_files("#choose", images)
+    wait_until(page, f"document.querySelectorAll('{ITEMS} .answer').length == 5")
+    page.locator(ITEMS).nth(2).click()
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    for tab in page.locator("[role=tab]:visible").all():
+        tab.click()
+        page.wait_for_timeout(100)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        clipped_cells = "[...document.querySelectorAll('td')].filter(e => e.getBoundingClientRect().right > 360 || "
+        clipped_cells += "e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+        assert page.evaluate(clipped_cells) == []
 
 
 def test_an_unknown_answer_names_the_most_probable_label(open_page, server):
     answer = "{label: 'unknown', score: 0.234, scores: {ann: 0.1, bob: 0.234}}"
-    draw = f"import('/web/results.js').then((m) => m.renderAnswer('a', '/web/icon.svg', {answer}).innerText)"
+    draw = f"import('/web/results.js').then((m) => m.renderVerdict({answer}).innerText)"
     assert "most probable label: bob, 23.4" in open_page(server).evaluate(draw)
 
 
-def test_a_table_of_several_images_has_a_thumbnail_of_each(open_page, server, images):
+def test_every_file_of_a_queue_has_a_thumbnail(open_page, server, images):
     page = open_page(server)
     page.set_input_files("#choose", images)
-    page.wait_for_selector(f"{ANSWERED} div table")
-    page.wait_for_function("[...document.querySelectorAll('.thumbnail')].every(e => e.naturalWidth > 0)")
+    wait_until(page, f"document.querySelectorAll('{ITEMS} .answer').length == 5")
+    wait_until(page, "[...document.querySelectorAll('.thumbnail')].every(e => e.naturalWidth > 0)")
     assert page.locator(".thumbnail").count() == 4, "the text file has none"
 
 
-def test_every_control_has_a_name_and_can_be_reached_with_the_keyboard(open_page, verifier_server):
-    page = open_page(verifier_server)
+def test_every_control_has_a_name_and_can_be_reached_with_the_keyboard(open_page, people_server, images):
+    page = open_page(people_server)
+    compare(page, images[:2], images[2:4])
+    page.click("#rates summary")
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    page.focus("[data-tab=verify]")
     reached = set()
-    for _ in range(20):
+    for _ in range(60):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
-    assert {"add-references", "choose", "photograph", "far", "explain", "Metrics"} <= reached
-    unnamed = page.evaluate(
-        "[...document.querySelectorAll('input, select, button')].filter(e => !e.hidden && e.offsetParent"
-        " && !(e.labels?.length || e.ariaLabel || e.textContent.trim())).map(e => e.outerHTML)"
-    )
-    assert unnamed == []
+    expected = {"add-references", "choose", "photograph", "reviewer", "order", "far", "threshold", "note", "Metrics"}
+    assert expected | {"Genuine", "Not genuine", "Unsure", "Export CSV", "Zoom in"} <= reached
+    for tab in ("verify", "people", "model", "train"):
+        page.click(f"[data-tab={tab}]")
+        unnamed = page.evaluate(
+            "[...document.querySelectorAll('input, select, button, [role=option], [role=group], canvas, svg')]"
+            ".filter(e => e.checkVisibility() && !(e.labels?.length || e.ariaLabel || e.textContent.trim()))"
+            ".map(e => e.outerHTML)"
+        )
+        assert unnamed == []
 
 
 def test_the_page_loads_nothing_from_other_hosts_and_runs_no_inline_script(open_page, server):
@@ -213,7 +436,7 @@ def test_the_page_loads_nothing_from_other_hosts_and_runs_no_inline_script(open_
     page.wait_for_selector(".lamp.ready")
     assert all(url.startswith(server) for url in urls)
     assert "script-src 'self'" in response.headers["content-security-policy"]
-    assert page.locator("#train").is_hidden(), "training is for developers"
+    assert page.locator("[data-tab=train]").is_hidden(), "training is for developers"
     assert page.request.get(server + "/train").status == 404
     assert page.request.get(server + "/docs").status == 404
 
@@ -232,15 +455,17 @@ def test_a_development_server_without_a_model_trains_one_and_serves_it(
     with serving(ENV_MODE="dev", **folders) as address:
         page = open_page(address, ready=False)
         page.wait_for_selector("#health:has-text('no model yet: train one')")
-        assert page.locator("#ask").is_hidden()
+        assert page.locator("#desk").is_hidden()
         page.select_option("select[name=problem]", "signature_vs_text")
         page.set_input_files("input[name=file]", archive)
         page.fill("input[name=epochs]", "1")
         page.click("#train-form button[type=submit]")
         page.wait_for_selector("#training:has-text('done: version')", timeout=120_000)
         page.wait_for_selector(".lamp.ready")
+        page.click("[data-tab=classify]")
         page.set_input_files("#choose", images[0])
-        page.wait_for_selector(f"{ANSWERED} div .verdict")
+        page.wait_for_selector(f"{ANSWERED} .comparison")
+        page.click("[data-tab=train]")
         version = page.request.get(address + "/health").json()["version"]
         newest = manifest.identity(find_newest_artifact(tmp_path))[:12]
         assert newest == version, "which `make serve` serves after a restart"
@@ -284,27 +509,36 @@ CONTRASTS = """() => {
 def test_a_pdf_shows_its_pages_with_boxes_and_a_chosen_region(open_page, chain_server, document, tmp_path):
     (tmp_path / "letter.pdf").write_bytes(document)
     page = open_page(chain_server)
-    assert page.locator("#tasks label:visible").count() == 3
     page.set_input_files("#choose", tmp_path / "letter.pdf")
-    page.wait_for_selector("#result[aria-busy=false] .sheet .box")
+    page.wait_for_selector(f"{ANSWERED} * .sheet .box")
     assert page.locator(".sheet img").count() == 2
     assert "2 pages" in page.inner_text(".verdict")
     box = page.locator(".box").first
     box.focus()
     page.keyboard.press("Enter")
     assert box.get_attribute("aria-pressed") == "true"
-    assert "page 1" in page.inner_text(".detail h3") or "page 2" in page.inner_text(".detail h3")
+    assert "page 1" in page.inner_text(".region h3") or "page 2" in page.inner_text(".region h3")
 
 
-def test_the_tasks_of_a_finder_show_what_each_of_them_needs(open_page, chain_server, images):
+def test_many_documents_are_listed_and_the_chosen_one_is_shown(open_page, chain_server, document, tmp_path):
+    for number, name in enumerate(("first.pdf", "second.pdf")):
+        (tmp_path / name).write_bytes(document + b"\n" * number)
     page = open_page(chain_server)
-    page.check("[value=classify]")
-    assert page.locator("#references").is_hidden()
-    page.set_input_files("#choose", images[3])
-    page.wait_for_selector(f"{ANSWERED} div .verdict")
-    assert page.inner_text(".verdict").split()[0] in ("signature", "text")
-    page.check("[value=verify]")
-    page.set_input_files("#add-references", images[:2])
-    page.wait_for_selector("#reference-list li:nth-child(2)")
-    page.set_input_files("#choose", images[2])
-    page.wait_for_selector("#result .scale, #result .not_a_signature")
+    page.set_input_files("#choose", [tmp_path / "first.pdf", tmp_path / "second.pdf"])
+    page.wait_for_selector(f"{ITEMS}:nth-child(2) .answer")
+    find_item(page, "second.pdf").click()
+    page.wait_for_selector(f"{ANSWERED} * .sheet img[alt*='second.pdf']")
+    page.fill("#reviewer", "A. Examiner")
+    page.click("#detail button >> text=Not signed")
+    page.wait_for_selector(".queue-state:has-text('1 decided')")
+
+
+def test_a_signature_on_a_page_becomes_a_reference_for_others(open_page, chain_server, document, tmp_path):
+    (tmp_path / "letter.pdf").write_bytes(document)
+    page = open_page(chain_server)
+    page.set_input_files("#choose", tmp_path / "letter.pdf")
+    page.wait_for_selector(f"{ANSWERED} * .sheet .box.signature")
+    page.locator(".box.signature").first.click()
+    page.click("text=Use as reference")
+    page.wait_for_selector("#reference-list li")
+    page.wait_for_selector(".box.accept, .box.reject, .box.inconclusive, .box.not_a_signature")

@@ -199,6 +199,14 @@ def test_writers_of_another_model_stop_the_start(verifier_artifact, tmp_path):
         PeopleFile(str(tmp_path / "people.sqlite")).open(None)
 
 
+def test_a_development_server_without_a_verifier_starts_and_says_that_nobody_is_on_file(artifact, tmp_path, capfd):
+    settings = Settings(artifact=str(artifact), people=str(tmp_path / "people.sqlite"), mode="dev")
+    service = Service(settings, Models.open, PeopleFile.from_settings(settings))
+    assert "people" not in service.load()
+    assert "served without people on file" in capfd.readouterr().out
+    assert not (tmp_path / "people.sqlite").exists()
+
+
 def test_a_model_that_was_trained_meanwhile_is_served_without_the_writers_of_the_previous_one(
     verifier_artifact, tmp_path
 ):

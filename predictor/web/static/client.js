@@ -40,6 +40,23 @@ export async function predict(instance, parameters = {}, retries = 8) {
   }
 }
 
+const send = (method, content) =>
+  fetchJson("/people", { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) });
+
+/** The writers on file, or the references of one; development mode only, as all of these. */
+export const listPeople = () => fetchJson("/people");
+export const getPerson = (writer) => fetchJson(`/people?writer=${encodeURIComponent(writer)}`);
+export const putReferences = (writer, images, replace) => send("POST", { writer, images, replace });
+export const removePerson = (writer) => send("DELETE", { writer });
+export const removeReference = (writer, reference) => send("DELETE", { writer, reference });
+
+/** Identify the content of a file: its SHA-256; where the browser has none (plain HTTP), name, size and date. */
+export async function computeFingerprint(file) {
+  if (!crypto.subtle) return `${file.name}:${file.size}:${file.lastModified}`;
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
+  return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** Encode a file as base64, in the contract's form. */
 export async function encodeFile(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());

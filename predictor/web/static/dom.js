@@ -1,5 +1,7 @@
 // DOM elements from plain values. Text is never parsed as HTML. Next: results.js.
 
+export const find = (id) => document.getElementById(id);
+
 /** Create an element with attributes and children; other values become text, null is left out. */
 export function createElement(name, attributes = {}, ...children) {
   const element = document.createElement(name);
@@ -11,6 +13,20 @@ export function createElement(name, attributes = {}, ...children) {
   return element;
 }
 
+/** Create a button that calls an action. */
+export function createButton(text, action, attributes = {}) {
+  const button = createElement("button", { className: "button", type: "button", ...attributes }, text);
+  button.addEventListener("click", action);
+  return button;
+}
+
+/** Create a link that downloads a text as a file. */
+export function download(name, type, text) {
+  const link = createElement("a", { download: name, href: URL.createObjectURL(new Blob([text], { type })) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
 /** Create a picture with its caption; browsers that cannot show the format (TIFF) show the caption alone. */
 export function createFigure(source, caption, description = caption) {
   const image = createElement("img", { className: "scan", src: source, alt: description });
@@ -18,12 +34,12 @@ export function createFigure(source, caption, description = caption) {
   return createElement("figure", {}, image, createElement("figcaption", {}, caption));
 }
 
-/** Create a small picture of a file with its name; a picture that the browser cannot show is left out. */
+/** Create a small picture of a file; nothing is shown where the browser cannot show its format. */
 export function createThumbnail(file) {
   const image = createElement("img", { className: "thumbnail", src: URL.createObjectURL(file), alt: "" });
   image.addEventListener("load", () => URL.revokeObjectURL(image.src));
   image.addEventListener("error", () => image.remove());
-  return createElement("span", {}, image, file.name);
+  return createElement("span", { className: "picture" }, image);
 }
 
 /** Create a table from rows of texts and elements; the columns named in numeric are aligned as numbers. */
@@ -35,6 +51,18 @@ export function createTable(caption, columns, rows, numeric = []) {
     createElement("caption", { className: "hint" }, caption),
     createElement("thead", {}, createElement("tr", {}, columns.map((column) => createCell("th", column)(column)))),
     createElement("tbody", {}, rows.map((row) => createElement("tr", {}, row.map((value, index) => createCell("td", columns[index])(value)))))));
+}
+
+/** Pass the files of an input to an action; the input is emptied, so that the same files can be chosen again. */
+export const onFiles = (action) => (event) => {
+  const files = [...event.target.files];
+  event.target.value = "";
+  action(files);
+};
+
+/** Tell people who use a screen reader what has changed. */
+export function announce(text) {
+  find("announcement").textContent = text;
 }
 
 export const formatPercent = (share) => `${(100 * share).toFixed(1)} %`;

@@ -1,237 +1,199 @@
-// The page: health, the loaded model, references, images and their answers. Next: client.js sends, results.js draws.
+// The page: health, tabs, and the desk with a queue for each task. Next: queue.js, detail.js, compare.js, rates.js.
 
-import { renderCard } from "./card.js";
-import { renderDocument } from "./document.js";
-import { renderAnswer, renderTable, toCsv } from "./results.js";
-import { encodeFile, getHealth, getModel, predict } from "./client.js";
-import { createElement, createFigure, createTable, formatPercent } from "./dom.js";
+import { getHealth, getModel } from "./client.js";
+import { addReferences, clearReferences, countReferences, getKind, getReferences, openCompare, readComparison, showPeople } from "./compare.js";
+import { renderItem } from "./detail.js";
+import { find, onFiles } from "./dom.js";
+import { renderModels } from "./model.js";
+import { openPeople } from "./people.js";
+import { Queue } from "./queue.js";
+import { renderRates } from "./rates.js";
+import { getTask } from "./tasks.js";
 import { openTraining } from "./train.js";
+import { capitalize } from "./words.js";
 
-const MAX_REQUESTS = 4; // at a time; the server refuses requests when its queue is full
-const find = (id) => document.getElementById(id);
-let model = null; // the description of the loaded model
-let verifier = null; // that of the model which compares with references: the loaded one, or the one beside it
-let references = []; // {file, image}
-let lastFiles = []; // asked again when the references change
-let newestRequest = 0; // its number: answers to older requests are dropped
+const TASKS = ["find", "classify", "verify"];
+const QUESTIONS = { find: "Where is it signed?", classify: "What is it?", verify: "Is it theirs?" };
+const { mode } = document.body.dataset;
+let model = null; // the description of the loaded models
+let tab = null; // the name of the chosen tab
+let threshold = null; // the score from which signatures are accepted; null: the model's own
+
+const getVerifier = () => (model?.takes_references ? model : model?.verifier ?? null);
+const desk = {
+  getModel: () => model,
+  isOnlyTask: () => model.tasks.length === 1,
+  getComparison: (name) => (name === "classify" || !getVerifier() ? { kind: "none", fields: {} } : readComparison(name === "verify")),
+  getThreshold: (name) => (name === "verify" && getKind() !== "identify" ? threshold : null),
+  isShown: (queue) => queue === queues[tab],
+  showItem,
+  onAnswered: (queue) => queue.name === "verify" && showRates(), // the number of a person's references is known now
+};
+const queues = Object.fromEntries(TASKS.map((name) => [name, new Queue(name, desk)]));
 
 async function pollHealth() {
   try {
     const health = await getHealth();
     showHealth("ready", `ready: ${health.model}, version ${health.version}`);
-    const isShown = model?.version === health.version && model.verifier?.version === health.verifier?.version;
+    const isShown = ["version", "verifier", "classifier"].every((name) => getVersion(health, name) === getVersion(model, name));
     if (!isShown) await showModel();
   } catch (error) {
     showHealth("waiting", error.message);
-    if (error.code === "no_model") find("question").textContent = "Train a model, then check images";
+    if (error.code === "no_model") showTabs();
   }
   setTimeout(pollHealth, model ? 10000 : 500);
 }
+
+const getVersion = (description, name) => (name === "version" ? description?.version : description?.[name]?.version);
 
 function showHealth(state, text) {
   find("lamp").className = `lamp ${state}`;
   if (find("health").textContent !== text) find("health").textContent = text;
 }
 
-const capitalize = (text) => text[0].toUpperCase() + text.slice(1);
-
 async function showModel() {
   model = await getModel();
-  verifier = model.takes_references ? model : model.verifier;
-  showTasks();
-  for (const id of ["ask", "loaded"]) find(id).hidden = false;
-  find("question").textContent = capitalize(model.question);
-  find("verifier-question").hidden = !model.verifier;
-  find("verifier-question").textContent = model.verifier ? capitalize(model.verifier.question) : "";
-  if (!verifier) {
-    references = []; // the previous model may have been a verifier
-    showReferences();
-  }
-  find("model").replaceChildren(...renderModel(model));
-  find("verifier").hidden = !model.verifier;
-  find("verifier-model").replaceChildren(...(model.verifier ? renderModel(model.verifier) : []));
-  const rates = Object.keys(verifier?.thresholds ?? {}).filter((name) => name !== "eer");
-  find("far").replaceChildren(createElement("option", { value: "" }, "equal error rate"),
-    ...rates.map((rate) => createElement("option", { value: rate }, `${formatPercent(Number(rate))} false acceptances`)));
+  threshold = null;
+  if (!getVerifier()) clearReferences();
+  find("model-content").replaceChildren(...renderModels(model));
+  await refreshPeople();
+  for (const queue of Object.values(queues)) queue.restart(); // the answers of another model
+  showTabs();
 }
 
-/** Show the tasks that the loaded models answer, when there are several, and what the chosen one needs. */
-function showTasks() {
-  const options = [...document.querySelectorAll("[name=task]")];
-  for (const option of options) option.closest("label").hidden = !model.tasks.includes(option.value);
-  if (!model.tasks.includes(getChosenTask())) options.find((option) => option.value === model.tasks[0]).checked = true;
-  find("tasks").hidden = !hasChoice();
-  const compares = Boolean(verifier) && !(hasChoice() && getTask() === "classify");
-  for (const id of ["references", "options"]) find(id).hidden = !compares;
-  find("explain").closest("label").hidden = getTask() === "find";
-  find("questioned-title").textContent = getTask() === "find" ? "Document" : "Questioned signature";
-}
-
-/** Whether the visitor chooses the task: with a finder. A classifier and a verifier are told apart by references. */
-const hasChoice = () => model.tasks.includes("find") && model.tasks.length > 1;
-const getChosenTask = () => document.querySelector("[name=task]:checked").value;
-const getTask = () => (hasChoice() ? getChosenTask() : verifier && references.length ? "verify" : model.tasks[0]);
-const getReferences = () => (getTask() === "classify" ? [] : references);
-
+const hasPeople = () => mode === "dev" && Boolean(model?.people);
 const refreshModel = () => showModel().catch((error) => showHealth("waiting", error.message));
 
-/** Draw the facts and the metrics of a description. */
-function renderModel(description) {
-  const facts = {
-    Problem: description.problem, Labels: description.labels.join(", "), Backbone: description.backbone,
-    Parameters: description.parameters?.toLocaleString("en"), Variant: `${description.variant}, ${description.engine}`,
-    Canvas: description.canvas.join(" x "), Created: new Date(description.created_at).toLocaleString(),
-    Version: description.version,
-  };
-  const entries = Object.entries(facts).filter(([, value]) => value)
-    .flatMap(([name, value]) => [createElement("dt", {}, name), createElement("dd", {}, value)]);
-  return [createElement("dl", {}, entries), ...renderMetrics(description.metrics), ...renderCard(description.card)];
+async function refreshPeople() {
+  await showPeople(model.people, mode);
+  if (hasPeople()) await openPeople(async () => { model = await getModel(); await showPeople(model.people, mode); });
 }
 
-/** Draw the metrics of a manifest, which were measured on test images. */
-function renderMetrics(metrics) {
-  if (metrics.references) {
-    const rows = Object.entries(metrics.references).map(([count, rates]) => [count, rates.eer_skilled, rates.eer_random]
-      .map((value) => (typeof value === "number" ? value.toFixed(1) : value ?? "")));
-    const variant = metrics.measured_with ? `, ${metrics.measured_with} variant` : "";
-    return [createTable(`Equal error rates on test writers, in %${variant}`, ["references", "skilled", "random"], rows, ["skilled", "random"])];
+/** Show the tabs of what the loaded models can do, and the one that the address names. */
+function showTabs() {
+  const available = [...(model ? model.tasks : []), ...(hasPeople() ? ["people"] : []), ...(model ? ["model"] : []), ...(mode === "dev" ? ["train"] : [])];
+  for (const button of getTabs()) button.hidden = !available.includes(button.dataset.tab);
+  find("tabs").hidden = available.length < 2;
+  const named = location.hash.slice(1);
+  showTab(available.includes(named) ? named : available.includes(tab) ? tab : available[0]);
+}
+
+const getTabs = () => [...document.querySelectorAll("[role=tab]")];
+
+function showTab(name) {
+  tab = name;
+  for (const button of getTabs()) {
+    button.setAttribute("aria-selected", String(button.dataset.tab === name));
+    button.tabIndex = button.dataset.tab === name ? 0 : -1;
   }
-  const names = ["accuracy", "roc_auc"].filter((name) => typeof metrics[name] === "number");
-  const rows = names.map((name) => [name === "accuracy" ? "accuracy, %" : "ROC-AUC", metrics[name].toFixed(name === "accuracy" ? 1 : 3)]);
-  return rows.length ? [createTable("On test images", ["metric", "value"], rows, ["value"])] : [];
+  find("desk").hidden = !TASKS.includes(name);
+  for (const id of ["people", "model", "train"]) find(id).hidden = id !== name;
+  if (TASKS.includes(name)) showTask();
 }
 
-async function addReferences(files) {
-  const added = await Promise.all([...files].map(async (file) => ({ file, image: await encodeFile(file) })));
-  references.push(...added);
-  showReferences();
-  if (getTask() === "find") await answerFiles(lastFiles);
+function showTask() {
+  const description = tab === "verify" ? getVerifier() : tab === "classify" ? model.classifier ?? model : model;
+  find("question").replaceChildren(`${QUESTIONS[tab]} `, Object.assign(document.createElement("small"), { textContent: capitalize(description.question) }));
+  find("drop-hint").textContent = getTask(tab).hint;
+  const takesReferences = Boolean(getVerifier()) && tab !== "classify";
+  find("compare").hidden = !takesReferences;
+  find("compare-title").textContent = tab === "find" ? "Compare the signatures that are found with references" : "References";
+  if (tab === "verify") find("compare").open = true;
+  showRates();
+  const queue = queues[tab];
+  queue.render();
+  showItem(queue, queue.chosen);
+}
+
+/** Draw the chosen item of a queue, if that is the one that is shown. */
+function showItem(queue, item) {
+  if (!desk.isShown(queue)) return;
+  const detail = find("detail");
+  find("work").hidden = !queue.items.length;
+  find("drop").classList.toggle("small", queue.items.length > 0);
+  const useAsReference = getVerifier() ? takeReference : null;
+  const note = find("note")?.matches(":focus") ? find("note").value : null;
+  detail.setAttribute("aria-busy", String(Boolean(item && !(item.full ?? (item.answer instanceof Error ? item.answer : null)))));
+  detail.replaceChildren(...(item ? renderItem(queue, item, { useAsReference, references: getReferences() }) : []));
+  if (note !== null && find("note")) Object.assign(find("note"), { value: note }).focus();
 }
 
 /** Take the crop of a region over as a reference, so that others are compared with it. */
-async function useAsReference(crop, name) {
+async function takeReference(crop, name) {
   const bytes = Uint8Array.from(atob(crop.b64), (character) => character.charCodeAt(0));
+  find("compare").open = true;
   await addReferences([new File([bytes], name, { type: "image/png" })]);
 }
 
-function showReferences() {
-  find("reference-list").replaceChildren(...references.map((reference, index) => {
-    const remove = createElement("button", { className: "remove", type: "button", "aria-label": `Remove reference ${index + 1}` }, "×");
-    remove.addEventListener("click", () => {
-      references = references.filter((candidate) => candidate !== reference);
-      showReferences();
-      find("add-references").focus();
-    });
-    return createElement("li", {}, createFigure(URL.createObjectURL(reference.file), reference.file.name, `reference ${index + 1}`), remove);
+function showRates() {
+  const verifier = getVerifier();
+  find("rates").hidden = tab !== "verify" || getKind() === "identify" || !verifier;
+  if (find("rates").hidden) return;
+  const answer = queues.verify.items.map((item) => item.answer).find((each) => each?.per_reference);
+  const references = countReferences() ?? answer?.per_reference.length ?? 1;
+  find("rates-content").replaceChildren(...renderRates(verifier, Math.max(1, references), threshold, (value) => {
+    threshold = value;
+    queues.verify.render();
+    showItem(queues.verify, queues.verify.chosen);
   }));
 }
 
-async function answerFiles(files) {
-  if (!files.length || !model) return;
-  lastFiles = [...files];
-  const request = ++newestRequest;
-  const result = find("result");
-  result.setAttribute("aria-busy", "true");
-  result.replaceChildren(createElement("p", { className: "hint" }, files.length === 1 ? "Working…" : `Working on ${files.length} images…`));
-  const elements = files.length === 1 ? await answerFile(files[0]) : await answerEach([...files]);
-  if (request !== newestRequest) return;
-  result.replaceChildren(...elements);
-  result.setAttribute("aria-busy", "false");
+async function addFiles(files) {
+  const queue = queues[tab];
+  if (!files.length || !queue || !model) return;
+  find("work").hidden = false;
+  await queue.add([...files]);
 }
 
-async function answerFile(file) {
-  const instance = { image: await encodeFile(file) };
-  const compared = getReferences();
-  if (compared.length) instance.references = compared.map((reference) => reference.image);
-  try {
-    if (getTask() === "find") {
-      const answer = await predict(instance, { ...getParameters(), crops: true, return_pages: true });
-      return [renderDocument(file.name, answer, verifier ? useAsReference : null)];
-    }
-    const explain = compared.length > 0 && find("explain").checked;
-    const answer = await predict(instance, { ...getParameters(), return_ink: true, explain });
-    return [renderAnswer(file.name, URL.createObjectURL(file), answer)];
-  } catch (error) {
-    return [renderError(file, error)];
-  }
+function onComparison() {
+  threshold = null; // thresholds are those of a number of references
+  showRates();
+  for (const name of ["verify", "find"]) queues[name].restart();
 }
-
-const renderError = (file, error) =>
-  createElement("p", { className: "failure" }, createElement("strong", {}, `${file.name}: `), error.message);
-
-/** Answer several files: encode the references once, then compare each file with their embeddings. */
-async function answerEach(files) {
-  const comparison = {};
-  const encoderParameter = {};
-  try {
-    const answers = await Promise.all(getReferences().map((reference) =>
-      predict({ image: reference.image }, { task: "verify", return_embedding: true })));
-    if (answers.length) {
-      const unusable = answers.findIndex((answer) => !answer.embedding);
-      if (unusable >= 0) throw new Error(`reference ${unusable + 1} is not a signature`);
-      comparison.reference_embeddings = answers.map((answer) => answer.embedding);
-      encoderParameter.encoder = answers[0].encoder;
-    }
-  } catch (error) {
-    return [renderError({ name: "References" }, error)];
-  }
-  const rows = new Array(files.length);
-  let next = 0;
-  const takeFiles = async () => {
-    while (next < files.length) {
-      const index = next++;
-      const file = files[index];
-      try {
-        const instance = { image: await encodeFile(file), ...comparison };
-        rows[index] = [file, await predict(instance, { ...getParameters(), ...encoderParameter })];
-      } catch (error) {
-        rows[index] = [file, error];
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: MAX_REQUESTS }, takeFiles));
-  const link = createElement("a", {
-    className: "button", download: "answers.csv", href: URL.createObjectURL(new Blob([toCsv(rows)], { type: "text/csv" })),
-  }, "Download CSV");
-  return [renderTable(rows), createElement("p", {}, link)];
-}
-
-function getParameters() {
-  const far = find("far").value;
-  const task = hasChoice() ? { task: getTask() } : {};
-  return far && getReferences().length ? { ...task, far: Number(far) } : task;
-}
-
-/** Pass the files of an input to an action; the input is emptied, so that the same files can be chosen again. */
-const onFiles = (action) => (event) => {
-  const files = [...event.target.files];
-  event.target.value = "";
-  action(files);
-};
 
 function addListeners() {
-  for (const option of document.querySelectorAll("[name=task]")) option.addEventListener("change", showTasks);
-  const drop = find("drop");
-  find("choose").addEventListener("change", onFiles(answerFiles));
-  find("photograph").addEventListener("change", onFiles(answerFiles));
-  find("add-references").addEventListener("change", onFiles(addReferences));
-  document.addEventListener("paste", (event) => event.clipboardData.files.length && answerFiles(event.clipboardData.files));
-  for (const [target, action] of [[document.body, answerFiles], [find("references"), addReferences]]) {
-    target.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      drop.classList.add("over");
-    });
-    target.addEventListener("drop", (event) => {
-      event.preventDefault();
-      event.stopPropagation();
-      drop.classList.remove("over");
-      action([...event.dataTransfer.files]);
-    });
-  }
-  document.addEventListener("dragleave", () => drop.classList.remove("over"));
+  openCompare(onComparison);
+  find("choose").addEventListener("change", onFiles(addFiles));
+  find("photograph").addEventListener("change", onFiles(addFiles));
+  document.addEventListener("paste", (event) => event.clipboardData.files.length && addFiles([...event.clipboardData.files]));
+  find("work").addEventListener("keydown", (event) => {
+    if (queues[tab]?.handleKey(event)) event.preventDefault();
+  });
+  find("rates").addEventListener("toggle", showRates);
+  addDrop(document.body, addFiles);
+  addDrop(find("compare"), addReferences);
+  addTabs();
+}
+
+function addDrop(target, action) {
+  target.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    find("drop").classList.add("over");
+  });
+  target.addEventListener("drop", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    find("drop").classList.remove("over");
+    action([...event.dataTransfer.files]);
+  });
+  document.addEventListener("dragleave", () => find("drop").classList.remove("over"));
+}
+
+/** Tabs as the ARIA authoring practices have them: arrow keys move, the address keeps the chosen one. */
+function addTabs() {
+  for (const button of getTabs()) button.addEventListener("click", () => { location.hash = button.dataset.tab; });
+  window.addEventListener("hashchange", showTabs);
+  find("tabs").addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const shown = getTabs().filter((button) => !button.hidden);
+    const next = shown[(shown.indexOf(document.activeElement) + step + shown.length) % shown.length];
+    location.hash = next.dataset.tab;
+    next.focus();
+  });
 }
 
 addListeners();
 pollHealth();
 find("docs").hidden = !document.body.dataset.docs;
-if (document.body.dataset.mode === "dev") openTraining(refreshModel);
+if (mode === "dev") openTraining(refreshModel);

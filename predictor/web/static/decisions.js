@@ -1,0 +1,62 @@
+// What people decided: kept in this browser only, without the images, and exported as CSV or JSON.
+//
+// A decision is about a file and what it was compared with, both by their SHA-256 or name. When the same files are
+// opened again, after the browser was closed by accident for instance, their decisions are there. Next: queue.js.
+
+const STORE = "countersign.decisions", REVIEWER = "countersign.reviewer";
+const COLUMNS = ["file", "sha256", "task", "compared_with", "answer", "score", "threshold", "remarks", "model", "decision", "decided_by", "decided_at", "note"];
+
+function read(key, otherwise) {
+  try {
+    return JSON.parse(localStorage.getItem(key)) ?? otherwise;
+  } catch { // no storage (private window), or not JSON
+    return otherwise;
+  }
+}
+
+function write(key, value) {
+  try {
+    localStorage.setItem(key, JSON.stringify(value));
+  } catch {} // no storage, or full: the decisions stay in this window until it is closed
+}
+
+let kept = read(STORE, {});
+let unsaved = false; // whether something was decided since the last export
+
+export const getReviewer = () => read(REVIEWER, "");
+export const setReviewer = (name) => write(REVIEWER, name);
+export const makeKey = (task, fingerprint, comparison) => [task, fingerprint, comparison?.key ?? ""].join("|");
+export const getDecision = (key) => kept[key] ?? null;
+export const countKept = () => Object.keys(kept).length;
+
+/** Keep a decision, or forget it (null). Other windows of this browser may have decided meanwhile. */
+export function setDecision(key, decision) {
+  kept = { ...read(STORE, kept), ...kept };
+  if (decision) kept[key] = decision;
+  else delete kept[key];
+  unsaved = Boolean(decision) || unsaved;
+  write(STORE, kept);
+}
+
+export function forgetAll() {
+  kept = {};
+  unsaved = false;
+  write(STORE, kept);
+}
+
+window.addEventListener("beforeunload", (event) => {
+  if (unsaved) event.preventDefault(); // the browser asks; decisions are kept, but nobody has exported them
+});
+
+/** Write rows, with a value for each of COLUMNS, as CSV; what a spreadsheet would take for a formula is kept as text. */
+export function toCsv(rows) {
+  unsaved = false;
+  const quote = (value) => (typeof value === "number" ? String(value) : `"${String(value ?? "").replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`);
+  return [COLUMNS.join(","), ...rows.map((row) => COLUMNS.map((column) => quote(row[column])).join(","))].join("\r\n") + "\r\n";
+}
+
+/** Write the same rows as JSON, with the models that answered. */
+export function toJson(rows, models) {
+  unsaved = false;
+  return JSON.stringify({ exported_at: new Date().toISOString(), models, rows }, null, 2);
+}

@@ -1,0 +1,263 @@
+// The files of a task: answers them, lists the most doubtful first, and takes decisions with mouse or keyboard.
+//
+// One object for each task. Decisions and their export are in decisions.js, what an answer looks like is in detail.js.
+
+import { computeFingerprint, encodeFile, predict } from "./client.js";
+import { countKept, forgetAll, getDecision, getReviewer, makeKey, setDecision, setReviewer, toCsv, toJson } from "./decisions.js";
+import { announce, createButton, createElement, createThumbnail, download, find, formatPercent } from "./dom.js";
+import { applyThreshold, getDecisions, getParameters, getTask, summarize } from "./tasks.js";
+import { count, toLabel } from "./words.js";
+
+const MAX_REQUESTS = 4; // at a time; the server refuses requests when its queue is full
+const MAX_FULL = 12; // answers with their pictures that are kept in memory
+const ORDERS = { doubt: "most doubtful first", file: "as they were chosen", score: "highest score first" };
+
+export class Queue {
+  /** desk: {getModel, isOnlyTask, isShown, getComparison(name), getThreshold(name), showItem(queue, item), onAnswered(queue)}. */
+  constructor(name, desk) {
+    this.name = name;
+    this.task = getTask(name);
+    this.desk = desk;
+    this.items = [];
+    this.added = 0; // files, since the queue was opened
+    this.chosen = null;
+    this.order = "doubt";
+    this.round = 0; // answers to requests of an earlier round are dropped
+    this.history = []; // decided items, for undo
+    this.comparison = null;
+  }
+
+  /** Add files to the queue and answer them. */
+  async add(files) {
+    const added = files.map((file) => ({ file, number: this.added++, fingerprint: null, answer: null, full: null }));
+    this.items.push(...added);
+    await this.answer(added);
+  }
+
+  /** Answer all files again, compared with something else. */
+  async restart() {
+    this.round += 1;
+    this.comparison = null;
+    for (const item of this.items) Object.assign(item, { answer: null, full: null });
+    await this.answer(this.items);
+  }
+
+  async answer(items) {
+    const round = this.round;
+    this.render();
+    if (!items.length || !this.desk.getModel()) return;
+    try {
+      this.comparison ??= await this.desk.getComparison(this.name);
+    } catch (error) {
+      for (const item of items) item.answer = error;
+    }
+    if (round !== this.round) return;
+    if (this.comparison?.isMissing) return this.choose(this.chosen ?? this.items[0]);
+    const waiting = items.filter((item) => !item.answer);
+    const takeItems = async () => {
+      for (let item = waiting.shift(); item; item = waiting.shift()) {
+        item.fingerprint ??= await computeFingerprint(item.file);
+        const answer = await this.request(item.file, this.items.length === 1);
+        if (round !== this.round) return;
+        item.answer = answer;
+        if (this.items.length === 1) item.full = answer;
+        this.render();
+      }
+    };
+    await Promise.all(Array.from({ length: MAX_REQUESTS }, takeItems));
+    if (round !== this.round || this.items.some((item) => !item.answer)) return;
+    this.sort();
+    this.desk.onAnswered(this);
+    if (items.length > 1) announce(`${count(items.length, this.task.noun)} answered, ${ORDERS[this.order]}.`);
+    this.choose(this.chosen ?? this.items[0]);
+  }
+
+  /** Request an answer; errors are returned, not thrown, because they belong to a file. */
+  async request(file, isFull) {
+    const { isOnlyTask } = this.desk;
+    const comparison = this.comparison ?? {};
+    const fields = isFull && comparison.fullFields ? comparison.fullFields : comparison.fields ?? {};
+    const isCompared = comparison.kind === "images" || comparison.kind === "writer";
+    const parameters = getParameters(this.name, { isFull, isCompared, isOnlyTask: isOnlyTask() });
+    const encoder = fields.reference_embeddings ? { encoder: comparison.encoder } : {};
+    try {
+      return await predict({ image: await encodeFile(file), ...fields }, { ...parameters, ...encoder });
+    } catch (error) {
+      return error;
+    }
+  }
+
+  /** The answer to an item, decided by the threshold that was chosen. */
+  getAnswer(item) {
+    const answer = item.full ?? item.answer;
+    return answer instanceof Error ? answer : applyThreshold(answer, this.desk.getThreshold(this.name));
+  }
+
+  getDecision(item) {
+    return item.fingerprint ? getDecision(makeKey(this.name, item.fingerprint, this.comparison)) : null;
+  }
+
+  getDecisions() {
+    return getDecisions(this.name, this.comparison);
+  }
+
+  sort() {
+    const rank = {
+      doubt: (item) => -summarize(this.getAnswer(item)).doubt, score: (item) => -(summarize(this.getAnswer(item)).score ?? -1), file: () => 0,
+    }[this.order];
+    const ranked = this.items.map((item) => ({ item, rank: rank(item) }));
+    ranked.sort((left, right) => left.rank - right.rank || left.item.number - right.item.number);
+    this.items = ranked.map(({ item }) => item);
+    this.render();
+  }
+
+  /** Show an item in full; its pictures are requested when it is first chosen. */
+  async choose(item, { focus = false } = {}) {
+    this.chosen = item;
+    this.render();
+    this.desk.showItem(this, item);
+    if (focus) find("queue").querySelector("[aria-selected=true]")?.focus();
+    if (!item || item.full || item.answer instanceof Error || !item.answer) return;
+    const round = this.round;
+    const full = await this.request(item.file, true);
+    if (round !== this.round) return;
+    item.full = full;
+    for (const other of this.items.filter((each) => each.full && each !== this.chosen).slice(MAX_FULL)) other.full = null;
+    if (this.chosen === item) this.desk.showItem(this, item);
+  }
+
+  move(step, options) {
+    const index = this.items.indexOf(this.chosen);
+    const item = this.items[Math.max(0, Math.min(this.items.length - 1, index + step))];
+    if (item && item !== this.chosen) this.choose(item, options);
+  }
+
+  remove(item) {
+    this.items = this.items.filter((each) => each !== item);
+    this.chosen = null;
+    this.choose(this.items[0] ?? null);
+  }
+
+  /** Decide the chosen item, and go on to the next one that nobody has decided. */
+  decide(value, note = "") {
+    const item = this.chosen;
+    if (!item?.fingerprint || !item.answer || item.answer instanceof Error) return;
+    if (!getReviewer()) {
+      announce("Enter your name first: it stands in the export.");
+      find("reviewer").focus();
+      find("reviewer").setAttribute("aria-invalid", "true");
+      return;
+    }
+    const decision = { ...this.describe(item), decision: value, decided_by: getReviewer(), decided_at: new Date().toISOString(), note };
+    setDecision(makeKey(this.name, item.fingerprint, this.comparison), decision);
+    this.history.push(item);
+    const label = this.getDecisions().find((each) => each.value === value).label;
+    const rest = this.items.filter((each) => !this.getDecision(each));
+    const start = this.items.indexOf(item);
+    const next = rest.find((each) => this.items.indexOf(each) > start) ?? rest[0];
+    announce(`${item.file.name}: ${label}. ${next ? `${rest.length} left; next: ${next.file.name}` : "All are decided."}`);
+    this.choose(next ?? item, { focus: find("queue").contains(document.activeElement) });
+  }
+
+  /** Take the newest decision back, and return to its file. */
+  undo() {
+    const item = this.history.pop();
+    if (!item || !this.items.includes(item)) return;
+    setDecision(makeKey(this.name, item.fingerprint, this.comparison), null);
+    announce(`${item.file.name}: not decided any more`);
+    this.choose(item, { focus: find("queue").contains(document.activeElement) });
+  }
+
+  /** Forget what was decided in this browser, of all tasks, after a question. */
+  forget() {
+    if (!confirm(`Forget ${count(countKept(), "decision")} in this browser? What was not exported is lost.`)) return;
+    forgetAll();
+    this.history = [];
+    this.choose(this.chosen);
+  }
+
+  /** Describe an item for the export. */
+  describe(item) {
+    const answer = this.getAnswer(item);
+    const { code, score, remarks } = summarize(answer);
+    const threshold = answer instanceof Error ? undefined : answer.threshold;
+    const models = this.desk.getModel();
+    const version = (this.name === "verify" && models.verifier ? models.verifier : models).version;
+    return {
+      file: item.file.name, sha256: item.fingerprint, task: this.name, compared_with: this.comparison?.label ?? "", answer: code,
+      score: score ?? undefined, threshold, remarks, model: version,
+    };
+  }
+
+  export(type) {
+    const rows = this.items.filter((item) => item.answer).map((item) => ({ ...this.describe(item), ...this.getDecision(item) }));
+    const model = this.desk.getModel();
+    const models = [model, model.verifier, model.classifier].filter(Boolean).map((each) => ({ model: each.model, version: each.version }));
+    if (type === "csv") download("decisions.csv", "text/csv", toCsv(rows));
+    else download("decisions.json", "application/json", toJson(rows, models));
+  }
+
+  /** Handle a key that was pressed in the list or in the detail; return whether it meant something. */
+  handleKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=range], [type=checkbox], [type=radio]), select, textarea")) return false;
+    const decision = this.getDecisions().find(({ key }) => key === event.key.toLowerCase());
+    if (decision) this.decide(decision.value, find("note")?.value ?? "");
+    else if (event.key.toLowerCase() === "z") this.undo();
+    else if (event.target.getAttribute("role") !== "option") return false;
+    else if (event.key in STEPS) this.move(STEPS[event.key], { focus: true });
+    else if (event.key === "Enter") find("detail").focus();
+    else return false;
+    return true;
+  }
+
+  render() {
+    if (this.desk.isShown(this)) find("queue").replaceChildren(...this.draw());
+  }
+
+  draw() {
+    const answered = this.items.filter((item) => item.answer).length;
+    const decided = this.items.filter((item) => this.getDecision(item)).length;
+    const state = answered < this.items.length && !this.comparison?.isMissing
+      ? `${answered} of ${this.items.length} answered…` : `${count(this.items.length, this.task.noun)}, ${decided} decided`;
+    const list = createElement("ul", { role: "listbox", className: "items", "aria-label": `${state}. Arrow keys choose, A, R and U decide, Z takes back.` },
+      this.items.map((item) => this.drawItem(item)));
+    const scrolled = find("queue").querySelector(".items")?.scrollTop ?? 0;
+    queueMicrotask(() => { list.scrollTop = scrolled; list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }); });
+    const keys = this.getDecisions().map(({ key, label }) => `${key.toUpperCase()} ${label.toLowerCase()}`).join(", ");
+    const hint = this.items.length > 1 ? createElement("p", { className: "hint keys" }, `Keys: ↑ ↓ choose, ${keys}, Z take back`) : null;
+    return [createElement("p", { className: "queue-state" }, state), ...this.drawControls(), list, hint].filter(Boolean);
+  }
+
+  drawControls() {
+    const order = createElement("select", { id: "order", "aria-label": "Order" },
+      Object.entries(ORDERS).map(([value, label]) => createElement("option", { value, selected: value === this.order }, label)));
+    order.addEventListener("change", () => { this.order = order.value; this.sort(); find("order").focus(); });
+    const reviewer = createElement("input", { id: "reviewer", value: getReviewer(), autocomplete: "name", maxLength: 100 });
+    reviewer.addEventListener("change", () => { setReviewer(reviewer.value.trim()); reviewer.removeAttribute("aria-invalid"); });
+    const exports = ["csv", "json"].map((type) => createButton(`Export ${type.toUpperCase()}`, () => this.export(type)));
+    const clear = createButton("Clear", () => { this.round += 1; this.items = []; this.history = []; this.choose(null); });
+    const forget = countKept() ? [createButton("Forget decisions", () => this.forget())] : [];
+    const several = this.items.length > 1 ? [order] : [];
+    return [createElement("div", { className: "toolbar" }, several, exports, clear, forget),
+      createElement("label", { className: "reviewer" }, "Your name, for the export", reviewer)];
+  }
+
+  drawItem(item) {
+    const isChosen = item === this.chosen;
+    const answer = item.answer ? summarize(this.getAnswer(item)) : null;
+    const decision = this.getDecision(item);
+    const label = decision ? this.getDecisions().find(({ value }) => value === decision.decision)?.label ?? decision.decision : null;
+    item.thumbnail ??= createThumbnail(item.file);
+    const element = createElement("li", { role: "option", "aria-selected": String(isChosen), tabIndex: isChosen || (!this.chosen && item === this.items[0]) ? 0 : -1 },
+      item.thumbnail,
+      createElement("span", { className: "name" }, item.file.name),
+      answer ? createElement("span", { className: `answer ${answer.code}` }, toLabel(answer.code)) : createElement("span", { className: "hint" }, "waiting"),
+      createElement("span", { className: "score" }, answer?.score === null || !answer ? "" : formatPercent(answer.score)),
+      createElement("span", { className: "remarks hint" }, answer?.remarks ?? ""),
+      label ? createElement("span", { className: "decided" }, `✓ ${label}, ${decision.decided_by}`) : null);
+    element.addEventListener("click", () => this.choose(item, { focus: true }));
+    return element;
+  }
+}
+
+const STEPS = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
