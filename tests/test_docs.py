@@ -66,7 +66,7 @@ def test_every_shell_block_runs_in_the_order_of_its_page(page, tmp_path, cloud, 
     for name in ("Makefile", "deploy", "trainer", "setup.py", "cloudbuild.yaml", ".gcloudignore"):
         (here / name).symlink_to(ROOT / name)
     subprocess.run(["bash", "-c", COMMIT], cwd=here, check=True)
-    if page.name == "vertex.md":  # continues from the README
+    if page.name in ("vertex.md", "cloud_run.md"):  # these continue from the README
         # A copy, because gcloud leaves out links.
         shutil.copytree(request.getfixturevalue("artifact"), here / "runs" / "mine" / "model")
         shutil.copytree(request.getfixturevalue("scans"), here / "scans")
@@ -121,7 +121,50 @@ def check_vertex(folder: Path, output: str, cloud: Loopback) -> None:
         assert 'COPY ["./setup.py"' in Path(f"{log}.Dockerfile").read_text()
 
 
-CHECKS = {"README.md": check_readme, "vertex.md": check_vertex}
+def check_cloud_run(folder: Path, output: str, cloud: Loopback) -> None:
+    if not gcloud.IS_INSTALLED:
+        return
+    assert cloud.cloud_run.services == {}, "the last block deletes the service"
+    first, *_, last = cloud.cloud_run.revisions.values()
+    for revision in (first, last):
+        container = revision["spec"]["containers"][0]
+        variables = {each["name"]: each.get("value") for each in container["env"]}
+        assert variables["AIP_STORAGE_URI"] == "gs://my-project-countersign/models/mine"
+        assert (
+            container["startupProbe"]["httpGet"]["path"] == container["livenessProbe"]["httpGet"]["path"] == "/health"
+        )
+        assert revision["spec"]["serviceAccountName"].startswith("countersign-run@")
+        assert "autoscaling.knative.dev/minScale" not in revision["metadata"]["annotations"], "it scales to zero"
+    assert first["spec"]["containers"][0]["image"] == NAMES["IMAGE"], "the container of Vertex AI, by its digest"
+    assert last["spec"]["containers"][0]["image"] == NAMES["NEXT_IMAGE"]
+    members = [member for row in cloud.cloud_run.policies["countersign"]["bindings"] for member in row["members"]]
+    assert members == ["serviceAccount:archive@my-project.iam.gserviceaccount.com"], "nobody else may ask"
+    assert "10% " in re.sub(r"\x1b\[[0-9;]*m", "", output), "the candidate has a tenth of the traffic before it has all"
+
+
+def check_monitoring(folder: Path, output: str, cloud: Loopback) -> None:
+    assert "signature_vs_text" in output
+    assert "nothing has moved" in output.rpartition("saved: ")[2], (
+        "the same week, read from the log and from the metrics"
+    )
+    if not gcloud.IS_INSTALLED:
+        return
+    created = {metric["name"] for metric in cloud.alerting["metrics"]}
+    endpoint, drift = cloud.alerting["alertPolicies"]
+    watched = set(re.findall(r"logging\.googleapis\.com/user/(\w+)", str(endpoint)))
+    assert watched == created, "the policy waits on the metrics that there are"
+    (entry,) = cloud.written
+    assert entry["jsonPayload"]["message"] == "drift"
+    log_id = re.search(r'log_id\("([^"]*)"\)', str(drift))
+    assert entry["logName"].endswith("/" + log_id[1]), "the policy waits on the log that is written"
+
+
+CHECKS = {
+    "README.md": check_readme,
+    "vertex.md": check_vertex,
+    "cloud_run.md": check_cloud_run,
+    "monitoring.md": check_monitoring,
+}
 
 
 def test_every_block_of_a_page_is_run_or_says_why_not():

@@ -9,13 +9,14 @@ does not answer until ``released`` is set (``silent``), or calls that wait until
 import contextlib
 import http.server
 import json
+import re
 import threading
 import urllib.parse
 from typing import Any
 
 from google.protobuf import json_format
 
-from tests.loopback import routes
+from tests.loopback import cloud_run, routes
 from tests.loopback.resources import Refused
 from tests.loopback.world import World
 
@@ -46,6 +47,10 @@ class Loopback:
         self.released = threading.Event()
         self.barrier = threading.Barrier(2)
         self.builds: list[dict[str, Any]] = []  # the builds submitted to Cloud Build
+        self.cloud_run = cloud_run.CloudRun()
+        self.alerting: dict[str, list[dict[str, Any]]] = {"metrics": [], "alertPolicies": []}
+        self.written: list[dict[str, Any]] = []  # entries that clients wrote to Cloud Logging
+        self.log_page_size = 1000  # entries of Cloud Logging in one reply
         self._faults: list[list[Any]] = []
         owner = self
 
@@ -102,6 +107,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return self._answer(ERRORS[fault][0], _error(*ERRORS[fault]))
             return self._logs(json.loads(body))
         path = urllib.parse.unquote(url.path)
+        if url.path == "/v2/entries:write":
+            self.loopback.written += json.loads(body)["entries"]
+            return self._answer(200, {})
+        if alerting := re.fullmatch(r"/v[23]/projects/[^/]+/(metrics|alertPolicies)", path):
+            created = json.loads(body)
+            self.loopback.alerting[alerting[1]].append(created)
+            return self._answer(200, {**created, "name": created.get("name", f"{path[4:]}/1")})
+        if cloud_run.is_mine(path):
+            return self._answer(*self.loopback.cloud_run.answer(self.command, path, json.loads(body or b"{}")))
         if "/builds" in path:
             return self._build(json.loads(body) if body else None)
         route_match = routes.find(self.command, path)
@@ -132,7 +146,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._answer(503, _error(*ERRORS["unavailable"]))
         return self._answer(200, response)
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _serve
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve
 
     def _build(self, submitted: dict[str, Any] | None) -> None:
         """Answer as Cloud Build: accept a build whose fields its messages have, and report success."""
@@ -153,12 +167,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return self._answer(200, operation if submitted is not None else build)
 
     def _logs(self, body: dict[str, Any]) -> None:
-        entries = self.loopback.world.logs
-        entries = [entry for entry in entries if f'job_id="{entry["resource"]["labels"]["job_id"]}"' in body["filter"]]
-        if 'timestamp>"' in body["filter"]:
-            after = body["filter"].partition('timestamp>"')[2].partition('"')[0]
-            entries = [entry for entry in entries if entry["timestamp"] > after]
-        self._answer(200, {"entries": entries})
+        wanted = dict(re.findall(r'resource\.labels\.(\w+)="([^"]*)"', body["filter"]))
+        entries = [entry for entry in self.loopback.world.logs if wanted.items() <= entry["resource"]["labels"].items()]
+        if after := re.search(r'timestamp>="([^"]*)"', body["filter"]):
+            entries = [entry for entry in entries if entry["timestamp"] >= after[1]]
+        start, size = int(body.get("pageToken", 0)), self.loopback.log_page_size
+        more = {"nextPageToken": str(start + size)} if start + size < len(entries) else {}
+        self._answer(200, {"entries": entries[start : start + size], **more})
 
     def _answer(self, status: int, response: Any) -> None:
         pb = type(response).pb(response) if hasattr(type(response), "pb") else response
