@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from deploy import command_line, commands, endpoint_commands, job_commands, plan_file, spec
+from deploy import command_line, commands, drift_command, endpoint_commands, job_commands, plan_file, spec
 from deploy.errors import ApplyStopped, ServiceUnavailable, SmokeTestFailed, StalePlan
 from deploy.spec import Environment
 from deploy.vertex import Connection, VertexClient
@@ -71,6 +71,17 @@ def _run(options: argparse.Namespace) -> int:
         case "predict":
             parameters = {"return_embedding": True} if options.return_embedding else {}
             return endpoint_commands.predict(client, environment, options.files, options.reference, parameters)
+        case "drift":
+            drift_options = drift_command.DriftOptions(
+                options.days,
+                options.log_lines,
+                options.metrics,
+                options.metrics_before,
+                options.baseline,
+                options.save_baseline,
+                options.json,
+            )
+            return drift_command.find_drift(client, environment, drift_options)
         case "batch":
             return job_commands.predict_batch(client, environment, options.input, options.output, options.replicas)
     commands_without_options = {

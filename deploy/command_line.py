@@ -28,6 +28,7 @@ Put a model on Vertex AI: train, register, deploy, promote, roll back and send i
   python -m deploy promote  --env production          10 %, 50 %, 100 %, each after a smoke test
   python -m deploy rollback --env production          all traffic to the previous version
   python -m deploy status   --env production          versions, traffic, health, cost
+  python -m deploy drift    --env production          has what it sees moved away from the validation images?
   python -m deploy predict  --env production scan.png
   python -m deploy batch    --env production gs://bucket/scans/ --output gs://bucket/answers
   python -m deploy teardown --env staging --confirm countersign-staging
@@ -102,6 +103,19 @@ def _add_batch_flags(parser: Parser) -> None:
     )
 
 
+def _add_drift_flags(parser: Parser) -> None:
+    days = to_argparse_type(between(0.01, 365))
+    parser.add_argument("--days", type=days, default=7.0, help="of the endpoint's log that are read (default: 7)")
+    parser.add_argument("--log-lines", type=Path, metavar="FILE", help="lines of the server's log, instead")
+    parser.add_argument("--metrics", type=Path, metavar="FILE", help="what GET /metrics answered, instead")
+    parser.add_argument("--metrics-before", type=Path, metavar="FILE", help="an earlier one, from which on is counted")
+    parser.add_argument(
+        "--baseline", default="", metavar="PATH", help="artefact, or .json file (default: the version that serves)"
+    )
+    parser.add_argument("--save-baseline", type=Path, metavar="FILE", help="compare nothing: save what was seen")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON for each model, for Cloud Logging")
+
+
 @dataclasses.dataclass(frozen=True)
 class Command:
     """A sub-command: its line of help, the settings that it takes as flags, and further flags.
@@ -128,6 +142,12 @@ COMMANDS = {
     "promote": Command("give the candidate all traffic in stages, each after a smoke test", SERVING_SETTINGS, "read"),
     "rollback": Command("give all traffic to the previous version", SERVING_SETTINGS, "read"),
     "status": Command("show versions, traffic, health and cost", SERVING_SETTINGS, "read"),
+    "drift": Command(
+        "compare what the endpoint saw with the validation images of its model; status 3 if something moved",
+        SERVING_SETTINGS,
+        "read",
+        _add_drift_flags,
+    ),
     "teardown": Command(
         "remove the endpoint; versions and artefacts stay", SERVING_SETTINGS, "read", _add_teardown_flags
     ),

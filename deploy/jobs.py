@@ -93,7 +93,8 @@ class _Log:
         if not self._is_readable:
             return
         try:
-            entries = self._client.read_logs(self._job_id, self._since)
+            job_filter = f'resource.type="ml_job" AND resource.labels.job_id="{self._job_id}"'
+            entries = [*self._client.read_logs(job_filter, self._since)]
         except PermissionDenied as error:
             self._is_readable = False
             self._print_line(f"its log cannot be read ({error}); the job is followed without it")

@@ -170,8 +170,8 @@ class VertexClient:
                 "--api-endpoint URL --anonymous"
             ) from None
 
-    def read_logs(self, job_id: str, since: str) -> list[dict[str, Any]]:
-        """Return the log entries of a job from a time on (RFC 3339, or empty), oldest first.
+    def read_logs(self, log_filter: str, since: str) -> Iterator[dict[str, Any]]:
+        """Yield the entries of Cloud Logging that a filter selects, from a time on (RFC 3339, or empty), oldest first.
 
         Raises ``PermissionDenied`` or another ``CloudError``.
         """
@@ -180,21 +180,20 @@ class VertexClient:
         later = f' AND timestamp>="{since}"' if since else ""
         body: dict[str, Any] = {
             "resourceNames": [f"projects/{self.connection.project}"],
-            "filter": f'resource.type="ml_job" AND resource.labels.job_id="{job_id}"{later}',
+            "filter": f"{log_filter}{later}",
             "orderBy": "timestamp asc",
             "pageSize": 1000,
         }
         url = (self.connection.api_endpoint or LOGGING).rstrip("/") + "/v2/entries:list"
         with _translate_errors(), AuthorizedSession(self.credentials) as session:
-            entries: list[dict[str, Any]] = []
             while True:
                 response = session.post(url, json=body, timeout=CALL_TIMEOUT)
                 if response.status_code != 200:
                     raise exceptions.from_http_response(response)
                 page = response.json()
-                entries += page.get("entries", [])
+                yield from page.get("entries", [])
                 if not page.get("nextPageToken"):
-                    return entries
+                    return
                 body["pageToken"] = page["nextPageToken"]
 
     def _create_client(self, client: Any, host: str = "") -> Any:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pybase64
 
+from predictor import watching
 from predictor.errors import (
     BadInstance,
     LoadError,
@@ -72,6 +74,7 @@ class Service:
         self._open_models = open_models
         self._models: Models | None = None
         self._is_closing = False
+        self._reloading = threading.Lock()
         self._started_at = time.monotonic()
 
     def load(self, path: str = "") -> dict[str, Any]:
@@ -112,14 +115,15 @@ class Service:
 
         After an error the service keeps the writers that it has.
         """
-        models = self._models
-        if not self.people or not models:
-            return False
-        gallery = self.people.open(models.find_verifier()).gallery
-        if gallery is models.gallery:
-            return False
-        self._models = dataclasses.replace(models, gallery=gallery)
-        return True
+        with self._reloading:  # a thread that is late must not put its older writers in the place of newer ones
+            models = self._models
+            if not self.people or not models:
+                return False
+            gallery = self.people.open(models.find_verifier()).gallery
+            if gallery is models.gallery:
+                return False
+            self._models = dataclasses.replace(models, gallery=gallery)
+            return True
 
     def close(self) -> None:
         """Report not ready from now on, so that no new requests are sent here."""
@@ -194,6 +198,7 @@ class Service:
             else:
                 decided = decide_all(request)
             rows = [row for row, _ in decided]
+            watching.watch(models, decided, request_log)
             to_explain = [
                 (row, encoded)
                 for instance, (row, encoded) in zip(request.instances, decided, strict=True)

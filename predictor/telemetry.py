@@ -24,6 +24,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from trainer.artifact.monitoring import SIGNALS, Distributions, Observation
+
 TRACES = (  # header, pattern of its value; https://cloud.google.com/trace/docs/trace-context
     ("traceparent", re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")),
     ("x-cloud-trace-context", re.compile(r"([0-9a-f]{32})(?:/\d+)?(?:;o=\d)?")),
@@ -31,6 +33,7 @@ TRACES = (  # header, pattern of its value; https://cloud.google.com/trace/docs/
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # the ids of clients that may go into the log
 PROJECT = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
 disable_created_metrics()  # each metric would have a second series with its time of creation
+Model = tuple[str, str]  # problem and version of the artefact that answered
 BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)  # seconds
 
 
@@ -60,6 +63,7 @@ class RequestLog:
         self.counts: dict[str, int] = {}
         self.error_code: str | None = None
         self.started_at = time.monotonic()
+        self.observations: list[tuple[Model, Observation]] = []
         self._seconds: list[tuple[str, float]] = []  # appended to by several threads at once
 
     @property
@@ -84,6 +88,10 @@ class RequestLog:
         """Set counts by name; a zero is left out, except for instances."""
         self.counts.update({name: count for name, count in counts.items() if count or name == "instances"})
 
+    def observe(self, model: Model, observation: Observation) -> None:
+        """Note what a model answered about one instance."""
+        self.observations.append((model, observation))
+
     def seconds_by_stage(self) -> dict[str, float]:
         """Sum the seconds of each stage."""
         totals: dict[str, float] = {}
@@ -100,8 +108,17 @@ class RequestLog:
         if self.trace:
             name = f"projects/{PROJECT}/traces/{self.trace}" if PROJECT else self.trace
             fields["logging.googleapis.com/trace"] = name
+        if self.observations:
+            fields["observed"] = self._sum_observations()
         stages = {"total": self.elapsed, **self.seconds_by_stage()}
         log(severity, "predict", **fields, ms={stage: round(1000 * seconds, 2) for stage, seconds in stages.items()})
+
+    def _sum_observations(self) -> list[dict[str, Any]]:
+        """Sum what was observed by model: in which buckets values were, never the values of one image."""
+        totals: dict[Model, Distributions] = {}
+        for model, observation in self.observations:
+            totals.setdefault(model, Distributions()).add(observation)
+        return [{"model": name, "version": version, **total.to_line()} for (name, version), total in totals.items()]
 
 
 class Metrics:
@@ -124,6 +141,15 @@ class Metrics:
             name + "images_in_flight", "images that are processed or waiting", registry=self.registry
         )
         self.ready = Gauge(name + "ready", "1 while the server is ready", registry=self.registry)
+        model = ["model", "version"]
+        self.answers = Counter(name + "answers", "instances by answer", [*model, "answer"], registry=self.registry)
+        self.warnings = Counter(name + "warnings", "instances with a warning", [*model, "code"], registry=self.registry)
+        self.signals = {
+            signal: Histogram(
+                name + signal, f"{signal}, {about.unit}", model, buckets=about.edges, registry=self.registry
+            )
+            for signal, about in SIGNALS.items()
+        }
 
     def observe(self, request_log: RequestLog, status: int) -> None:
         """Count one answered request."""
@@ -133,6 +159,12 @@ class Metrics:
         self.verifier_instances.inc(request_log.counts.get("verifier_instances", 0))
         for stage, seconds in request_log.seconds_by_stage().items():
             self.stages.labels(stage).inc(seconds)
+        for model, observation in request_log.observations:
+            self.answers.labels(*model, observation.answer).inc()
+            for code in observation.warnings:
+                self.warnings.labels(*model, code).inc()
+            for signal, value in observation.values:
+                self.signals[signal].labels(*model).observe(value)
 
 
 def _find_trace(headers: Mapping[str, str]) -> str | None:

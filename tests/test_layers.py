@@ -22,7 +22,11 @@ SHARED = (
 ALLOWED = {
     "trainer": ("trainer",),
     "predictor": ("predictor", "trainer.artifact", *SHARED),
-    "deploy": ("deploy", "trainer.artifact.card", "trainer.artifact.manifest", "trainer.artifact.golden_file", *SHARED),
+    "deploy": (
+        "deploy",
+        *(f"trainer.artifact.{name}" for name in ("card", "manifest", "golden_file", "monitoring")),
+        *SHARED,
+    ),
 }
 MAX_LINES = 300  # lines of a file
 

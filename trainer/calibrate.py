@@ -5,21 +5,27 @@ Uses LiteRT, not TensorFlow. The table compares the present and the new calibrat
 has not seen. Next: ``evaluation/recalibration.py`` fits, ``evaluation/cross_fitting.py`` measures.
 """
 
+import dataclasses
 import sys
+from copy import copy as shallow_copy
 from pathlib import Path
 
 from trainer import corpora
 from trainer.artifact import card, copy
 from trainer.artifact.artifact import Artifact
+from trainer.artifact.decision import from_manifest
 from trainer.artifact.verification import Verifier
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.progress import transfer_progress
 from trainer.corpora import Sample
-from trainer.data import sources
+from trainer.data import sources, splits
 from trainer.evaluation import card_facts, cross_fitting, recalibration
+from trainer.evaluation.monitoring_baseline import measure_baseline
 from trainer.ready import fetch_artifact
 from trainer.settings.flags import Parser
+
+MAX_WATCHED, SEED = 2000, 7  # images with which the monitoring of the artefact starts
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,7 +76,11 @@ def _calibrate(artifact: Artifact, arguments: list[str], layout: str, out: Path)
     before = card.read_facts(facts_file) if facts_file.exists() else None
     names = ", ".join(dict.fromkeys(sample.corpus_id for sample in data.samples))
     facts = card_facts.calibrate_facts(before, measured, names, len(data.samples))
-    copy.write_copy(artifact.folder, changed, out, facts=facts)
+    calibrated = shallow_copy(artifact)
+    calibrated.decision = from_manifest(changed.decision)
+    watched = splits.choose_some(data.samples, MAX_WATCHED, SEED)
+    monitoring = measure_baseline(calibrated, watched).to_json()
+    copy.write_copy(artifact.folder, dataclasses.replace(changed, monitoring=monitoring), out, facts=facts)
     written = Artifact(out)
     calibration = changed.training["calibration"]
     print(f"\n{calibration['images']} images of {calibration['writers']} writers.")

@@ -4,6 +4,7 @@
 Keras model. Next: ``evaluation/measure.py`` measures, ``evaluation/report.py`` writes the report.
 """
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -14,13 +15,17 @@ from trainer.audit.audit import run_audit
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.progress import transfer_progress
-from trainer.data import dataset, sources
+from trainer.data import dataset, sources, splits
 from trainer.data.image_index import build_image_index
 from trainer.evaluation import report
 from trainer.evaluation.measure import evaluate
+from trainer.evaluation.monitoring_baseline import measure_baseline
 from trainer.ready import fetch_artifact
 from trainer.settings import plugins
 from trainer.settings.flags import Parser
+
+MONITORING_FILE = "monitoring.json"  # of the report: a baseline for ``python -m deploy drift``
+MAX_WATCHED, SEED = 2000, 7  # images of the baseline
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,6 +80,9 @@ def _evaluate(artifact: Artifact, data: list[str], out: Path, layout: str) -> No
         "audit": audit.content,
     }
     report.write(out, problem.report_builder, evaluation, facts, [])
+    watched = splits.choose_some(samples, MAX_WATCHED, SEED)
+    baseline = {"model": artifact.manifest.problem, **measure_baseline(artifact, watched).to_json()}
+    (out / MONITORING_FILE).write_text(json.dumps(baseline) + "\n")
     print(f"\n{problem.report_builder.format_table(evaluation.metrics)}\n\nreport: {out / 'report.md'}")
 
 

@@ -40,5 +40,5 @@ def export_untrained(folder: Path, backbone: str = "") -> Path:
     partial = folder.with_name(folder.name + ".partial")
     spec = ArtifactSpec("same_writer", settings.backbone, problem.labels, imaging, {})
     export(model, spec, partial, lambda engine: (decision, {}))
-    publish(partial, {}, CardFacts([], "", [], []), folder)
+    publish(partial, {}, {}, CardFacts([], "", [], []), folder)
     return folder

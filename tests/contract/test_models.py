@@ -158,7 +158,7 @@ def test_all_forms_of_an_exported_model_give_the_same_vectors(pair, images, tmp_
     fitted, errors = _fit_decision(pair[0], labels)
     spec = ArtifactSpec(*pair, labels, get_imaging(pair[0]), {"run": "contract"})
     export(built, spec, tmp_path / "partial", lambda engine: (fitted, errors))
-    publish(tmp_path / "partial", {"accuracy": 50.0}, CardFacts([], "", [], []), tmp_path / "model")
+    publish(tmp_path / "partial", {"accuracy": 50.0}, {}, CardFacts([], "", [], []), tmp_path / "model")
     litert, reference = Artifact(tmp_path / "model"), Artifact(tmp_path / "model", engine="tensorflow")
     expected = built(images, training=False)
     np.testing.assert_allclose(litert.engine_pool(images), expected, atol=1e-5)

@@ -28,6 +28,7 @@ from trainer.imaging import (
     canonicalise,
     draw_ink,
     find_warnings,
+    measure_quality,
     read_ink,
 )
 
@@ -114,8 +115,9 @@ class Artifact:
 
         With the file, ``data``, a signature check that decides ink at another resolution finds it again.
         """
-        warnings = find_warnings(ink, page, self.imaging, self.quality)
-        canonical = CanonicalImage(draw_ink(ink, self.imaging), warnings, EMPTY_PAGE, page.size)
+        measures = measure_quality(ink, page, self.imaging)
+        warnings = find_warnings(measures, page, self.imaging, self.quality)
+        canonical = CanonicalImage(draw_ink(ink, self.imaging), warnings, EMPTY_PAGE, page.size, measures)
         rejection = self._find_rejection(data, ink, canonical, use_all_cores)
         zeros = np.zeros(self.manifest.vector_size, np.float32)
         return EncodedImage(

@@ -70,8 +70,9 @@ class Manifest:
     them by name: ``file``, measured ``difference`` from the SavedModel and its ``tolerance``, ``errors`` on the
     validation split in percent, ``usable`` if the errors are about those of the first variant, and the ``decision``
     calibrated with it. ``signature_check`` is the folder of an artefact that decides first whether an image is a
-    signature, or empty; ``verifier`` that of one that compares signatures which a finder has found. ``files`` are size
-    and sha256 of every other file.
+    signature, or empty; ``verifier`` that of one that compares signatures which a finder has found.
+    ``monitoring`` has the distributions of ``monitoring.py`` on validation images; artefacts of earlier releases have
+    none. ``files`` are size and sha256 of every other file.
     """
 
     problem: str
@@ -91,6 +92,7 @@ class Manifest:
     created_at: str
     signature_check: str = ""
     verifier: str = ""
+    monitoring: dict[str, Any] = dataclasses.field(default_factory=dict)
     files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     format: str = FORMAT
 

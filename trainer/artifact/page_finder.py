@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from trainer.artifact.location import SIGNATURE, Locator
-from trainer.imaging import Ink, Page, draw_ink, find_warnings, read_ink, relative_darkness
+from trainer.imaging import Ink, Measures, Page, draw_ink, find_warnings, measure_quality, read_ink, relative_darkness
 from trainer.imaging.lines import remove_lines
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class FoundRegion:
 
 @dataclasses.dataclass(frozen=True)
 class FoundPage:
-    """A page with its regions: height and width in its unit, the ``score`` of being signed, quality warnings.
+    """A page with its regions: height and width in its unit, the ``score`` of being signed, quality warnings
+    and ``measures``.
 
     ``picture`` are the bytes of a JPEG file of the page.
     """
@@ -61,6 +62,7 @@ class FoundPage:
     warnings: tuple[dict[str, Any], ...]
     picture: bytes | None = None
     stage_seconds: dict[str, float] = dataclasses.field(default_factory=dict, compare=False)
+    measures: Measures = dataclasses.field(default_factory=dict)
 
 
 def find_on_page(
@@ -104,15 +106,16 @@ def find_on_page(
                 draw_crop(page, ink, crop) if has_crops and crop else None,
             )
         )
-    quality = find_warnings(ink, page, finder.imaging, finder.quality)
-    warnings = tuple(dataclasses.asdict(warning) for warning in quality)
+    measures = measure_quality(ink, page, finder.imaging)
+    quality_warnings = find_warnings(measures, page, finder.imaging, finder.quality)
+    warnings = tuple(dataclasses.asdict(warning) for warning in quality_warnings)
     seconds = {"image": decoded - began, "engine": time.perf_counter() - decoded}
     score = max(scores, default=decision.measure_signed(vector))
     regions.sort(key=lambda region: -region.score)
     if least_score is None:
         regions = decision.prefer_signatures(regions)
     picture = _draw_picture(page.grey) if has_pictures else None
-    return FoundPage(source.number, size, source.unit, score, tuple(regions), warnings, picture, seconds)
+    return FoundPage(source.number, size, source.unit, score, tuple(regions), warnings, picture, seconds, measures)
 
 
 def _draw_picture(grey: np.ndarray) -> bytes:

@@ -49,7 +49,8 @@ class RecordsSpec:
     """What ``write`` stores with the images of the splits, and how it stores them.
 
     ``labels`` are in the order of the label numbers. ``data_digest`` changes with the data, ``data_sources`` describe
-    each input with a digest of its files, and ``test_images`` are (corpus, name) of the test split: these three go to
+    each input with a digest of its files, ``test_images`` are (corpus, name) of the test split, and
+    ``monitoring_images`` those of validation images with which the monitoring of the artefact starts: these four go to
     the manifest. Images in ``exclusion_reasons``, by corpus and name, are refused for that reason.
     ``region_labels`` are those of the boxes that are stored with pages, without any for images of one thing.
     ``writer_in_one_shard`` keeps all images of a writer in one shard; ``merged_writers`` maps a split unit to that of
@@ -60,6 +61,7 @@ class RecordsSpec:
     data_digest: str
     data_sources: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     test_images: list[Key] = dataclasses.field(default_factory=list)
+    monitoring_images: list[Key] = dataclasses.field(default_factory=list)
     exclusion_reasons: Mapping[Key, str] = dataclasses.field(default_factory=dict)
     region_labels: tuple[str, ...] = ()
     writer_in_one_shard: bool = False
@@ -71,8 +73,8 @@ class Records:
     """The shards of a run and what its manifest says about them.
 
     ``shards`` and ``counts`` are by split, ``refused`` are (path, reason) of the images that are not stored; for
-    ``data_digest``, ``data_sources``, ``test_images`` and ``region_labels`` see ``RecordsSpec``. Test images stay image
-    files.
+    ``data_digest``, ``data_sources``, ``test_images``, ``monitoring_images`` and ``region_labels`` see ``RecordsSpec``.
+    Test images stay image files.
     """
 
     folder: Path
@@ -85,6 +87,7 @@ class Records:
     data_sources: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     test_images: list[Key] = dataclasses.field(default_factory=list)
     region_labels: tuple[str, ...] = ()
+    monitoring_images: list[Key] = dataclasses.field(default_factory=list)
 
     def count_images(self, split: str) -> int:
         """Return the number of images in a split."""
@@ -136,6 +139,7 @@ def write(index: ImageIndex, splits: dict[str, list[Sample]], folder: Path, spec
                 spec.data_sources,
                 spec.test_images,
                 spec.region_labels,
+                spec.monitoring_images,
             )
         )
     return read(folder)
@@ -237,7 +241,7 @@ def read(folder: Path) -> Records:
             f"the records in {str(folder)!r} have format {version!r}, this version reads 1 and {FORMAT}; prepare "
             "again: delete the job dir's records and checkpoints, or choose another --job-dir"
         )
-    for name in ("refused", "test_images"):
+    for name in ("refused", "test_images", "monitoring_images"):
         values[name] = [tuple(pair) for pair in values.get(name, ())]
     tuples = {name: tuple(values.get(name, ())) for name in ("labels", "region_labels")}
     return Records(folder=folder, **{**values, **tuples})

@@ -8,7 +8,7 @@ wherever the files are. Next: ``records.py`` writes the splits.
 import collections
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -143,3 +143,16 @@ def _check(splits: dict[str, list[Sample]], required: list[str]) -> None:
                 + ", ".join(f"{label!r} has {len(names)} of them" for label, names in units.items())
                 + "; add images of more writers"
             )
+
+
+def choose_some(samples: Sequence[Sample], limit: int, seed: int) -> list[Sample]:
+    """Choose at most ``limit`` samples at random, whole split units only; the same for the same samples and seed."""
+    units: dict[SplitUnit, list[Sample]] = {}
+    for sample in samples:
+        units.setdefault(sample.split_unit, []).append(sample)
+    chosen: list[Sample] = []
+    names = sorted(units)
+    for number in np.random.default_rng(seed).permutation(len(names)).tolist():
+        if len(chosen) + len(units[names[number]]) <= limit:
+            chosen += units[names[number]]
+    return chosen

@@ -16,7 +16,14 @@ import numpy as np
 from trainer.imaging.decode import Limits, Page, decode
 from trainer.imaging.errors import Blank, ImageError, ImageTooLarge, NoInk, TooMuchInk, UnreadableImage
 from trainer.imaging.ink import CLOSE_UP, INKS, Ink, find_ink, fit_to_canvas, relative_darkness, working_side
-from trainer.imaging.quality import QualityLimits, QualityWarning, compute_quality
+from trainer.imaging.quality import (
+    Measures,
+    QualityLimits,
+    QualityWarning,
+    compute_quality,
+    measure_page,
+    measure_writing,
+)
 from trainer.imaging.whole_page import WORKING as PAGE_WORKING
 from trainer.imaging.whole_page import find_page_ink, fit_page
 
@@ -29,6 +36,7 @@ __all__ = [
     "Imaging",
     "Ink",
     "Limits",
+    "Measures",
     "NoInk",
     "Page",
     "QualityLimits",
@@ -41,6 +49,7 @@ __all__ = [
     "draw_ink",
     "encode_png",
     "find_warnings",
+    "measure_quality",
     "read_ink",
     "relative_darkness",
 ]
@@ -101,13 +110,14 @@ class Imaging:
 class CanonicalImage:
     """``image`` is ``uint8 [height, width, 1]``, 255 ink and 0 paper, with its quality ``warnings``.
 
-    ``page`` is the decoded file, ``size`` its height and width in pixels.
+    ``page`` is the decoded file, ``size`` its height and width in pixels, ``measures`` those of its quality.
     """
 
     image: np.ndarray
     warnings: tuple[QualityWarning, ...]
     page: Page
     size: tuple[int, int] = (0, 0)
+    measures: Measures = dataclasses.field(default_factory=dict)
 
 
 def canonicalise(
@@ -123,7 +133,9 @@ def canonicalise(
     Raises ``ImageError``.
     """
     page, ink = read_ink(data, imaging, limits, frame)
-    return CanonicalImage(draw_ink(ink, imaging), find_warnings(ink, page, imaging, quality), page, page.size)
+    measures = measure_quality(ink, page, imaging)
+    warnings = find_warnings(measures, page, imaging, quality)
+    return CanonicalImage(draw_ink(ink, imaging), warnings, page, page.size, measures)
 
 
 def read_ink(data: bytes, imaging: Imaging, limits: Limits = Limits(), frame: int = 0) -> tuple[Page, Ink]:
@@ -142,9 +154,16 @@ def read_ink(data: bytes, imaging: Imaging, limits: Limits = Limits(), frame: in
     return page, ink
 
 
-def find_warnings(ink: Ink, page: Page, imaging: Imaging, quality: QualityLimits) -> tuple[QualityWarning, ...]:
-    """Return the quality warnings about the ink of a page that is one writing, or a whole page, by the framing."""
-    return quality.find_page_warnings(ink) if imaging.framing == "page" else quality.find_warnings(ink, page)
+def measure_quality(ink: Ink, page: Page, imaging: Imaging) -> Measures:
+    """Measure the quality of ink that is one writing, or of a whole page, by the framing."""
+    return measure_page(ink) if imaging.framing == "page" else measure_writing(ink, page)
+
+
+def find_warnings(
+    measures: Measures, page: Page, imaging: Imaging, quality: QualityLimits
+) -> tuple[QualityWarning, ...]:
+    """Return the quality warnings about measured ink; a page of a document has no further pages."""
+    return quality.find_warnings(measures, page.has_more_pages and imaging.framing != "page")
 
 
 def draw_ink(ink: Ink, imaging: Imaging) -> np.ndarray:

@@ -1,11 +1,13 @@
-"""Make quality warnings, each with a measured value, about images that are answered nevertheless.
+"""Measure the quality of images, and warn where a measure is on the wrong side of its limit.
 
-Measures the ink that ``ink.py`` found; refuses nothing, see ``errors.py``. An artefact's manifest has the limits.
+Measures the ink that ``ink.py`` found; refuses nothing, see ``errors.py``. An artefact's manifest has the limits, and
+how the measures were distributed on its validation images (``trainer/artifact/monitoring.py``).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import cv2
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from trainer.imaging.ink import Ink
 
 
+Measures = Mapping[str, float]  # by name: those of ``measure_writing``
 SHARPEST = 2.0  # pixels over which a step extends after central differences
 
 
@@ -33,28 +36,25 @@ class QualityLimits:
     # public data sets has more than 6; 84 % of 210 letters and receipts have more than 7.
     looks_like_a_page: float = 7
 
-    def find_warnings(self, ink: Ink, page: Page) -> tuple[QualityWarning, ...]:
-        """Return the warnings about the ink of a page, most informative first."""
-        at_least = {
-            "blank": ink.page_share,
-            "low_resolution": ink.longest_side * page.downscale,
-            "low_contrast": ink.core_darkness,
-        }
+    def find_warnings(self, measures: Measures, has_more_pages: bool = False) -> tuple[QualityWarning, ...]:
+        """Return the warnings about the measures of an image, most informative first.
+
+        ``has_more_pages``: whether the file has pages that are not read.
+        """
+        at_least = {"blank": "ink_share", "low_resolution": "writing_length", "low_contrast": "contrast"}
         at_most = {
-            "looks_like_a_page": count_strokes_across(ink),
-            "too_much_ink": ink.page_share,
-            "blurred": measure_edge_width(ink),
-            "cut_off": ink.border_share,
+            "looks_like_a_page": "strokes_across",
+            "too_much_ink": "ink_share",
+            "blurred": "edge_width",
+            "cut_off": "border_share",
         }
-        exceeded = self._select(at_least, at_most)
-        if page.has_more_pages:
+        exceeded = self._select(
+            {code: measures[name] for code, name in at_least.items() if name in measures},
+            {code: measures[name] for code, name in at_most.items() if name in measures},
+        )
+        if has_more_pages:
             exceeded.append(QualityWarning("first_page", 2.0, 1))  # at least two pages; one is read
         return tuple(exceeded)
-
-    def find_page_warnings(self, ink: Ink) -> tuple[QualityWarning, ...]:
-        """Return the warnings about a whole page, on which writing may be small and of many lines."""
-        at_least = {"blank": ink.page_share, "low_contrast": ink.core_darkness if ink.page_share else 255.0}
-        return tuple(self._select(at_least, {"too_much_ink": ink.page_share}))
 
     def _select(self, at_least: dict[str, float], at_most: dict[str, float]) -> list[QualityWarning]:
         """Return the measures on the wrong side of their limits."""
@@ -71,6 +71,23 @@ class QualityWarning:
     code: str
     value: float
     limit: float
+
+
+def measure_writing(ink: Ink, page: Page) -> Measures:
+    """Measure a writing: shares from 0 to 1, its length in pixels of the file, its contrast in levels of 255."""
+    return {
+        "ink_share": ink.page_share,
+        "writing_length": ink.longest_side * page.downscale,
+        "contrast": ink.core_darkness,
+        "edge_width": measure_edge_width(ink),
+        "border_share": ink.border_share,
+        "strokes_across": count_strokes_across(ink),
+    }
+
+
+def measure_page(ink: Ink) -> Measures:
+    """Measure a whole page, on which writing may be small and of many lines; an empty page has no contrast."""
+    return {"ink_share": ink.page_share, **({"contrast": ink.core_darkness} if ink.page_share else {})}
 
 
 def count_strokes_across(ink: Ink) -> float:

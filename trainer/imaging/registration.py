@@ -42,7 +42,7 @@ def register(moving: np.ndarray, fixed: np.ndarray) -> Registration:
         fixed_blurred, moving_blurred = _blur(fixed, sigma), _blur(moving, sigma)
         try:
             _, refined = cv2.findTransformECC(
-                fixed_blurred, moving_blurred, transform.copy(), cv2.MOTION_AFFINE, criteria, None, 1
+                fixed_blurred, moving_blurred, transform.copy(), cv2.MOTION_AFFINE, criteria
             )
         except cv2.error:  # it did not converge: inks that have nothing in common
             continue

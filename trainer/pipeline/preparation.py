@@ -27,6 +27,8 @@ from trainer.problems import Problem
 from trainer.settings import plugins
 from trainer.settings.config import Config
 
+MAX_MONITORING_IMAGES = 2000
+
 
 class UnreadableImages(UserError):
     """Images were rejected and ``--strict`` is set; the message lists them."""
@@ -40,7 +42,8 @@ class DuplicateImages(UserError):
 class PreparedData:
     """The data that a run is trained on and measured with.
 
-    ``test_samples`` stay image files, because the artefact is measured on raw images; ``audit`` is ``Audit.content``.
+    ``test_samples`` stay image files, because the artefact is measured on raw images, and so do the
+    ``monitoring_samples`` of the validation split; ``audit`` is ``Audit.content``.
     ``copies`` are those of training images, ``None`` if none are trained on.
     """
 
@@ -49,6 +52,7 @@ class PreparedData:
     imaging: Imaging
     audit: dict[str, Any]
     copies: Records | None = None
+    monitoring_samples: list[Sample] = dataclasses.field(default_factory=list)
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -121,8 +125,11 @@ def prepare_data(config: Config, problem: Problem, run_dir: RunDir) -> PreparedD
         run_dir.config_file.unlink(missing_ok=True)  # so that the folder accepts corrected settings
         raise
     samples_by_key = {_key(sample): sample for sample in samples}
-    test_samples = [samples_by_key[key] for key in prepared.test_images]
-    return PreparedData(prepared, test_samples, imaging, json.loads(run_dir.audit_file.read_text()), copied)
+    test_samples, monitoring_samples = (
+        [samples_by_key[key] for key in keys] for keys in (prepared.test_images, prepared.monitoring_images)
+    )
+    audit = json.loads(run_dir.audit_file.read_text())
+    return PreparedData(prepared, test_samples, imaging, audit, copied, monitoring_samples)
 
 
 def _has_current_audit(run_dir: RunDir) -> bool:
@@ -141,6 +148,10 @@ def _split_and_write(config: Config, problem: Problem, data: AuditedData, run_di
         data.digest,
         data_sources=_describe_sources(data.run_data),
         test_images=[_key(sample) for sample in test_samples],
+        monitoring_images=[
+            _key(sample)
+            for sample in splits.choose_some(split_samples["validation"], MAX_MONITORING_IMAGES, config.training.seed)
+        ],
         exclusion_reasons={**_find_poor_images(data, config.data.min_quality), **duplicates},
         region_labels=problem.region_labels,
         writer_in_one_shard=by_writer,

@@ -23,6 +23,7 @@ from trainer.data import batches
 from trainer.data.stream import StreamSpec
 from trainer.evaluation import card_facts, report
 from trainer.evaluation.measure import evaluate
+from trainer.evaluation.monitoring_baseline import measure_baseline
 from trainer.pipeline import run_facts
 from trainer.pipeline.preparation import PreparedData, prepare_data
 from trainer.pipeline.problem_defaults import resolve_settings
@@ -166,7 +167,9 @@ def _publish(
     with log_duration("export"):
         _export(problem, prepared, fitted, spec, partial)
     with log_duration("evaluate"):
-        evaluation = evaluate(Artifact(partial), prepared.test_samples)
+        exported = Artifact(partial)
+        evaluation = evaluate(exported, prepared.test_samples)
+        monitoring = measure_baseline(exported, prepared.monitoring_samples).to_json()
     _log_refused(evaluation.refused)
     report_facts = {
         "problem": config.model.problem,
@@ -181,7 +184,7 @@ def _publish(
     }
     trained = run_facts.describe_training(config, problem, prepared)
     facts = card_facts.make_facts(evaluation, problem.report_builder, trained, data_facts["audit"])
-    export.publish(partial, metrics, facts, run_dir.artifact_dir)
+    export.publish(partial, metrics, monitoring, facts, run_dir.artifact_dir)
     run_dir.upload()
     LOG.info(f"\n{problem.report_builder.format_table(evaluation.metrics)}\n")
     LOG.info(f"artefact: {run_dir.display_path(run_dir.artifact_dir)}")

@@ -102,9 +102,12 @@ def export(model: keras.Model, spec: ArtifactSpec, folder: Path, fit_decision: F
     return manifest.write(manifest.select_variant(described, variant), folder)
 
 
-def publish(partial: Path, metrics: dict[str, Any], facts: CardFacts, folder: Path) -> None:
-    """Add metrics and model card to the artefact in ``partial``; move it to ``folder``, replacing an older one."""
-    described = dataclasses.replace(manifest.read(partial), metrics=metrics)
+def publish(partial: Path, metrics: dict[str, Any], monitoring: dict[str, Any], facts: CardFacts, folder: Path) -> None:
+    """Add metrics, distributions and model card to the artefact in ``partial``; move it to ``folder``.
+
+    An older one is replaced.
+    """
+    described = dataclasses.replace(manifest.read(partial), metrics=metrics, monitoring=monitoring)
     card.write(partial, described, facts)
     manifest.write(described, partial)
     old = folder.with_name(folder.name + ".old")

@@ -11,6 +11,7 @@ from tests.trainer.imaging.test_ink import GOLDEN
 from trainer.imaging import ImageTooLarge, Limits, QualityLimits, decode, headers
 from trainer.imaging.decode import Page
 from trainer.imaging.ink import APART, _drop_far_specks, find_ink
+from trainer.imaging.quality import measure_writing
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +50,22 @@ def test_a_measure_equal_to_its_limit_gives_no_warning_and_one_beyond_it_does(si
     page = Page(decode(signature).grey)
     ink = find_ink(page.grey, 480)
     lenient = QualityLimits(blurred=1e9, low_resolution=-1, low_contrast=-1, cut_off=1e9, blank=-1, too_much_ink=1e9)
-    assert lenient.find_warnings(ink, page) == ()
+    assert lenient.find_warnings(measure_writing(ink, page), page.has_more_pages) == ()
     strict = QualityLimits(blurred=-1, low_resolution=1e9, low_contrast=1e9, cut_off=-1, blank=1e9, too_much_ink=-1)
-    (value,) = (warning.value for warning in strict.find_warnings(ink, page) if warning.code == code)
+    (value,) = (
+        warning.value
+        for warning in strict.find_warnings(measure_writing(ink, page), page.has_more_pages)
+        if warning.code == code
+    )
     beyond = np.inf if code in ("blank", "low_resolution", "low_contrast") else -np.inf
     on, past = ({code: float(limit)} for limit in (value, np.nextafter(value, beyond)))
-    assert QualityLimits(**{**vars(lenient), **on}).find_warnings(ink, page) == ()
-    assert [warning.code for warning in QualityLimits(**{**vars(lenient), **past}).find_warnings(ink, page)] == [code]
+    assert QualityLimits(**{**vars(lenient), **on}).find_warnings(measure_writing(ink, page), page.has_more_pages) == ()
+    assert [
+        warning.code
+        for warning in QualityLimits(**{**vars(lenient), **past}).find_warnings(
+            measure_writing(ink, page), page.has_more_pages
+        )
+    ] == [code]
 
 
 def test_nan_and_infinity_are_paper():
