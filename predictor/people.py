@@ -7,6 +7,7 @@ Independent of HTTP. Next: ``trainer/enrolment/gallery.py`` answers with the wri
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -61,32 +62,40 @@ class PeopleFile:
         if verifier is None:
             raise EnrolmentError("writers on file are compared by a verifier, and this server has none: --verifier")
         with self._lock:
-            if self.is_writable and not Path(self.path).exists():
-                EnrolmentStore.create(
-                    Path(self.path), verifier.encoder, verifier.manifest.vector_size, self._read_key()
-                ).close()
-            try:
-                generation = storage.read_generation(self.path)
-            except (storage.StorageError, OSError) as error:
-                raise EnrolmentError(f"the writers on file cannot be read: {error}") from None
-            opened = self._opened
-            if opened and opened.store.encoder == verifier.encoder and opened.generation == generation:
-                return opened
-            if opened and self.is_writable:  # another verifier is served: one object at a time may write
-                opened.store.close()
-                self._opened = None
-            self._opened = self._open(verifier, generation)
-            return self._opened
+            return self._open_current(verifier)
 
     @contextmanager
     def write(self, verifier: Artifact) -> Iterator[tuple[EnrolmentStore, Verifier]]:
         """Change the writers in a block, then make their gallery again. Raises ``EnrolmentError``."""
-        opened = self.open(verifier)
         decision: Any = verifier.decision
         with self._lock:
-            yield opened.store, decision
-            gallery = Gallery(opened.store, decision)
-            self._opened = People(opened.store, gallery, storage.read_generation(self.path))
+            store = self._open_current(verifier).store
+            yield store, decision
+            self._opened = People(store, Gallery(store, decision), self._read_generation())
+
+    def export(self, verifier: Artifact) -> bytes:
+        """Return a compact copy of the file, with what identification among its writers was measured to be."""
+        with self._lock, tempfile.TemporaryDirectory(prefix="countersign-") as folder:
+            people = self._open_current(verifier)
+            if self.is_writable:
+                people.store.write_calibration(people.gallery.calibration.to_json())
+            copy = Path(folder) / "people.sqlite"
+            people.store.export(copy)
+            return copy.read_bytes()
+
+    def _open_current(self, verifier: Artifact) -> People:
+        """Do what ``open`` does, for a caller that holds the lock."""
+        if self.is_writable and not Path(self.path).exists():
+            self._close_written()
+            size = verifier.manifest.vector_size
+            EnrolmentStore.create(Path(self.path), verifier.encoder, size, self._read_key()).close()
+        generation = self._read_generation()
+        opened = self._opened
+        if opened and opened.store.encoder == verifier.encoder and opened.generation == generation:
+            return opened
+        self._close_written()  # one object at a time may write
+        self._opened = self._open(verifier, generation)
+        return self._opened
 
     def find_permissive(self) -> str | None:
         """Return a warning if others than its owner may read a local file."""
@@ -114,6 +123,23 @@ class PeopleFile:
         except BaseException:
             store.close()
             raise
+
+    def _read_generation(self) -> str:
+        """Read what changes when somebody else changes the file. Raises ``EnrolmentError``.
+
+        A file that this server writes is its own until another is put in its place.
+        """
+        try:
+            if self.is_writable:
+                return str(os.stat(self.path).st_ino)
+            return storage.read_generation(self.path)
+        except (storage.StorageError, OSError) as error:
+            raise EnrolmentError(f"the writers on file cannot be read: {error}") from None
+
+    def _close_written(self) -> None:
+        if self._opened and self.is_writable:
+            self._opened.store.close()
+            self._opened = None
 
     def _read_key(self) -> bytes | None:
         return sealing.read_key(Path(self._key_path)) if self._key_path else None

@@ -7,10 +7,8 @@ Next: ``people.py``, the file; ``trainer/enrolment/writers.py``, the changes.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
@@ -98,7 +96,7 @@ class PeopleRoutes:
     async def export(self, request: Request) -> Response:
         """Respond with the file that a server of mode ``prod`` reads, encrypted as it is here."""
         check_site(request)
-        content = await self._run(self._read_copy, self._find_verifier())
+        content = await self._run(self._people.export, self._find_verifier())
         disposition = {"Content-Disposition": f"attachment; filename={FILE_NAME}", "Cache-Control": "no-store"}
         return Response(content, headers=disposition, media_type=FILE_TYPE)
 
@@ -165,14 +163,6 @@ class PeopleRoutes:
             "references": [{"id": reference.id, "label": reference.label} for reference in references],
             "warnings": [disagreement.describe() for disagreement in disagreements],
         }
-
-    def _read_copy(self, verifier: Artifact) -> bytes:
-        people = self._people.open(verifier)
-        people.store.write_calibration(people.gallery.calibration.to_json())
-        with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
-            path = Path(folder) / FILE_NAME
-            people.store.export(path)
-            return path.read_bytes()
 
 
 def _parse(body: bytes, struct: type[msgspec.Struct]) -> msgspec.Struct:

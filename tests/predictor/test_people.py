@@ -1,14 +1,17 @@
 """Writers on file at a server: verified and identified by name, reloaded when the file changes, managed in mode dev."""
 
 import base64
+import concurrent.futures
 import contextlib
 import json
 import os
+import random
 import shutil
 import time
 
 import httpx
 import pytest
+from google.cloud.storage import Client
 
 from predictor.errors import LoadError
 from predictor.models import Models
@@ -17,6 +20,7 @@ from predictor.request import build_body
 from predictor.service import Service
 from predictor.settings import Settings
 from tests.conftest import kill_server, serving
+from tests.loopback.storage import cloud_storage
 from trainer import enrol, ready
 from trainer.artifact.artifact import Artifact
 from trainer.enrolment import writers
@@ -24,6 +28,7 @@ from trainer.enrolment.errors import EnrolmentError
 from trainer.enrolment.store import EnrolmentStore
 from trainer.generators import pages
 
+OPERATIONS = ("add", "remove", "export", "list", "verify", "identify")
 PAGE_SEED, SIGNED_PAGE = 2**40, 3  # of a page on which the ready finder finds a signature
 
 
@@ -321,3 +326,69 @@ def test_the_request_maker_names_a_writer(genuine):
     content = json.loads(build_body(genuine[:1], identify=True, fpir=0.1))
     assert content["instances"][0]["identify"] is True
     assert content["parameters"] == {"fpir": 0.1}
+
+
+def test_writers_on_cloud_storage_are_served_and_followed_when_the_object_changes(
+    verifier_artifact, verification_data, people, genuine, tmp_path, monkeypatch
+):
+    with cloud_storage("countersign-people") as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        path = "gs://countersign-people/people.sqlite"
+        bucket = Client().bucket("countersign-people")
+        bucket.blob("people.sqlite").upload_from_filename(people)
+        arguments = ("--artifact", str(verifier_artifact), "--people", path, "--people-reload", "0.2")
+        with serving(*arguments) as address:
+            assert predict(address, {"image": b64(genuine[6]), "writer": "007"})[0]["decision"]
+            for name in ("007", "007_forg"):
+                shutil.copytree(verification_data / name, tmp_path / "one" / name)
+            smaller = tmp_path / "smaller.sqlite"
+            assert enrol.main([str(verifier_artifact), str(tmp_path / "one"), "--out", str(smaller)]) == 0
+            bucket.blob("people.sqlite").upload_from_filename(smaller)
+            wait_until(lambda: httpx.get(f"{address}/model").json()["people"]["writers"] == 1)
+            assert predict(address, {"image": b64(genuine[6]), "writer": "007"})[0]["decision"]
+            bucket.blob("people.sqlite").delete()
+            time.sleep(1)
+            assert predict(address, {"image": b64(genuine[6]), "writer": "007"})[0]["decision"], "the previous ones"
+    with pytest.raises(EnrolmentError, match="cannot be read"):
+        PeopleFile(path).open(Artifact(verifier_artifact))
+
+
+def wait_until(is_true) -> None:
+    until = time.monotonic() + 20
+    while not is_true():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@pytest.mark.timeout(120)
+def test_changes_exports_and_answers_at_the_same_time_neither_fail_nor_mix(dev_server, genuine):
+    assert post(dev_server, "stays", genuine[:3]).status_code == 200
+    statuses: list[tuple[str, int]] = []
+    counts: set[int] = set()
+    until = time.monotonic() + 6
+
+    def work(number: int) -> None:
+        random_choice = random.Random(number)
+        with httpx.Client(timeout=30) as client:
+            while time.monotonic() < until:
+                name, writer = random_choice.choice(OPERATIONS), f"w{number}"
+                images = [b64(random_choice.choice(genuine))]
+                requests = {
+                    "add": ("POST", "/people", {"writer": writer, "images": images}),
+                    "remove": ("DELETE", "/people", {"writer": writer}),
+                    "export": ("GET", "/people.sqlite", None),
+                    "list": ("GET", "/people", None),
+                    "verify": ("POST", "/predict", {"instances": [{"image": images[0], "writer": "stays"}]}),
+                    "identify": ("POST", "/predict", {"instances": [{"image": images[0], "identify": True}]}),
+                }
+                method, path, content = requests[name]
+                response = client.request(method, dev_server + path, json=content)
+                statuses.append((name, response.status_code))
+                if name == "verify" and response.status_code == 200:
+                    counts.add(len(response.json()["predictions"][0]["per_reference"]))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert {name for name, status in statuses if status == 200} == set(OPERATIONS)
+    assert [each for each in statuses if each[1] != 200 and each != ("remove", 422)] == []
+    assert counts == {3}

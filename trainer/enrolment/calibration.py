@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.enrolment.errors import NotEnrolled
+
 if TYPE_CHECKING:
     from trainer.enrolment.gallery import Gallery
 
@@ -66,7 +68,10 @@ def measure(gallery: Gallery) -> Calibration:
     strangers: list[float] = []
     mates: list[float | None] = []
     for writer in sorted(map(int, chosen)):
-        vectors = gallery.read_vectors(gallery.names[writer])
+        try:
+            vectors = gallery.read_vectors(gallery.names[writer])
+        except NotEnrolled:  # removed since the gallery was made
+            continue
         number = int(generator.integers(len(vectors)))
         others = np.delete(vectors, number, axis=0)
         positions, log_odds = gallery.rank(vectors[number], {writer: others})

@@ -52,7 +52,8 @@ class IdentificationColumns:
 class Gallery:
     """The writers of a store as they are when this is made; it reads the references of a few of them when it answers.
 
-    Any number of threads may share one object.
+    Any number of threads may share one object. A writer who is changed meanwhile is compared as before or after the
+    change, one who is removed is not.
     """
 
     def __init__(self, store: EnrolmentStore, verifier: Verifier):
@@ -60,7 +61,6 @@ class Gallery:
         summaries = store.read_summaries()
         self.names = [summary.name for summary in summaries]
         self.reference_counts = np.array([summary.references for summary in summaries], np.int32)
-        self._cohesions = np.array([summary.cohesion for summary in summaries])
         size = pool_vectors(verifier, np.eye(1, verifier.embedding_dim, dtype=np.float32)).shape[1]
         self._prototypes = np.array([summary.prototype for summary in summaries], np.float32).reshape(-1, size)
         self._positions = {name: position for position, name in enumerate(self.names)}
@@ -115,6 +115,14 @@ class Gallery:
         ]
         return answer
 
+    def _read_if_on_file(self, position: int) -> tuple[float, np.ndarray] | None:
+        """Read cohesion and references ``float32 [n, D]`` of a writer; None if removed since this gallery was made."""
+        try:
+            summary, references = self._store.read_writer(self.names[position])
+        except NotEnrolled:
+            return None
+        return summary.cohesion, np.stack([reference.vector for reference in references])
+
     def rank(
         self, vector: np.ndarray, replaced: Mapping[int, np.ndarray] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -134,8 +142,16 @@ class Gallery:
             return np.empty(0, np.int64), np.empty(0)
         nearest = np.argpartition(similarities, len(self) - count)[len(self) - count :]
         nearest.sort()  # so that the order of equal scores is that of the file
-        rows = [references[i] if i in references else self.read_vectors(self.names[i]) for i in nearest.tolist()]
-        cohesions = [summaries[i].cohesion if i in summaries else self._cohesions[i] for i in nearest.tolist()]
+        compared_with: dict[int, tuple[float, np.ndarray]] = {}  # cohesion and references by position
+        for position in nearest.tolist():
+            if position in references:
+                compared_with[position] = summaries[position].cohesion, references[position]
+            elif stored := self._read_if_on_file(position):
+                compared_with[position] = stored
+        if not compared_with:
+            return np.empty(0, np.int64), np.empty(0)
+        nearest = np.array(list(compared_with))
+        cohesions, rows = zip(*compared_with.values(), strict=True)
         compared = self.verifier.measure.compare(vector[None], np.concatenate(rows))
         parts = np.split(compared, np.cumsum([len(each) for each in rows])[:-1], axis=1)
         pairs = zip(parts, cohesions, strict=True)

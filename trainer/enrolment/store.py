@@ -112,15 +112,23 @@ class EnrolmentStore:
             rows = self._connection.execute("SELECT lookup, summary FROM writers ORDER BY id").fetchall()
         return [records.unpack_summary(self._sealer.unseal(summary, SUMMARY + lookup)) for lookup, summary in rows]
 
-    def read_references(self, name: str) -> list[Reference]:
-        """Read the references of a writer. Raises ``NotEnrolled``, or ``EnrolmentError`` for a damaged record."""
+    def read_writer(self, name: str) -> tuple[WriterSummary, list[Reference]]:
+        """Read a writer's summary and references, both as they are after the same write.
+
+        Raises ``NotEnrolled``, or ``EnrolmentError`` for a damaged record.
+        """
         lookup = self._sealer.make_lookup(name)
-        query = "SELECT content FROM writers JOIN reference_sets ON writer = id WHERE lookup = ?"
+        query = "SELECT summary, content FROM writers JOIN reference_sets ON writer = id WHERE lookup = ?"
         with self._lock, _readable_errors(self.path):
             row = self._connection.execute(query, (lookup,)).fetchone()
         if row is None:
             raise NotEnrolled(f"no writer {name!r} is on file")
-        return records.unpack_references(self._sealer.unseal(row[0], REFERENCES + lookup), self.dim)
+        summary = records.unpack_summary(self._sealer.unseal(row[0], SUMMARY + lookup))
+        return summary, records.unpack_references(self._sealer.unseal(row[1], REFERENCES + lookup), self.dim)
+
+    def read_references(self, name: str) -> list[Reference]:
+        """Read the references of a writer; the errors are those of ``read_writer``."""
+        return self.read_writer(name)[1]
 
     def put(self, summary: WriterSummary, references: Sequence[Reference]) -> None:
         """Store a writer with exactly these references, in the place of what was stored under the name."""
@@ -177,9 +185,10 @@ class EnrolmentStore:
             self._connection.execute("VACUUM INTO ?", (str(path),))
 
     def close(self) -> None:
-        """Close the file, and let other processes write it."""
-        if connection := getattr(self, "_connection", None):
-            connection.close()
+        """Close the file, and let other processes write it; waits for what other threads read just now."""
+        with self._lock:
+            if connection := getattr(self, "_connection", None):
+                connection.close()
         if self._locked_file:
             self._locked_file.close()
 
