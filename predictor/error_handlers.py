@@ -30,6 +30,7 @@ from predictor.errors import (
 )
 from predictor.responses import make_json_response
 from predictor.telemetry import log
+from trainer.enrolment.errors import EnrolmentError
 from trainer.imaging.errors import ImageError, ImageTooLarge, NoInk, UnreadableImage
 
 STATUS: dict[type[Exception], int] = {
@@ -71,6 +72,14 @@ async def _handle_predictor_error(request: Request, error: PredictorError) -> Re
     return make_json_response(error_body(error.code, str(error), error.instance), get_status(error), headers)
 
 
+async def _handle_unreadable_people(request: Request, error: EnrolmentError) -> Response:
+    """Respond while the file of the writers on file is damaged; the log says how, and names its path."""
+    _log_code(request, "people_unreadable")
+    log("ERROR", f"the writers on file cannot be read: {error}")
+    message = "the writers on file cannot be read at this moment; the server's log says why"
+    return make_json_response(error_body("people_unreadable", message), 503)
+
+
 async def _handle_http_exception(request: Request, error: HTTPException) -> Response:
     code = CODES.get(error.status_code, "http_error")
     _log_code(request, code)
@@ -102,6 +111,7 @@ def _log_code(request: Request, code: str) -> None:
 
 EXCEPTION_HANDLERS: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
     PredictorError: _handle_predictor_error,
+    EnrolmentError: _handle_unreadable_people,
     HTTPException: _handle_http_exception,
     ClientDisconnect: _handle_disconnect,
     Exception: _handle_unexpected,

@@ -360,6 +360,25 @@ def wait_until(is_true) -> None:
         time.sleep(0.1)
 
 
+def test_a_file_that_is_damaged_in_place_is_a_503_and_a_replaced_one_is_answered_from(
+    verifier_artifact, people, genuine, tmp_path
+):
+    file = tmp_path / "people.sqlite"
+    shutil.copy(people, file)
+    content = file.read_bytes()
+    arguments = ("--artifact", str(verifier_artifact), "--people", str(file), "--people-reload", "0.2")
+    with serving(*arguments) as address:
+        file.write_bytes(content[:4096])
+        for fields in ({"writer": "007"}, {"identify": True}):
+            (answer,) = predict(address, {"image": b64(genuine[6]), **fields})
+            assert (answer["status"], answer["error"]["code"]) == (503, "people_unreadable")
+            assert str(file) not in answer["error"]["message"], "the log has the path"
+        assert httpx.get(f"{address}/health").status_code == 200, "other requests are answered"
+        (tmp_path / "new").write_bytes(content)
+        os.replace(tmp_path / "new", file)
+        wait_until(lambda: "decision" in predict(address, {"image": b64(genuine[6]), "writer": "007"})[0])
+
+
 @pytest.mark.timeout(120)
 def test_changes_exports_and_answers_at_the_same_time_neither_fail_nor_mix(dev_server, genuine):
     assert post(dev_server, "stays", genuine[:3]).status_code == 200

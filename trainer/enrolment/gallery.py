@@ -18,6 +18,7 @@ from trainer.artifact.verification import Verifier
 from trainer.enrolment import calibration
 from trainer.enrolment.calibration import Calibration
 from trainer.enrolment.errors import NotEnrolled
+from trainer.enrolment.records import normalize_name
 from trainer.enrolment.store import EnrolmentStore
 from trainer.enrolment.writers import pool_vectors, summarise
 
@@ -69,7 +70,7 @@ class Gallery:
         return len(self.names)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._positions
+        return normalize_name(name) in self._positions
 
     def read_vectors(self, name: str) -> np.ndarray:
         """Read the references of a writer, ``float32 [n, D]``. Raises ``NotEnrolled``."""

@@ -6,6 +6,7 @@ Next: ``store.py``, which keeps these bytes.
 import dataclasses
 import json
 import struct
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,14 +45,19 @@ class WriterSummary:
     prototype: np.ndarray
 
 
+def normalize_name(name: str) -> str:
+    """Return a name with composed characters (Unicode's form NFC): keyboards and file systems differ in that."""
+    return unicodedata.normalize("NFC", name)
+
+
 def check_name(name: str) -> str:
-    """Return the name of a writer. Raises ``EnrolmentError`` for a name that people cannot read or repeat."""
+    """Return the normalized name of a writer. Raises ``EnrolmentError`` for one that people cannot read or repeat."""
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable() or name != name.strip():
         raise EnrolmentError(
             f"the name of a writer has {len(name)} characters; it has to be 1 to {MAX_NAME} printable characters "
             "without spaces at its ends"
         )
-    return name
+    return normalize_name(name)
 
 
 def pack_references(references: Sequence[Reference]) -> bytes:

@@ -7,6 +7,7 @@ nothing of similarities. Next: ``records.py`` for the records, ``writers.py`` fo
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import sqlite3
@@ -46,6 +47,8 @@ class EnrolmentStore:
 
         One process at a time may open a file to write; that also migrates it.
         """
+        if path.exists() and not path.is_file():  # a pipe would wait for somebody who writes
+            raise EnrolmentError(f"{str(path)!r} is no file")
         self.path, self.is_writable = path, is_writable
         self._sealer = make_sealer(key)
         self._lock = threading.RLock()
@@ -117,7 +120,7 @@ class EnrolmentStore:
 
         Raises ``NotEnrolled``, or ``EnrolmentError`` for a damaged record.
         """
-        lookup = self._sealer.make_lookup(name)
+        lookup = self._sealer.make_lookup(records.normalize_name(name))
         query = "SELECT summary, content FROM writers JOIN reference_sets ON writer = id WHERE lookup = ?"
         with self._lock, _readable_errors(self.path):
             row = self._connection.execute(query, (lookup,)).fetchone()
@@ -132,7 +135,8 @@ class EnrolmentStore:
 
     def put(self, summary: WriterSummary, references: Sequence[Reference]) -> None:
         """Store a writer with exactly these references, in the place of what was stored under the name."""
-        lookup = self._sealer.make_lookup(records.check_name(summary.name))
+        summary = dataclasses.replace(summary, name=records.check_name(summary.name))
+        lookup = self._sealer.make_lookup(summary.name)
         sealed_summary = self._sealer.seal(records.pack_summary(summary), SUMMARY + lookup)
         content = self._sealer.seal(records.pack_references(references), REFERENCES + lookup)
         insert = "INSERT INTO writers (lookup, summary) VALUES (?, ?)"
@@ -145,7 +149,8 @@ class EnrolmentStore:
     def remove(self, name: str) -> None:
         """Delete a writer with all references, also from the bytes of the file. Raises ``NotEnrolled``."""
         with self.transaction() as connection:
-            removed = connection.execute("DELETE FROM writers WHERE lookup = ?", (self._sealer.make_lookup(name),))
+            lookup = self._sealer.make_lookup(records.normalize_name(name))
+            removed = connection.execute("DELETE FROM writers WHERE lookup = ?", (lookup,))
             if not removed.rowcount:
                 raise NotEnrolled(f"no writer {name!r} is on file")
 

@@ -1,6 +1,7 @@
 """The file of writers on file: what is stored is read, what is deleted is gone, and what is wrong is refused."""
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from tests.bench.writer_histories import DIM, VERIFIER, make_reference
 from trainer.enrolment import sealing, store, writers
 from trainer.enrolment.errors import EnrolmentError, NotEnrolled
+from trainer.enrolment.gallery import Gallery
 from trainer.enrolment.store import EnrolmentStore
 
 ROOT = Path(__file__).parents[3]
@@ -71,6 +73,26 @@ def test_writers_and_references_are_added_replaced_and_removed(make_store):
         made.remove("bob")
     with pytest.raises(NotEnrolled):
         writers.remove_reference(made, VERIFIER, "ann", "none")
+
+
+def test_a_name_is_the_same_in_composed_and_decomposed_characters(make_store):
+    store = make_store()
+    composed, decomposed = "Jos\u00e9", "Jose\u0301"
+    writers.put_writer(store, VERIFIER, decomposed, make_references("jose", 2))
+    assert len(store.read_references(composed)) == 2
+    assert [summary.name for summary in store.read_summaries()][-1] == composed
+    assert decomposed in Gallery(store, VERIFIER)
+    store.remove(decomposed)
+    with pytest.raises(NotEnrolled):
+        store.read_references(composed)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "people.sqlite"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    with pytest.raises(EnrolmentError, match="is no file"):
+        EnrolmentStore(path)
 
 
 def test_a_copy_of_a_reference_is_left_out_and_returned(make_store):
