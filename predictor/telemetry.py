@@ -5,6 +5,7 @@ goes to standard error, which Vertex AI shows as ERROR whatever the level. Next:
 """
 
 import contextlib
+import itertools
 import logging
 import os
 import re
@@ -23,6 +24,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from trainer.artifact.monitoring import SIGNALS, Distributions, Observation
 
@@ -33,6 +35,7 @@ TRACES = (  # header, pattern of its value; https://cloud.google.com/trace/docs/
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # the ids of clients that may go into the log
 PROJECT = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
 disable_created_metrics()  # each metric would have a second series with its time of creation
+PREFIX = "countersign_"  # of the names of all metrics
 Model = tuple[str, str]  # problem and version of the artefact that answered
 BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)  # seconds
 
@@ -63,7 +66,7 @@ class RequestLog:
         self.counts: dict[str, int] = {}
         self.error_code: str | None = None
         self.started_at = time.monotonic()
-        self.observations: list[tuple[Model, Observation]] = []
+        self.distributions: dict[Model, Distributions] = {}  # in which buckets values were, never those of one image
         self._seconds: list[tuple[str, float]] = []  # appended to by several threads at once
 
     @property
@@ -89,8 +92,8 @@ class RequestLog:
         self.counts.update({name: count for name, count in counts.items() if count or name == "instances"})
 
     def observe(self, model: Model, observation: Observation) -> None:
-        """Note what a model answered about one instance."""
-        self.observations.append((model, observation))
+        """Count what a model answered about one instance."""
+        self.distributions.setdefault(model, Distributions()).add(observation)
 
     def seconds_by_stage(self) -> dict[str, float]:
         """Sum the seconds of each stage."""
@@ -108,17 +111,13 @@ class RequestLog:
         if self.trace:
             name = f"projects/{PROJECT}/traces/{self.trace}" if PROJECT else self.trace
             fields["logging.googleapis.com/trace"] = name
-        if self.observations:
-            fields["observed"] = self._sum_observations()
+        if self.distributions:
+            fields["observed"] = [
+                {"model": name, "version": version, **distributions.to_line()}
+                for (name, version), distributions in self.distributions.items()
+            ]
         stages = {"total": self.elapsed, **self.seconds_by_stage()}
         log(severity, "predict", **fields, ms={stage: round(1000 * seconds, 2) for stage, seconds in stages.items()})
-
-    def _sum_observations(self) -> list[dict[str, Any]]:
-        """Sum what was observed by model: in which buckets values were, never the values of one image."""
-        totals: dict[Model, Distributions] = {}
-        for model, observation in self.observations:
-            totals.setdefault(model, Distributions()).add(observation)
-        return [{"model": name, "version": version, **total.to_line()} for (name, version), total in totals.items()]
 
 
 class Metrics:
@@ -127,29 +126,21 @@ class Metrics:
     def __init__(self):
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # memory, CPU seconds, open files
-        name = "countersign_"
-        self.requests = Counter(name + "requests", "requests answered", ["status"], registry=self.registry)
-        self.instances = Counter(name + "instances", "instances answered", registry=self.registry)
+        self._distributions: dict[Model, Distributions] = {}
+        self.requests = Counter(PREFIX + "requests", "requests answered", ["status"], registry=self.registry)
+        self.instances = Counter(PREFIX + "instances", "instances answered", registry=self.registry)
         self.verifier_instances = Counter(
-            name + "verifier_instances", "instances answered by a verifier", registry=self.registry
+            PREFIX + "verifier_instances", "instances answered by a verifier", registry=self.registry
         )
         self.seconds = Histogram(
-            name + "request_seconds", "first byte to answer", buckets=BUCKETS, registry=self.registry
+            PREFIX + "request_seconds", "first byte to answer", buckets=BUCKETS, registry=self.registry
         )
-        self.stages = Counter(name + "stage_seconds", "time spent, by stage", ["stage"], registry=self.registry)
+        self.stages = Counter(PREFIX + "stage_seconds", "time spent, by stage", ["stage"], registry=self.registry)
         self.in_flight = Gauge(
-            name + "images_in_flight", "images that are processed or waiting", registry=self.registry
+            PREFIX + "images_in_flight", "images that are processed or waiting", registry=self.registry
         )
-        self.ready = Gauge(name + "ready", "1 while the server is ready", registry=self.registry)
-        model = ["model", "version"]
-        self.answers = Counter(name + "answers", "instances by answer", [*model, "answer"], registry=self.registry)
-        self.warnings = Counter(name + "warnings", "instances with a warning", [*model, "code"], registry=self.registry)
-        self.signals = {
-            signal: Histogram(
-                name + signal, f"{signal}, {about.unit}", model, buckets=about.edges, registry=self.registry
-            )
-            for signal, about in SIGNALS.items()
-        }
+        self.ready = Gauge(PREFIX + "ready", "1 while the server is ready", registry=self.registry)
+        self.registry.register(self)
 
     def observe(self, request_log: RequestLog, status: int) -> None:
         """Count one answered request."""
@@ -159,12 +150,28 @@ class Metrics:
         self.verifier_instances.inc(request_log.counts.get("verifier_instances", 0))
         for stage, seconds in request_log.seconds_by_stage().items():
             self.stages.labels(stage).inc(seconds)
-        for model, observation in request_log.observations:
-            self.answers.labels(*model, observation.answer).inc()
-            for code in observation.warnings:
-                self.warnings.labels(*model, code).inc()
-            for signal, value in observation.values:
-                self.signals[signal].labels(*model).observe(value)
+        for model, distributions in request_log.distributions.items():
+            self._distributions.setdefault(model, Distributions()).merge(distributions)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what was observed of the models, for Prometheus: counters of answers and warnings, and histograms."""
+        labels = ["model", "version"]
+        answers = CounterMetricFamily(PREFIX + "answers", "instances by answer", labels=[*labels, "answer"])
+        warnings = CounterMetricFamily(PREFIX + "warnings", "instances with a warning", labels=[*labels, "code"])
+        signals = {
+            name: HistogramMetricFamily(PREFIX + name, f"{name}, {about.unit}", labels=labels)
+            for name, about in SIGNALS.items()
+        }
+        for model, distributions in list(self._distributions.items()):
+            for answer, count in distributions.answers.items():
+                answers.add_metric([*model, answer], count)
+            for code, count in distributions.warnings.items():
+                warnings.add_metric([*model, code], count)
+            for name, counts in distributions.signals.items():
+                edges = [*map(str, SIGNALS[name].edges), "+Inf"]
+                cumulated = itertools.accumulate(counts)
+                signals[name].add_metric([*model], list(zip(edges, cumulated, strict=True)), sum_value=None)
+        yield from (answers, warnings, *signals.values())
 
 
 def _find_trace(headers: Mapping[str, str]) -> str | None:

@@ -57,6 +57,6 @@ def test_a_document_and_its_signatures_are_watched_by_the_models_that_answered(c
     instance = {"image": base64.b64encode(document).decode(), "references": [base64.b64encode(genuine[0]).decode()]}
     assert httpx.post(f"{chain_server}/predict", json={"instances": [instance]}).status_code == 200
     metrics = httpx.get(f"{chain_server}/metrics").text
-    assert 'countersign_regions_count{model="signature_on_page"' in metrics
+    assert 'countersign_regions_bucket{le="0",model="signature_on_page"' in metrics
     assert 'countersign_answers_total{answer="' in metrics
     assert 'model="same_writer"' in metrics, "the verifier of the artefact compared what was found"

@@ -43,10 +43,6 @@ class Signal:
     rises: str
     falls: str
 
-    def find_bucket(self, value: float) -> int:
-        """Return the number of the bucket of a value, from 0."""
-        return bisect.bisect_left(self.edges, value)
-
 
 _LOW_SHARES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)
 _PROBABILITIES = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995, 0.999)
@@ -161,7 +157,7 @@ class Distributions:
         self.answers[observation.answer] += 1
         self.warnings.update(observation.warnings)
         for name, value in observation.values:
-            self.add_counts(name)[SIGNALS[name].find_bucket(value)] += 1
+            self.add_counts(name)[bisect.bisect_left(SIGNALS[name].edges, value)] += 1
 
     def merge(self, other: Distributions) -> None:
         """Add the counts of others."""

@@ -24,10 +24,11 @@ EXAMPLE = count(
 
 @pytest.mark.parametrize("name", list(SIGNALS))
 def test_a_value_counts_in_the_first_bucket_whose_edge_it_does_not_exceed(name):
-    signal = SIGNALS[name]
-    assert list(signal.edges) == sorted(set(signal.edges))
-    assert [signal.find_bucket(edge) for edge in signal.edges] == list(range(len(signal.edges)))
-    assert signal.find_bucket(signal.edges[-1] + 1) == len(signal.edges)
+    edges = SIGNALS[name].edges
+    assert list(edges) == sorted(set(edges))
+    for number, edge in enumerate(edges):
+        assert count(Observation("accept", (), ((name, edge),))).signals[name][number] == 1
+    assert count(Observation("accept", (), ((name, edges[-1] + 1),))).signals[name][len(edges)] == 1
 
 
 def test_the_form_of_the_manifest_is_read_as_it_was_written():
