@@ -9,6 +9,7 @@ import { applyThreshold, getDecisions, getParameters, getTask, summarize } from 
 import { count, toLabel } from "./words.js";
 
 const MAX_REQUESTS = 4; // at a time; the server refuses requests when its queue is full
+const RENDER_INTERVAL = 250; // milliseconds
 const MAX_FULL = 12; // answers with their pictures that are kept in memory
 const ORDERS = { doubt: "most doubtful first", file: "as they were chosen", score: "highest score first" };
 
@@ -25,6 +26,7 @@ export class Queue {
     this.round = 0; // answers to requests of an earlier round are dropped
     this.history = []; // decided items, for undo
     this.comparison = null;
+    this.timer = null; // of the next drawing of the list
   }
 
   /** Add files to the queue and answer them. */
@@ -61,7 +63,7 @@ export class Queue {
         if (round !== this.round) return;
         item.answer = answer;
         if (this.items.length === 1) item.full = answer;
-        this.render();
+        this.renderSoon();
       }
     };
     await Promise.all(Array.from({ length: MAX_REQUESTS }, takeItems));
@@ -210,7 +212,14 @@ export class Queue {
     return true;
   }
 
+  /** Render a few times a second at most: a list of hundreds takes longer to draw than an answer to come. */
+  renderSoon() {
+    this.timer ??= setTimeout(() => this.render(), RENDER_INTERVAL);
+  }
+
   render() {
+    clearTimeout(this.timer);
+    this.timer = null;
     if (this.desk.isShown(this)) find("queue").replaceChildren(...this.draw());
   }
 
