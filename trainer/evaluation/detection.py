@@ -99,6 +99,7 @@ def _measure_label(results: list[PageResult], label: str, decision: Locator) -> 
     return {
         "regions": half.true_count,
         "ap50": precisions[0],
+        "ap50_interval": half.compute_interval(),
         "ap50_95": float(np.mean(precisions)),
         "recall": recall,
         "false_boxes": false_boxes,
@@ -207,7 +208,7 @@ def _list_rates(metrics: dict[str, Any]) -> list[Rate]:
     rates = []
     for label, row in metrics["labels"].items():
         recall = compute_wilson_interval(row["recall"], row["regions"])
-        rates += [Rate(f"AP50 of {label}", row["ap50"], metrics["pages"])]
+        rates += [Rate(f"AP50 of {label}", row["ap50"], metrics["pages"], row["ap50_interval"] or None)]
         rates += [Rate(f"recall of {label} at its threshold", row["recall"], row["regions"], recall)]
     unsigned_pages = metrics["pages"] - metrics["signed_pages"]
     for name, title, count in (
@@ -227,6 +228,7 @@ DETECTION_REPORT = ReportBuilder(
     _make_plots,
     _get_error_rates,
     _list_rates,
-    "AP50 is the average precision of boxes that overlap a true one by at least half. Intervals are those of Wilson.",
+    "AP50 is the average precision of boxes that overlap a true one by at least half; its interval is that of the "
+    "bootstrap over pages, the others are Wilson's.",
     extract_boxes,
 )

@@ -12,6 +12,7 @@ from trainer.artifact.location import compute_overlaps
 
 OVERLAPS = tuple(np.arange(0.5, 0.96, 0.05).round(2).tolist())  # at which COCO averages
 RECALL_POINTS = np.linspace(0, 1, 101)
+DRAWS, SEED = 500, 1  # of the bootstrap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,14 +35,23 @@ class PageResult:
 class Matches:
     """The found boxes of one label on all pages, best first: ``scores``, whether each is right, and its page.
 
-    ``true_count`` is the number of regions that are there, ``page_count`` that of pages.
+    ``true_counts``, ``int [P]``, are the numbers of regions that are there, on each page.
     """
 
     scores: np.ndarray
     is_right: np.ndarray
     pages: np.ndarray
-    true_count: int
-    page_count: int
+    true_counts: np.ndarray
+
+    @property
+    def true_count(self) -> int:
+        """The number of regions that are there."""
+        return int(self.true_counts.sum())
+
+    @property
+    def page_count(self) -> int:
+        """The number of pages."""
+        return len(self.true_counts)
 
     def compute_average_precision(self) -> float:
         """Return the area under the curve of precision over recall in percent, at 101 points as COCO does."""
@@ -52,6 +62,29 @@ class Matches:
         highest = np.maximum.accumulate(precision[::-1])[::-1]
         positions = np.searchsorted(recall, RECALL_POINTS - 1e-12)
         return 100 * float(np.mean([highest[position] if position < len(highest) else 0.0 for position in positions]))
+
+    def compute_interval(self) -> list[float]:
+        """Return the 95 % interval of the average precision over pages, in percent, by the bootstrap of pages.
+
+        Empty without regions.
+        """
+        if not self.true_count:
+            return []
+        values = []
+        weights_of_draws = np.random.default_rng(SEED).multinomial(
+            self.page_count, np.full(self.page_count, 1 / self.page_count), size=DRAWS
+        )
+        for weights in weights_of_draws:
+            repeats = weights[self.pages] if len(self.pages) else np.empty(0, int)
+            drawn = Matches(
+                np.repeat(self.scores, repeats),
+                np.repeat(self.is_right, repeats),
+                np.repeat(self.pages, repeats),
+                weights * self.true_counts,
+            )
+            if drawn.true_count:
+                values.append(drawn.compute_average_precision())
+        return [float(limit) for limit in np.quantile(values, [0.025, 0.975])]
 
     def compute_false_boxes(self, recall: float) -> float:
         """Return the false boxes for each page where this share of the regions is found; infinity if it never is."""
@@ -73,8 +106,8 @@ def match(results: Sequence[PageResult], label: str, overlap: float) -> Matches:
     rows = [row for number, result in enumerate(results) for row in _match_page(result, label, overlap, number)]
     rows.sort(key=lambda row: -row[0])
     scores, is_right, pages = zip(*rows, strict=True) if rows else ((), (), ())
-    true_count = sum(each == label for result in results for each in result.true_labels)
-    return Matches(np.array(scores, float), np.array(is_right, bool), np.array(pages, int), true_count, len(results))
+    true_counts = np.array([sum(each == label for each in result.true_labels) for result in results], int)
+    return Matches(np.array(scores, float), np.array(is_right, bool), np.array(pages, int), true_counts)
 
 
 def _match_page(result: PageResult, label: str, overlap: float, number: int) -> Iterator[tuple[float, bool, int]]:

@@ -50,3 +50,15 @@ def test_the_overlap_decides_whether_a_box_is_right():
 def test_other_labels_do_not_count():
     assert not len(match([make_page([(0.9, 0, 1)], [(0, 1)])], "stamp", 0.5).scores)
     assert math.isnan(match([make_page([], [])], "stamp", 0.5).compute_average_precision())
+
+
+def test_the_interval_of_the_average_precision_is_over_pages_and_holds_the_value():
+    found, missed = make_page([(0.9, 0, 1)], [(0, 1)]), make_page([], [(0, 1)])
+    matches = match([found] * 30 + [missed] * 10, "signature", 0.5)
+    low, high = matches.compute_interval()
+    assert low < matches.compute_average_precision() < high
+    # Each of 40 pages is found with 3 in 4: about 75 +- 2 x 6.8 % of the regions, all precise.
+    assert 55 < low < 68
+    assert 82 < high < 95
+    assert match([found] * 5, "signature", 0.5).compute_interval() == pytest.approx([100, 100])
+    assert match([make_page([], [])], "stamp", 0.5).compute_interval() == []
