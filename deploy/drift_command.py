@@ -43,7 +43,10 @@ def find_drift(client: VertexClient, environment: Environment, options: DriftOpt
     """
     live = _read_live(client, environment, options)
     if options.save_baseline:
-        rows = [{"model": model, **distributions.to_json()} for (model, _), distributions in live.items()]
+        by_model: dict[str, Distributions] = {}
+        for (model, _), distributions in live.items():
+            by_model.setdefault(model, Distributions()).merge(distributions)
+        rows = [{"model": model, **distributions.to_json()} for model, distributions in by_model.items()]
         options.save_baseline.write_text(json.dumps(rows, indent=1) + "\n")
         print(f"saved: {options.save_baseline}; compare later weeks with --baseline {options.save_baseline}")
         return 0

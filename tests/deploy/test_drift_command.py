@@ -108,6 +108,17 @@ def test_a_file_without_observations_is_an_error(command, tmp_path, baseline, co
     assert message in output
 
 
+def test_a_saved_baseline_holds_all_versions_of_a_model(command, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    write_lines(first, draw(np.random.default_rng(1), 300), version="1")
+    write_lines(second, draw(np.random.default_rng(2), 400), version="2")
+    (tmp_path / "log").write_text(first.read_text() + second.read_text())
+    path = tmp_path / "baseline.json"
+    assert command("drift", "--log-lines", str(tmp_path / "log"), "--save-baseline", str(path))[0] == 0
+    (row,) = json.loads(path.read_text())
+    assert row["images"] == 700
+
+
 def test_lines_of_other_programs_are_counted_and_left_out(command, tmp_path, baseline):
     lines = tmp_path / "log"
     write_lines(lines, draw(np.random.default_rng(2), 1000))

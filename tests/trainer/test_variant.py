@@ -68,3 +68,14 @@ def test_an_existing_folder_is_not_overwritten(artifact, tmp_path, capsys):
     (tmp_path / "existing").mkdir()
     assert variant.main([str(artifact), "int8", str(tmp_path / "existing")]) == 1
     assert "it has to be new" in capsys.readouterr().err
+
+
+def test_distributions_of_validation_images_are_kept_unless_another_signature_check_changes_the_answers(
+    finder_artifact, artifact, tmp_path
+):
+    watched = manifest.read(finder_artifact).monitoring
+    assert watched["images"] > 0
+    variant.write_variant(finder_artifact, "int8", tmp_path / "same")
+    assert manifest.read(tmp_path / "same").monitoring == watched
+    variant.write_variant(finder_artifact, "int8", tmp_path / "checked", {"signature_check": artifact})
+    assert manifest.read(tmp_path / "checked").monitoring == {}

@@ -45,6 +45,8 @@ def write_copy(
         shutil.rmtree(partial / name, ignore_errors=True)
         shutil.copytree(source, partial / name)
     changed = dataclasses.replace(changed, **{name: name for name in parts})  # type: ignore[arg-type]
+    if manifest.SIGNATURE_CHECK in parts:  # its scores and answers are others now, and nobody has watched them yet
+        changed = dataclasses.replace(changed, monitoring={})
     if facts or (partial / card.FACTS_FILE).exists():
         card.write(partial, changed, facts or card.read_facts(partial / card.FACTS_FILE))
     for name in filter(None, changed.parts.values()):  # those of an artefact of an older format are of that format

@@ -25,15 +25,18 @@ REFERENCES = 5  # of a comparison, or fewer where a writer has no more
 SEED = 7  # of the references
 
 
-def measure_baseline(artifact: Artifact, samples: Sequence[Sample]) -> Distributions:
-    """Answer the samples and count what is watched; files that cannot be read are left out."""
+def measure_baseline(artifact: Artifact, samples: Sequence[Sample], check: Artifact | None = None) -> Distributions:
+    """Answer the samples and count what is watched; files that cannot be read are left out.
+
+    ``check`` is a classifier that judges what a finder finds, where it is to be served beside it.
+    """
     takes_references = artifact.decision.takes_references
     if takes_references:
         samples = [sample for sample in samples if sample.label == GENUINE]
     is_finder = artifact.decision.task == "find"
 
     def encode(data: bytes) -> Any:
-        return (find_on_page(artifact, DocumentPage(1, data)),) if is_finder else artifact.encode(data)
+        return (find_on_page(artifact, DocumentPage(1, data), check=check),) if is_finder else artifact.encode(data)
 
     encoded, _ = map_samples(list(samples), "watching", encode)
     distributions = Distributions()
