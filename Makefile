@@ -65,7 +65,10 @@ ready-finder: $(VENV)/installed-dev fonts  ## train, measure and pack ready:sign
 	rm -rf $(FINDER)/int8
 	$(BIN)/python -m trainer.variant $(FINDER)/model int8 $(FINDER)/int8
 	$(BIN)/python -m tests.bench.pages $(FINDER)/int8 --data $(DATA) --measurements $(FINDER)/measurements.json
-	$(BIN)/python -m trainer.ready $(FINDER)/int8 signature_on_page --facts $(FINDER_RECIPE).json --measurements $(FINDER)/measurements.json --variants int8 --verifier ready:same_writer
+	rm -rf $(FINDER)/watched
+	$(BIN)/python -m trainer.samples $(FINDER)/watched --pages 300 --layout yolo --seed 987654
+	$(BIN)/python -m trainer.evaluate $(FINDER)/int8 --data $(FINDER)/watched --classifier ready:signature_vs_text --out $(FINDER)/watched-report
+	$(BIN)/python -m trainer.ready $(FINDER)/int8 signature_on_page --facts $(FINDER_RECIPE).json --measurements $(FINDER)/measurements.json --monitoring $(FINDER)/watched-report/monitoring.json --variants int8 --verifier ready:same_writer
 
 bench: $(VENV)/installed-dev  ## measure speed; not part of the tests
 	$(BIN)/python -m tests.bench.imaging

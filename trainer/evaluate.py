@@ -41,11 +41,19 @@ def main(arguments: list[str] | None = None) -> int:
     )
     flags.add_argument("--layout", default="", metavar="NAME", help="layout of every folder; detected if not given")
     flags.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the report is written")
+    flags.add_argument(
+        "--classifier", metavar="PATH", help="beside a MODEL that finds signatures: judges what it finds"
+    )
     options = flags.parse_args(arguments)
     quiet.import_tensorflow()  # imported by the file of a problem for its head, which is not used here
     try:
         artifact = Artifact(fetch_artifact(options.model, progress=transfer_progress))
-        _evaluate(artifact, options.data, options.out, options.layout)
+        check = Artifact(fetch_artifact(options.classifier)) if options.classifier else None
+        if check and artifact.decision.task != "find":
+            raise UserError(
+                f"--classifier is for a model that finds signatures; this one is for {artifact.manifest.problem}"
+            )
+        _evaluate(artifact, options.data, options.out, options.layout, check)
     except (UserError, OSError) as error:
         print(f"python -m trainer.evaluate: {error}", file=sys.stderr)
         return 1
@@ -54,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _evaluate(artifact: Artifact, data: list[str], out: Path, layout: str) -> None:
+def _evaluate(artifact: Artifact, data: list[str], out: Path, layout: str, check: Artifact | None) -> None:
     """Measure the artefact, audit the data, and write the report."""
     problem = plugins.load("problems", artifact.manifest.problem)
     artifact.replay_golden()
@@ -68,7 +76,7 @@ def _evaluate(artifact: Artifact, data: list[str], out: Path, layout: str) -> No
                 f"{str(sample.path)!r} has the label {sample.label!r}; the model's labels are "
                 f"{', '.join(artifact.manifest.labels)}"
             )
-    evaluation = evaluate(artifact, samples)
+    evaluation = evaluate(artifact, samples, check)
     with tempfile.TemporaryDirectory(prefix="countersign-evaluate-") as folder:
         image_index = build_image_index(samples, artifact.imaging, Path(folder) / "index")
         audit = run_audit(image_index, readings, about_unseen_writers=problem.is_writer_independent)
@@ -81,7 +89,7 @@ def _evaluate(artifact: Artifact, data: list[str], out: Path, layout: str) -> No
     }
     report.write(out, problem.report_builder, evaluation, facts, [])
     watched = splits.choose_some(samples, MAX_WATCHED, SEED)
-    baseline = {"model": artifact.manifest.problem, **measure_baseline(artifact, watched).to_json()}
+    baseline = {"model": artifact.manifest.problem, **measure_baseline(artifact, watched, check).to_json()}
     (out / MONITORING_FILE).write_text(json.dumps(baseline) + "\n")
     print(f"\n{problem.report_builder.format_table(evaluation.metrics)}\n\nreport: {out / 'report.md'}")
 

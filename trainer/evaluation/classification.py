@@ -40,7 +40,8 @@ class ReportBuilder:
     ``format_table(metrics)`` returns them as Markdown; ``make_plots(vectors, samples, decision, metrics)`` returns
     plots by file name; ``error_rates(metrics)`` selects the error rates in percent by which two models are compared.
     ``list_rates(metrics)`` lists those of a model card, and ``protocol`` says there how they are measured.
-    ``extract(data, artifact)`` returns what is measured of an image file instead of its vector.
+    ``extract(data, artifact)`` returns what is measured of an image file instead of its vector; that of a finder also
+    takes the classifier beside it.
     """
 
     key: str
@@ -50,7 +51,7 @@ class ReportBuilder:
     error_rates: Callable[[dict[str, Any]], dict[str, float]]
     list_rates: Callable[[dict[str, Any]], list[Rate]]
     protocol: str
-    extract: Callable[[bytes, Any], np.ndarray] = lambda data, artifact: artifact.encode(data).vector
+    extract: Callable[..., np.ndarray] = lambda data, artifact: artifact.encode(data).vector
     private_keys: tuple[str, ...] = ()  # keys of metrics that name writers: in reports, not in artefacts
 
 

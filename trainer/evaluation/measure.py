@@ -35,10 +35,14 @@ class Evaluation:
     metrics: dict[str, Any]
 
 
-def evaluate(artifact: Artifact, samples: list[Sample]) -> Evaluation:
-    """Encode every sample and measure the vectors. Raises ``UserError`` when no file can be read."""
+def evaluate(artifact: Artifact, samples: list[Sample], check: Artifact | None = None) -> Evaluation:
+    """Encode every sample and measure the vectors. Raises ``UserError`` when no file can be read.
+
+    ``check`` is a classifier beside a finder, which judges what that finds.
+    """
     report_builder = plugins.load("problems", artifact.manifest.problem).report_builder
-    encoded, refused = map_samples(samples, "evaluating", lambda data: report_builder.extract(data, artifact))
+    beside = (check,) if check else ()
+    encoded, refused = map_samples(samples, "evaluating", lambda data: report_builder.extract(data, artifact, *beside))
     if not encoded:
         raise UserError(f"none of the {len(samples)} test images can be read, for example {': '.join(refused[0])}")
     vectors = np.stack([vector for _, vector in encoded])

@@ -4,6 +4,7 @@ Next: ``pack.py``, which does it, and ``trainer/artifact/card.py``, which words 
 """
 
 import dataclasses
+import json
 import re
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from trainer import ready
 from trainer.artifact import card, manifest
 from trainer.artifact.artifact import Artifact
+from trainer.artifact.monitoring import Distributions
 from trainer.console.errors import UserError
 from trainer.ready import pack
 from trainer.settings.flags import Parser
@@ -30,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         default=list(manifest.VARIANTS),
         help="LiteRT variants to keep (all)",
     )
+    parser.add_argument(
+        "--monitoring", type=Path, metavar="FILE", help="monitoring.json of trainer.evaluate, in the place of its own"
+    )
     parser.add_argument("--verifier", metavar="PATH", help="for an ARTIFACT that finds signatures: what compares them")
     options = parser.parse_args(arguments)
     folder = ready.get_ready_dir() / options.name
@@ -42,7 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.measurements:
             facts = dataclasses.replace(facts, measurements=card.read_measurements(options.measurements))
         verifier = Artifact(ready.fetch_artifact(options.verifier)) if options.verifier else None
-        pack.pack(ready.fetch_artifact(options.artifact), facts, folder, options.variants, verifier)
+        monitoring = None
+        if options.monitoring:
+            monitoring = Distributions.from_json(json.loads(options.monitoring.read_text())).to_json()
+        artifact_dir = ready.fetch_artifact(options.artifact)
+        pack.pack(artifact_dir, facts, folder, options.variants, verifier, monitoring)
     except (UserError, OSError) as error:
         print(f"python -m trainer.ready: {error}", file=sys.stderr)
         return 1

@@ -29,11 +29,13 @@ def pack(
     folder: Path,
     variants: Sequence[str] = VARIANTS,
     verifier: Artifact | None = None,
+    monitoring: dict[str, Any] | None = None,
 ) -> Manifest:
     """Write the artefact into ``folder``, which is replaced; return its manifest.
 
     ``variants`` are those to keep; the first of them answers if the present one is not kept. The golden answers of a
-    finder record also what a ``verifier`` makes of the signatures that it finds. Raises ``BadArtifact`` and
+    finder record also what a ``verifier`` makes of the signatures that it finds. ``monitoring`` replaces the
+    distributions of the artefact, for one that is served with another beside it. Raises ``BadArtifact`` and
     ``ArtifactTooLarge``, and then changes nothing.
     """
     described = manifest.read(artifact_dir)
@@ -43,7 +45,9 @@ def pack(
     try:
         shutil.copytree(artifact_dir, partial)
         packed = _keep_variants(described, variants, partial)
-        packed = dataclasses.replace(packed, training=_remove_folders(packed.training))
+        packed = dataclasses.replace(
+            packed, training=_remove_folders(packed.training), monitoring=monitoring or packed.monitoring
+        )
         card.write(partial, packed, facts)
         written = manifest.write(packed, partial)
         if verifier:
