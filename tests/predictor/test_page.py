@@ -123,6 +123,14 @@ def test_the_tabs_are_those_of_what_the_models_can_do(open_page, server, verifie
     assert list_tabs(people_server) == ["verify", "people", "model", "train"]
 
 
+def test_one_panel_is_shown_at_a_time_whatever_arrives_first(open_page, people_server):
+    page = open_page(people_server)
+    for tab in ("train", "model", "people", "verify"):
+        page.click(f"[data-tab={tab}]")
+        page.wait_for_timeout(300)
+        assert page.locator("[role=tabpanel]:visible").count() == 1
+
+
 def test_tabs_follow_arrow_keys_and_the_address(open_page, chain_server):
     page = open_page(chain_server, tab="verify")
     assert page.locator("[role=tab][aria-selected=true]").get_attribute("data-tab") == "verify"

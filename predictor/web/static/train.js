@@ -5,12 +5,11 @@ import { createElement } from "./dom.js";
 
 const find = (id) => document.getElementById(id);
 
-/** Show the card; call onNewModel when the server has loaded a new model. */
+/** Connect the form; call onNewModel when the server has loaded a new model. */
 export async function openTraining(onNewModel) {
   const form = find("train-form");
   const initial = await fetchJson("/train");
   form.elements.problem.append(...initial.problems.map((name) => createElement("option", { selected: name === "signature_vs_text" }, name)));
-  find("train").hidden = false;
   let previous = initial.state;
   const stream = new EventSource("/train");
   stream.addEventListener("message", (event) => {
