@@ -41,6 +41,10 @@ def find_drift(client: VertexClient, environment: Environment, options: DriftOpt
 
     Raises ``UserError`` or ``CloudError``.
     """
+    if options.log_lines and options.metrics:
+        raise UserError("--log-lines and --metrics are two forms of what was seen; give one of them")
+    if options.metrics_before and not options.metrics:
+        raise UserError("--metrics-before is the earlier one of two dumps; give the later one by --metrics")
     live = _read_live(client, environment, options)
     if options.save_baseline:
         by_model: dict[str, Distributions] = {}
@@ -68,12 +72,10 @@ def find_drift(client: VertexClient, environment: Environment, options: DriftOpt
 def _read_live(client: VertexClient, environment: Environment, options: DriftOptions) -> Observed:
     if options.log_lines:
         return observed.read_lines(options.log_lines)
+    if options.metrics and options.metrics_before:
+        return observed.read_between(options.metrics, options.metrics_before)
     if options.metrics:
-        live = observed.read_metrics(options.metrics)
-        if not options.metrics_before:
-            return live
-        before = observed.read_metrics(options.metrics_before)
-        return observed.subtract(live, before, f"{options.metrics_before}, {options.metrics}")
+        return observed.read_metrics(options.metrics)
     endpoint_id = environment.endpoint.endpoint_id
     log_filter = (
         f'resource.type="aiplatform.googleapis.com/Endpoint" AND resource.labels.endpoint_id="{endpoint_id}" '
@@ -153,6 +155,7 @@ def _print(report: dict[str, Any], environment: str, as_json: bool) -> None:
             "environment": environment,
             **{name: report[name] for name in ("model", "version", "moved")},
             "enough": enough,
+            "of_other_versions": report["others"],
             **dataclasses.asdict(comparison),
         }
         print(json.dumps(line))

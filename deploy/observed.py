@@ -5,6 +5,8 @@ Each gives distributions by model and version. Next: ``drift.py`` compares them 
 
 import json
 import math
+import re
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from trainer.artifact.monitoring import SIGNALS, BadDistributions, Distributions
 from trainer.console.errors import UserError
 
 PREFIX = "countersign_"
+START_TIME = re.compile(r"^process_start_time_seconds (\S+)", re.MULTILINE)
 Model = tuple[str, str]  # problem and version of an artefact
 Observed = dict[Model, Distributions]
 
@@ -33,15 +36,23 @@ def read_entries(entries: Iterable[Mapping[str, Any]], source: str) -> Observed:
     for entry in entries:
         payload = entry.get("jsonPayload", entry)
         count += 1
-        for row in payload.get("observed", ()):
-            model = (str(row.get("model")), str(row.get("version")))
-            observed.setdefault(model, Distributions()).merge(Distributions.from_line(row))
+        for row in _list_rows(payload):
+            distributions = Distributions.from_line(row)
+            if not (isinstance(row.get("model"), str) and isinstance(row.get("version"), str)):
+                raise BadDistributions(f"{source}: a line with observations does not name their model and version")
+            observed.setdefault((row["model"], row["version"]), Distributions()).merge(distributions)
     if not observed:
         raise NothingObserved(
             f"{source}: none of {count:,} entries has observations; servers since this release write them for every "
             "answered request"
         )
     return observed
+
+
+def _list_rows(payload: Any) -> list[Any]:
+    """Return the rows of a request's line; other programs may write whatever they like."""
+    rows = payload.get("observed") if isinstance(payload, dict) else None
+    return rows if isinstance(rows, list) else []
 
 
 def read_lines(path: Path) -> Observed:
@@ -59,7 +70,8 @@ def read_lines(path: Path) -> Observed:
         entries = [_parse_line(line) for line in text.splitlines() if line.strip()]
     objects = [entry for entry in entries if isinstance(entry, dict)]
     if len(objects) < len(entries):
-        print(f"{path}: {len(entries) - len(objects):,} lines are no JSON objects; they are left out")
+        skipped = f"{path}: {len(entries) - len(objects):,} lines are no JSON objects; they are left out"
+        print(skipped, file=sys.stderr)  # not among the lines of --json
     return read_entries(objects, repr(str(path)))
 
 
@@ -75,32 +87,45 @@ def read_metrics(path: Path) -> Observed:
     observed: Observed = {}
     try:
         for family in text_string_to_metric_families(path.read_text(errors="replace")):
-            name = family.name.removeprefix(PREFIX)
             for sample in family.samples:
-                if "version" in sample.labels:
-                    _add_sample(observed, name, sample.name, sample.labels, sample.value)
-    except ValueError as error:
+                if sample.name.startswith(PREFIX) and "version" in sample.labels:
+                    _add_sample(observed, sample.name, sample.labels, sample.value)
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{str(path)!r} is no dump of /metrics: {error}") from None
+    except KeyError as error:
+        raise UserError(f"{str(path)!r} is no dump of /metrics: a line has no label {error}") from None
     for distributions in observed.values():
-        for counts in distributions.signals.values():  # those of Prometheus are cumulative
+        for signal, counts in distributions.signals.items():  # those of Prometheus are cumulative
             counts[:] = [count - before for count, before in zip(counts, [0, *counts[:-1]], strict=True)]
+            if min(counts) < 0:
+                raise BadDistributions(f"{str(path)!r}: buckets of {signal!r} are missing, or their counts fall")
         distributions.images = distributions.answers.total()
     if not observed:
         raise NothingObserved(f"{str(path)!r} has no observations; it has to be the text of a server's GET /metrics")
     return observed
 
 
-def _add_sample(observed: Observed, family: str, sample: str, labels: Mapping[str, str], value: float) -> None:
+def _add_sample(observed: Observed, sample: str, labels: Mapping[str, str], value: float) -> None:
+    signal = sample.removeprefix(PREFIX).removesuffix("_bucket")
     distributions = observed.setdefault((labels["model"], labels["version"]), Distributions())
     if sample == PREFIX + "answers_total":
         distributions.answers[labels["answer"]] += int(value)
     elif sample == PREFIX + "warnings_total":
         distributions.warnings[labels["code"]] += int(value)
-    elif family in SIGNALS and sample.endswith("_bucket"):
-        edges = (*SIGNALS[family].edges, math.inf)
+    elif signal in SIGNALS and sample.endswith("_bucket"):
+        edges = (*SIGNALS[signal].edges, math.inf)
         if float(labels["le"]) not in edges:
-            raise BadDistributions(f"the dump has other buckets of {family!r}: it is of another release")
-        distributions.add_counts(family)[edges.index(float(labels["le"]))] += int(value)
+            raise BadDistributions(f"the dump has other buckets of {signal!r}: it is of another release")
+        distributions.add_counts(signal)[edges.index(float(labels["le"]))] += int(value)
+
+
+def read_between(after: Path, before: Path) -> Observed:
+    """Read what a server observed between two dumps. Raises ``UserError`` if they are not of one run of it."""
+    source = f"{before}, {after}"
+    starts = [START_TIME.search(path.read_text(errors="replace")) for path in (before, after)]
+    if starts[0] and starts[1] and starts[0][1] != starts[1][1]:
+        raise UserError(f"{source}: the server was restarted between the two, or they are of two servers")
+    return subtract(read_metrics(after), read_metrics(before), source)
 
 
 def subtract(after: Observed, before: Observed, source: str) -> Observed:

@@ -173,7 +173,7 @@ class VertexClient:
     def read_logs(self, log_filter: str, since: str) -> Iterator[dict[str, Any]]:
         """Yield the entries of Cloud Logging that a filter selects, from a time on (RFC 3339, or empty), oldest first.
 
-        Raises ``PermissionDenied`` or another ``CloudError``.
+        An exhausted quota is waited for. Raises ``PermissionDenied`` or another ``CloudError``.
         """
         from google.auth.transport.requests import AuthorizedSession
 
@@ -185,12 +185,18 @@ class VertexClient:
             "pageSize": 1000,
         }
         url = (self.connection.api_endpoint or LOGGING).rstrip("/") + "/v2/entries:list"
+        # A week of a busy endpoint has more pages than the quota of reads lets pass in a minute.
+        policy = self._retry_policy().with_timeout(2 * self.connection.retry_timeout)
         with _translate_errors(), AuthorizedSession(self.credentials) as session:
-            while True:
+
+            def list_entries() -> dict[str, Any]:
                 response = session.post(url, json=body, timeout=CALL_TIMEOUT)
                 if response.status_code != 200:
                     raise exceptions.from_http_response(response)
-                page = response.json()
+                return dict(response.json())
+
+            while True:
+                page = policy(list_entries)()
                 yield from page.get("entries", [])
                 if not page.get("nextPageToken"):
                     return

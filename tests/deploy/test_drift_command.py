@@ -99,6 +99,11 @@ def test_without_lines_the_log_is_named(command, cloud, artifact, baseline):
         ('{"message": "ready"}\n', "none of 1 entries has observations"),
         ("[{]", "is no JSON array"),
         ('{"observed": [{"images": 1, "answers": {}, "score": {"99": 1}}]}', "other observations"),
+        ('{"observed": [{"images": 1, "answers": {}, "score": {"-1": 1}}]}', "other observations"),
+        ('{"observed": [{"images": 1, "answers": {"accept": Infinity}}]}', "other observations"),
+        ('{"observed": ["a row"]}', "other observations"),
+        ('{"observed": [{"images": 1, "answers": {}}]}', "does not name their model"),
+        ('{"jsonPayload": null}\n{"observed": null}\n{"jsonPayload": "x"}', "none of 3 entries has observations"),
     ],
 )
 def test_a_file_without_observations_is_an_error(command, tmp_path, baseline, content, message):
@@ -126,6 +131,72 @@ def test_lines_of_other_programs_are_counted_and_left_out(command, tmp_path, bas
     status, output = command("drift", "--log-lines", str(lines), "--baseline", baseline)
     assert status == 0
     assert "1 lines are no JSON objects" in output
+
+
+def test_json_is_the_only_thing_on_standard_output(tmp_path, baseline, capsys):
+    lines = tmp_path / "log"
+    write_lines(lines, draw(np.random.default_rng(2), 1000))
+    lines.write_text("starting\n" + lines.read_text())
+    flags = ["--env", "production", "--log-lines", str(lines), "--baseline", baseline, "--json"]
+    assert deploy.main(["drift", *flags]) == 0
+    assert json.loads(capsys.readouterr().out)["of_other_versions"] == 0
+
+
+def test_an_exhausted_quota_of_reads_is_waited_for(command, cloud, tmp_path):
+    row = {"model": "same_writer", "version": "1", **draw(np.random.default_rng(1), 10).to_line()}
+    entry = {"timestamp": TIME, "resource": {"labels": {"endpoint_id": "countersign"}}}
+    cloud.log_page_size = 1
+    cloud.world.logs += [{**entry, "jsonPayload": {"message": "predict", "observed": [row]}}] * 3
+    cloud.fail("logs", "quota", times=2)
+    path = tmp_path / "baseline.json"
+    status, output = command("drift", "--save-baseline", str(path))
+    assert status == 0, output
+    assert json.loads(path.read_text())[0]["images"] == 30
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--log-lines", "x", "--metrics", "x"], "give one of them"),
+        (["--metrics-before", "x"], "give the later one by --metrics"),
+        (["--log-lines", "absent"], "No such file"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(command, flags, message):
+    status, output = command("drift", *flags)
+    assert status == 1
+    assert message in output
+
+
+DUMP = 'countersign_answers_total{model="m",version="1",answer="accept"} 3\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('python_info{version="3.11"} 1.0\n', "has no observations"),
+        (DUMP.replace(" 3", " +Inf"), "no dump of /metrics"),
+        (DUMP.replace(',answer="accept"', ""), "no label 'answer'"),
+        (DUMP + 'countersign_score_bucket{model="m",version="1",le="0.5"} 3\n', "buckets of 'score' are missing"),
+        (DUMP + 'countersign_score_bucket{model="m",version="1",le="0.33"} 3\n', "of another release"),
+    ],
+)
+def test_a_damaged_dump_is_an_error(tmp_path, content, message):
+    header = "# TYPE countersign_answers counter\n# TYPE countersign_score histogram\n"
+    (tmp_path / "metrics").write_text(header + content)
+    with pytest.raises(UserError, match=message):
+        observed.read_metrics(tmp_path / "metrics")
+
+
+def test_a_restart_is_noticed_also_when_more_was_answered_since(tmp_path):
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.write_text("process_start_time_seconds 1.79536e+09\n" + DUMP)
+    after.write_text("process_start_time_seconds 1.79537e+09\n" + DUMP.replace(" 3", " 9"))
+    with pytest.raises(UserError, match="was restarted"):
+        observed.read_between(after, before)
+    after.write_text(after.read_text().replace("79537", "79536"))
+    (difference,) = observed.read_between(after, before).values()
+    assert difference.images == 6
 
 
 def test_what_gcloud_prints_is_read_too(tmp_path):

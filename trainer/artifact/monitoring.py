@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 SIGNATURE = "signature"  # the label of regions that are counted
 EMBEDDING = "embedding"  # the answer of a verifier without references
+NOT_A_SIGNATURE = "not_a_signature"  # the answer of a verifier about what it does not compare
 KNOWN_WRITER = "known_writer"  # the answer of a classifier whose labels are writers
 ANSWERS = frozenset(
-    "accept inconclusive reject not_a_signature identified unknown signed not_signed genuine forged text other".split()
-) | {SIGNATURE, EMBEDDING}
+    "accept inconclusive reject identified unknown signed not_signed genuine forged text other".split()
+) | {SIGNATURE, EMBEDDING, NOT_A_SIGNATURE}
 
 
 class BadDistributions(UserError):
@@ -187,7 +188,10 @@ class Distributions:
     def from_json(cls, content: Mapping[str, Any]) -> Distributions:
         """Read the form of the manifest. Raises ``BadDistributions``."""
         try:
-            signals = {name: list(map(int, row["counts"])) for name, row in content["signals"].items()}
+            signals = {
+                name: list(_to_counts(dict(enumerate(row["counts"]))).values())
+                for name, row in content["signals"].items()
+            }
             for name, row in content["signals"].items():
                 if name not in SIGNALS or tuple(row["edges"]) != SIGNALS[name].edges:
                     raise BadDistributions(f"the distribution of {name!r} has the buckets of another release")
@@ -195,7 +199,7 @@ class Distributions:
                     raise BadDistributions(f"the distribution of {name!r} has {len(signals[name])} counts")
             answers, warnings = (collections.Counter(_to_counts(content[key])) for key in ("answers", "warnings"))
             return cls(int(content["images"]), answers, warnings, signals)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadDistributions(f"these are no distributions: {type(error).__name__} {error}") from None
 
     def to_line(self) -> dict[str, Any]:
@@ -216,12 +220,17 @@ class Distributions:
             read.warnings.update(_to_counts(content.get("warnings", {})))
             for name in content.keys() & SIGNALS.keys():
                 for bucket, count in _to_counts(content[name]).items():
+                    if int(bucket) < 0:
+                        raise IndexError(f"bucket {bucket} of {name!r}")
                     read.add_counts(name)[int(bucket)] += count
             return read
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise BadDistributions(f"a line with other observations: {type(error).__name__} {error}") from None
 
 
 def _to_counts(content: Mapping[str, Any]) -> dict[str, int]:
-    """Convert numbers to whole ones; JSON of Cloud Logging has floats."""
-    return {str(name): int(count) for name, count in content.items()}
+    """Convert numbers to whole ones; JSON of Cloud Logging has floats. Raises ``ValueError`` for negative ones."""
+    counts = {str(name): int(count) for name, count in content.items()}
+    if any(count < 0 for count in counts.values()):
+        raise ValueError("a negative count")
+    return counts
