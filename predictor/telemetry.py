@@ -26,7 +26,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
-from trainer.artifact.monitoring import SIGNALS, Distributions, Observation
+from trainer.artifact.monitoring import NOT_A_SIGNATURE, SIGNALS, Distributions, Observation
 
 TRACES = (  # header, pattern of its value; https://cloud.google.com/trace/docs/trace-context
     ("traceparent", re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")),
@@ -92,8 +92,10 @@ class RequestLog:
         self.counts.update({name: count for name, count in counts.items() if count or name == "instances"})
 
     def observe(self, model: Model, observation: Observation) -> None:
-        """Count what a model answered about one instance."""
+        """Count what a model answered about one instance, and whether its image is a poor one."""
         self.distributions.setdefault(model, Distributions()).add(observation)
+        if observation.warnings or observation.answer == NOT_A_SIGNATURE:
+            self.counts["poor_images"] = self.counts.get("poor_images", 0) + 1
 
     def seconds_by_stage(self) -> dict[str, float]:
         """Sum the seconds of each stage."""

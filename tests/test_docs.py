@@ -150,9 +150,9 @@ def check_monitoring(folder: Path, output: str, cloud: Loopback) -> None:
     if not gcloud.IS_INSTALLED:
         return
     created = {metric["name"] for metric in cloud.alerting["metrics"]}
-    endpoint, drift = cloud.alerting["alertPolicies"]
-    watched = set(re.findall(r"logging\.googleapis\.com/user/(\w+)", str(endpoint)))
-    assert watched == created, "the policy waits on the metrics that there are"
+    endpoint, images, drift = cloud.alerting["alertPolicies"]
+    watched = set(re.findall(r"logging\.googleapis\.com/user/(\w+)", str([endpoint, images])))
+    assert watched == created, "the policies wait on the metrics that there are"
     (entry,) = cloud.written
     assert entry["jsonPayload"]["message"] == "drift"
     log_id = re.search(r'log_id\("([^"]*)"\)', str(drift))

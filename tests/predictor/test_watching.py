@@ -53,6 +53,16 @@ def test_a_log_line_has_buckets_and_no_values(watched):
     assert all(isinstance(number, int) and number <= 3 for number in numbers)
 
 
+def test_a_line_counts_poor_images():
+    from predictor.telemetry import RequestLog
+    from trainer.artifact.monitoring import Observation
+
+    request_log = RequestLog({})
+    for answer, warnings in (("accept", ()), ("accept", ("blurred", "cut_off")), ("not_a_signature", ())):
+        request_log.observe(("same_writer", "1"), Observation(answer, warnings))
+    assert request_log.counts == {"poor_images": 2}
+
+
 def test_a_document_and_its_signatures_are_watched_by_the_models_that_answered(chain_server, document, genuine):
     instance = {"image": base64.b64encode(document).decode(), "references": [base64.b64encode(genuine[0]).decode()]}
     assert httpx.post(f"{chain_server}/predict", json={"instances": [instance]}).status_code == 200
