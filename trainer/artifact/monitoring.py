@@ -228,7 +228,7 @@ class Distributions:
             raise BadDistributions(f"a line with other observations: {type(error).__name__} {error}") from None
 
 
-def _to_counts(content: Mapping[str, Any]) -> dict[str, int]:
+def _to_counts(content: Mapping[Any, Any]) -> dict[str, int]:
     """Convert numbers to whole ones; JSON of Cloud Logging has floats. Raises ``ValueError`` for negative ones."""
     counts = {str(name): int(count) for name, count in content.items()}
     if any(count < 0 for count in counts.values()):
