@@ -94,6 +94,37 @@ def wait_until(page, expression: str) -> None:
     raise AssertionError(f"never true: {expression}")
 
 
+def hold(page, condition=lambda body: True) -> list:
+    """Hold back the requests for predictions whose body meets a condition; ``let_go`` sends them on."""
+    held: list = []
+
+    def handle(route):
+        if condition(route.request.post_data_json):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/predict", handle)
+    return held
+
+
+def wait_for_held(page, held: list, number: int) -> None:
+    for _ in range(200):
+        if len(held) >= number:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("requests that were never sent")
+
+
+def let_go(page, held: list, number: int) -> list[dict]:
+    """Wait for a number of held requests, send them on, and return their instances."""
+    wait_for_held(page, held, number)
+    routes = [held.pop(0) for _ in range(number)]
+    for route in routes:
+        route.continue_()
+    return [route.request.post_data_json["instances"][0] for route in routes]
+
+
 def export(page, form: str) -> str:
     with page.expect_download() as download:
         page.click(f"text=Export {form}")
@@ -550,3 +581,22 @@ def test_a_signature_on_a_page_becomes_a_reference_for_others(open_page, chain_s
     page.click("text=Use as reference")
     page.wait_for_selector("#reference-list li")
     page.wait_for_selector(".box.accept, .box.reject, .box.inconclusive, .box.not_a_signature")
+
+
+def test_answers_are_of_the_references_that_are_shown_whatever_arrives_last(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    page.set_input_files("#add-references", images[:2])
+    page.wait_for_selector("#reference-list li:nth-child(2)")
+    held = hold(page)
+    page.set_input_files("#choose", images)
+    wait_for_held(page, held, 2)
+    earlier = [held.pop(0), held.pop(0)]  # the embeddings of both references
+    page.click("button[aria-label='Remove reference 2']")
+    let_go(page, held, 1)  # the embedding of the reference that is left
+    wait_for_held(page, held, 4)  # the first files
+    for route in earlier:
+        with page.expect_response("**/predict"):
+            route.continue_()
+    page.wait_for_timeout(200)
+    instances = let_go(page, held, 4) + let_go(page, held, 1)
+    assert [len(instance["reference_embeddings"]) for instance in instances] == [1] * len(images)

@@ -83,13 +83,14 @@ export async function readComparison(isRequired) {
     if (writer) return { kind, key: `writer:${writer}`, label: `on file: ${writer}`, fields: { writer } };
     return isRequired ? { isMissing: "Name a person on file to compare this signature with." } : { kind: "none", fields: {} };
   }
-  if (!references.length) return isRequired ? { isMissing: "Add references to compare this signature with." } : { kind: "none", fields: {} };
-  const answers = await Promise.all(references.map((reference) => predict({ image: reference.image }, { task: "verify", return_embedding: true })));
+  const compared = [...references]; // others may be added and removed while the server encodes these
+  if (!compared.length) return isRequired ? { isMissing: "Add references to compare this signature with." } : { kind: "none", fields: {} };
+  const answers = await Promise.all(compared.map((reference) => predict({ image: reference.image }, { task: "verify", return_embedding: true })));
   const unusable = answers.findIndex((answer) => !answer.embedding);
-  if (unusable >= 0) throw new Error(`reference ${unusable + 1} is not a signature: ${references[unusable].file.name}`);
+  if (unusable >= 0) throw new Error(`reference ${unusable + 1} is not a signature: ${compared[unusable].file.name}`);
   return {
-    kind, key: references.map(({ fingerprint }) => fingerprint).sort().join(","), label: references.map(({ file }) => file.name).join("; "),
+    kind, key: compared.map(({ fingerprint }) => fingerprint).sort().join(","), label: compared.map(({ file }) => file.name).join("; "),
     fields: { reference_embeddings: answers.map((answer) => answer.embedding) }, encoder: answers[0].encoder,
-    fullFields: { references: references.map((reference) => reference.image) },
+    fullFields: { references: compared.map((reference) => reference.image) },
   };
 }

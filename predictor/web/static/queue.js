@@ -49,11 +49,13 @@ export class Queue {
     this.render();
     if (!items.length || !this.desk.getModel()) return;
     try {
-      this.comparison ??= await this.desk.getComparison(this.name);
+      const comparison = this.comparison ?? await this.desk.getComparison(this.name);
+      if (round !== this.round) return; // a newer round has a comparison of its own, which may have come first
+      this.comparison = comparison;
     } catch (error) {
+      if (round !== this.round) return;
       for (const item of items) item.answer = error;
     }
-    if (round !== this.round) return;
     if (this.comparison?.isMissing) return this.choose(this.chosen ?? this.items[0]);
     const waiting = items.filter((item) => !item.answer);
     const takeItems = async () => {
