@@ -1,5 +1,6 @@
 """The page in a real browser. Skipped where none is installed; continuous integration installs Chromium."""
 
+import base64
 import csv
 import json
 import shutil
@@ -123,6 +124,10 @@ def let_go(page, held: list, number: int) -> list[dict]:
     for route in routes:
         route.continue_()
     return [route.request.post_data_json["instances"][0] for route in routes]
+
+
+def has_pictures(body: dict) -> bool:
+    return bool(body["parameters"].get("return_ink"))
 
 
 def export(page, form: str) -> str:
@@ -600,3 +605,20 @@ def test_answers_are_of_the_references_that_are_shown_whatever_arrives_last(open
     page.wait_for_timeout(200)
     instances = let_go(page, held, 4) + let_go(page, held, 1)
     assert [len(instance["reference_embeddings"]) for instance in instances] == [1] * len(images)
+
+
+def test_an_old_answer_goes_with_its_references_and_the_new_one_is_shown_as_it_comes(
+    open_page, verifier_server, images
+):
+    page = open_page(verifier_server)
+    compare(page, images[:2], images)
+    find_item(page, images[2].name).click()
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    chosen = {"b64": base64.b64encode(images[2].read_bytes()).decode()}
+    held = hold(page, lambda body: not has_pictures(body) and body["instances"][0]["image"] != chosen)
+    page.click("button[aria-label='Remove reference 2']")
+    page.wait_for_selector("#detail .hint:text-is('Working…')", timeout=3000)
+    assert page.locator("#detail .decision").count() == 0, "nobody decides by an answer about other references"
+    let_go(page, held, 1)  # the embedding of the reference that is left
+    page.wait_for_selector(f"{ANSWERED} .comparison", timeout=5000)
+    assert "of 5 answered" in page.inner_text(".queue-state"), "others are still waited for"

@@ -40,7 +40,8 @@ export class Queue {
   async restart() {
     this.round += 1;
     this.comparison = null;
-    for (const item of this.items) Object.assign(item, { answer: null, full: null });
+    for (const item of this.items) Object.assign(item, { answer: null, full: null, isAwaited: false });
+    this.desk.showItem(this, this.chosen); // without the earlier answer, about which nobody can decide any more
     await this.answer(this.items);
   }
 
@@ -61,11 +62,13 @@ export class Queue {
     const takeItems = async () => {
       for (let item = waiting.shift(); item; item = waiting.shift()) {
         item.fingerprint ??= await computeFingerprint(item.file);
-        const answer = await this.request(item.file, this.items.length === 1);
+        const isFull = this.items.length === 1;
+        const answer = await this.request(item.file, isFull);
         if (round !== this.round) return;
         item.answer = answer;
-        if (this.items.length === 1) item.full = answer;
-        this.renderSoon();
+        if (isFull) item.full = answer;
+        if (item === this.chosen) this.choose(item);
+        else this.renderSoon();
       }
     };
     await Promise.all(Array.from({ length: MAX_REQUESTS }, takeItems));
@@ -121,11 +124,17 @@ export class Queue {
     this.render();
     this.desk.showItem(this, item);
     if (focus) find("queue").querySelector("[aria-selected=true]")?.focus();
-    if (!item || item.full || item.answer instanceof Error || !item.answer) return;
+    if (item?.answer && !(item.answer instanceof Error)) await this.complete(item);
+  }
+
+  /** Request the pictures of an item, unless they are there or on their way. */
+  async complete(item) {
+    if (item.full || item.isAwaited) return;
     const round = this.round;
+    item.isAwaited = true;
     const full = await this.request(item.file, true);
     if (round !== this.round) return;
-    item.full = full;
+    Object.assign(item, { full, isAwaited: false });
     for (const other of this.items.filter((each) => each.full && each !== this.chosen).slice(MAX_FULL)) other.full = null;
     if (this.chosen === item) this.desk.showItem(this, item);
   }
