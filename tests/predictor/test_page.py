@@ -130,6 +130,11 @@ def has_pictures(body: dict) -> bool:
     return bool(body["parameters"].get("return_ink"))
 
 
+def sign_in(page, name: str = "A. Examiner") -> None:
+    page.fill("#reviewer", name)
+    page.keyboard.press("Tab")
+
+
 def export(page, form: str) -> str:
     with page.expect_download() as download:
         page.click(f"text=Export {form}")
@@ -622,3 +627,21 @@ def test_an_old_answer_goes_with_its_references_and_the_new_one_is_shown_as_it_c
     let_go(page, held, 1)  # the embedding of the reference that is left
     page.wait_for_selector(f"{ANSWERED} .comparison", timeout=5000)
     assert "of 5 answered" in page.inner_text(".queue-state"), "others are still waited for"
+
+
+def test_an_answer_stays_when_its_pictures_do_not_come(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    page.route(
+        "**/predict", lambda route: route.abort() if has_pictures(route.request.post_data_json) else route.continue_()
+    )
+    compare(page, images[:2], images[2:4])
+    page.wait_for_selector("#detail .failure:has-text('cannot be reached')")
+    assert page.inner_text(".verdict").split()[0] in ("Accepted", "Inconclusive", "Rejected")
+    name = page.inner_text(f"{ITEMS}[aria-selected=true] .name")
+    sign_in(page)
+    page.click("#detail .decision:text-is('Genuine')")
+    row = next(row for row in csv.DictReader(export(page, "CSV").splitlines()) if row["file"] == name)
+    assert row["answer"] in ("accept", "inconclusive", "reject")
+    page.unroute("**/predict")
+    find_item(page, name).click()
+    page.wait_for_selector("#detail [name=view][value=over]")

@@ -96,7 +96,7 @@ export class Queue {
 
   /** The answer to an item, decided by the threshold that was chosen. */
   getAnswer(item) {
-    const answer = item.full ?? item.answer;
+    const answer = item.full instanceof Error ? item.answer : item.full ?? item.answer; // without pictures, it is an answer
     return answer instanceof Error ? answer : applyThreshold(answer, this.desk.getThreshold(this.name));
   }
 
@@ -121,6 +121,7 @@ export class Queue {
   /** Show an item in full; its pictures are requested when it is first chosen. */
   async choose(item, { focus = false } = {}) {
     this.chosen = item;
+    if (item?.full instanceof Error && item.full !== item.answer) item.full = null; // its pictures are requested again
     this.render();
     this.desk.showItem(this, item);
     if (focus) find("queue").querySelector("[aria-selected=true]")?.focus();
