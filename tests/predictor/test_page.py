@@ -645,3 +645,17 @@ def test_an_answer_stays_when_its_pictures_do_not_come(open_page, verifier_serve
     page.unroute("**/predict")
     find_item(page, name).click()
     page.wait_for_selector("#detail [name=view][value=over]")
+
+
+def test_a_file_that_cannot_be_read_any_more_is_an_error_and_does_not_stop_the_others(
+    open_page, verifier_server, images, tmp_path
+):
+    gone = tmp_path / "gone.png"
+    shutil.copy(images[2], gone)
+    page = open_page(verifier_server)
+    page.set_input_files("#choose", [gone, *images[:4]])
+    page.wait_for_selector(f"{ITEMS}:nth-child(5)")
+    gone.unlink()
+    page.set_input_files("#add-references", images[:2])
+    wait_until(page, f"document.querySelectorAll('{ITEMS} .answer').length == 5")
+    assert "cannot be read" in find_item(page, "gone.png").inner_text()

@@ -61,9 +61,8 @@ export class Queue {
     const waiting = items.filter((item) => !item.answer);
     const takeItems = async () => {
       for (let item = waiting.shift(); item; item = waiting.shift()) {
-        item.fingerprint ??= await computeFingerprint(item.file);
         const isFull = this.items.length === 1;
-        const answer = await this.request(item.file, isFull);
+        const answer = await this.identify(item) ?? await this.request(item.file, isFull);
         if (round !== this.round) return;
         item.answer = answer;
         if (isFull) item.full = answer;
@@ -77,6 +76,16 @@ export class Queue {
     this.desk.onAnswered(this);
     if (items.length > 1) announce(`${count(items.length, this.task.noun)} answered, ${ORDERS[this.order]}.`);
     this.choose(this.chosen ?? this.items[0]);
+  }
+
+  /** Compute the fingerprint of an item once; returns an error for a file that is gone, has changed, or is a folder. */
+  async identify(item) {
+    try {
+      item.fingerprint ??= await computeFingerprint(item.file);
+    } catch {
+      return new Error("the file cannot be read: was it moved or changed since it was chosen?");
+    }
+    return null;
   }
 
   /** Request an answer; errors are returned, not thrown, because they belong to a file. */
