@@ -659,3 +659,9 @@ def test_a_file_that_cannot_be_read_any_more_is_an_error_and_does_not_stop_the_o
     page.set_input_files("#add-references", images[:2])
     wait_until(page, f"document.querySelectorAll('{ITEMS} .answer').length == 5")
     assert "cannot be read" in find_item(page, "gone.png").inner_text()
+
+
+def test_an_unusable_reference_is_named_in_the_error(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    compare(page, [images[0], images[4]], images[2:3])
+    assert "reference 2, note.txt: " in page.inner_text("#detail .failure")

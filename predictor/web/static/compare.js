@@ -70,6 +70,15 @@ function showReferences() {
 /** How many references the comparison has, as far as the page knows; null for people on file. */
 export const countReferences = () => (getKind() === "images" ? references.length : null);
 
+async function encodeReference(reference, index) {
+  try {
+    return await predict({ image: reference.image }, { task: "verify", return_embedding: true });
+  } catch (error) {
+    error.message = `reference ${index + 1}, ${reference.file.name}: ${error.message}`;
+    throw error;
+  }
+}
+
 /**
  * The comparison as it is now: fields of an instance, and key and label for decisions; isMissing says what it lacks.
  *
@@ -85,7 +94,7 @@ export async function readComparison(isRequired) {
   }
   const compared = [...references]; // others may be added and removed while the server encodes these
   if (!compared.length) return isRequired ? { isMissing: "Add references to compare this signature with." } : { kind: "none", fields: {} };
-  const answers = await Promise.all(compared.map((reference) => predict({ image: reference.image }, { task: "verify", return_embedding: true })));
+  const answers = await Promise.all(compared.map(encodeReference));
   const unusable = answers.findIndex((answer) => !answer.embedding);
   if (unusable >= 0) throw new Error(`reference ${unusable + 1} is not a signature: ${compared[unusable].file.name}`);
   return {
