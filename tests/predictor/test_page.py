@@ -135,6 +135,10 @@ def sign_in(page, name: str = "A. Examiner") -> None:
     page.keyboard.press("Tab")
 
 
+def is_embedding(body: dict) -> bool:
+    return bool(body["parameters"].get("return_embedding"))
+
+
 def export(page, form: str) -> str:
     with page.expect_download() as download:
         page.click(f"text=Export {form}")
@@ -665,3 +669,18 @@ def test_an_unusable_reference_is_named_in_the_error(open_page, verifier_server,
     page = open_page(verifier_server)
     compare(page, [images[0], images[4]], images[2:3])
     assert "reference 2, note.txt: " in page.inner_text("#detail .failure")
+
+
+def test_trying_again_answers_all_files_that_the_server_left_out(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    page.set_input_files("#add-references", images[:2])
+    page.wait_for_selector("#reference-list li:nth-child(2)")
+    page.route(
+        "**/predict", lambda route: route.continue_() if is_embedding(route.request.post_data_json) else route.abort()
+    )
+    page.set_input_files("#choose", images)
+    wait_until(page, f"document.querySelectorAll('{ITEMS} .answer.error').length == 5")
+    page.unroute("**/predict")
+    page.click("#detail >> text=Try again")
+    wait_until(page, f"document.querySelectorAll('{ITEMS} .answer.error').length == 1")
+    assert "not an image" in find_item(page, "note.txt").inner_text()

@@ -40,10 +40,8 @@ function renderWait(item) {
 }
 
 function renderRetry(queue, item) {
-  return createElement("div", { className: "buttons" }, createButton("Try again", () => {
-    item.answer = item.full = null;
-    queue.answer([item]);
-  }), createButton("Remove", () => queue.remove(item)));
+  return createElement("div", { className: "buttons" }, createButton("Try again", () => queue.retry(item)),
+    createButton("Remove", () => queue.remove(item)));
 }
 
 function renderDecision(queue, item) {

@@ -10,6 +10,7 @@ import { count, toLabel } from "./words.js";
 
 const MAX_REQUESTS = 4; // at a time; the server refuses requests when its queue is full
 const RENDER_INTERVAL = 250; // milliseconds
+const UNANSWERED = [0, 429, 502, 503, 504]; // status of errors that say nothing about the file; 0: no connection
 const MAX_FULL = 12; // answers with their pictures that are kept in memory
 const ORDERS = { doubt: "most doubtful first", file: "as they were chosen", score: "highest score first" };
 
@@ -76,6 +77,14 @@ export class Queue {
     this.desk.onAnswered(this);
     if (items.length > 1) announce(`${count(items.length, this.task.noun)} answered, ${ORDERS[this.order]}.`);
     this.choose(this.chosen ?? this.items[0]);
+  }
+
+  /** Answer an item again, and all others that the server did not look at because it was gone or busy. */
+  async retry(item) {
+    const failed = this.items.filter((each) => each === item || UNANSWERED.includes(each.answer?.status));
+    for (const each of failed) Object.assign(each, { answer: null, full: null });
+    this.desk.showItem(this, item);
+    await this.answer(failed);
   }
 
   /** Compute the fingerprint of an item once; returns an error for a file that is gone, has changed, or is a folder. */
