@@ -42,8 +42,9 @@ def open_page(browser):
     """Open the page of a server; an error in its scripts fails the test."""
     contexts, script_errors = [], []
 
-    def open(address: str, ready: bool = True, tab: str = "", **options):
+    def open(address: str, ready: bool = True, tab: str = "", script: str = "", **options):
         contexts.append(browser.new_context(accept_downloads=True, **options))
+        contexts[-1].add_init_script(script)
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: script_errors.append(str(error)))
         page.goto(f"{address}/#{tab}")
@@ -137,6 +138,18 @@ def sign_in(page, name: str = "A. Examiner") -> None:
 
 def is_embedding(body: dict) -> bool:
     return bool(body["parameters"].get("return_embedding"))
+
+
+def decide(page, name: str, label: str) -> None:
+    """Choose a file and decide it with the mouse."""
+    find_item(page, name).click()
+    page.click(f"#detail .decision:text-is('{label}')")
+
+
+def read_decisions(page) -> list[tuple[str, str]]:
+    """The decisions that the browser keeps, as file and decision."""
+    kept = page.evaluate("JSON.parse(localStorage.getItem('countersign.decisions') ?? '{}')")
+    return sorted((decision["file"], decision["decision"]) for decision in kept.values())
 
 
 def export(page, form: str) -> str:
@@ -684,3 +697,15 @@ def test_trying_again_answers_all_files_that_the_server_left_out(open_page, veri
     page.click("#detail >> text=Try again")
     wait_until(page, f"document.querySelectorAll('{ITEMS} .answer.error').length == 1")
     assert "not an image" in find_item(page, "note.txt").inner_text()
+
+
+@pytest.mark.parametrize("kept", ["[1]", '"text"', "5", "null", "{bad", '{"a|b|c": 5, "d": {"decision": 5}}'])
+def test_what_is_no_decision_in_the_storage_of_the_browser_is_left_out(open_page, verifier_server, images, kept):
+    entries = {"countersign.decisions": kept, "countersign.reviewer": '{"name": 1}'}
+    page = open_page(verifier_server, script=f"Object.assign(localStorage, {json.dumps(entries)})")
+    compare(page, images[:2], images[2:4])
+    assert page.input_value("#reviewer") == ""
+    assert page.locator("text=Forget decisions").count() == 0
+    sign_in(page)
+    decide(page, images[2].name, "Genuine")
+    assert read_decisions(page) == [(images[2].name, "genuine")]

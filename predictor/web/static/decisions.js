@@ -20,10 +20,18 @@ function write(key, value) {
   } catch {} // no storage, or full: the decisions stay in this window until it is closed
 }
 
-let kept = read(STORE, {});
+/** The decisions that the browser keeps; what else stands there, written by hand for instance, is left out. */
+function readDecisions() {
+  const isDecision = (value) => typeof value?.decision === "string" && typeof value.decided_by === "string";
+  return Object.fromEntries(Object.entries(read(STORE, {})).filter(([, value]) => isDecision(value)));
+}
+
+const readReviewer = () => [read(REVIEWER, "")].filter((name) => typeof name === "string").join("");
+
+let kept = readDecisions();
 let unsaved = false; // whether something was decided since the last export
 
-export const getReviewer = () => read(REVIEWER, "");
+export const getReviewer = () => readReviewer();
 export const setReviewer = (name) => write(REVIEWER, name);
 export const makeKey = (task, fingerprint, comparison) => [task, fingerprint, comparison?.key ?? ""].join("|");
 export const getDecision = (key) => kept[key] ?? null;
@@ -31,7 +39,7 @@ export const countKept = () => Object.keys(kept).length;
 
 /** Keep a decision, or forget it (null). Other windows of this browser may have decided meanwhile. */
 export function setDecision(key, decision) {
-  kept = { ...read(STORE, kept), ...kept };
+  kept = { ...readDecisions(), ...kept };
   if (decision) kept[key] = decision;
   else delete kept[key];
   unsaved = Boolean(decision) || unsaved;
