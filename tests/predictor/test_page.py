@@ -709,3 +709,18 @@ def test_what_is_no_decision_in_the_storage_of_the_browser_is_left_out(open_page
     sign_in(page)
     decide(page, images[2].name, "Genuine")
     assert read_decisions(page) == [(images[2].name, "genuine")]
+
+
+NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
+FULL_STORAGE = "localStorage.other = 'x'.repeat(5 * 1024 * 1024 - 5)"
+
+
+@pytest.mark.parametrize("script", [NO_STORAGE, FULL_STORAGE])
+def test_a_browser_that_keeps_nothing_lets_people_decide_and_says_so(open_page, verifier_server, images, script):
+    page = open_page(verifier_server, script=script)
+    compare(page, images[:2], images[2:4])
+    sign_in(page)
+    decide(page, images[2].name, "Genuine")
+    page.wait_for_selector(".queue-state:has-text('1 decided')", timeout=3000)
+    assert "export them before you close" in page.inner_text("#queue")
+    assert "A. Examiner" in export(page, "CSV")

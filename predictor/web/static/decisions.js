@@ -17,7 +17,10 @@ function read(key, otherwise) {
 function write(key, value) {
   try {
     localStorage.setItem(key, JSON.stringify(value));
-  } catch {} // no storage, or full: the decisions stay in this window until it is closed
+    return true;
+  } catch { // no storage, or full
+    return false;
+  }
 }
 
 /** The decisions that the browser keeps; what else stands there, written by hand for instance, is left out. */
@@ -29,13 +32,20 @@ function readDecisions() {
 const readReviewer = () => [read(REVIEWER, "")].filter((name) => typeof name === "string").join("");
 
 let kept = readDecisions();
+let reviewer = readReviewer(); // of this window; another may be of somebody else
+let isStored = true; // whether the browser keeps what is decided; else it stays in this window until it is closed
 let unsaved = false; // whether something was decided since the last export
 
-export const getReviewer = () => readReviewer();
-export const setReviewer = (name) => write(REVIEWER, name);
+export const getReviewer = () => reviewer;
+export const isKept = () => isStored;
 export const makeKey = (task, fingerprint, comparison) => [task, fingerprint, comparison?.key ?? ""].join("|");
 export const getDecision = (key) => kept[key] ?? null;
 export const countKept = () => Object.keys(kept).length;
+
+export function setReviewer(name) {
+  reviewer = name;
+  write(REVIEWER, name);
+}
 
 /** Keep a decision, or forget it (null). Other windows of this browser may have decided meanwhile. */
 export function setDecision(key, decision) {
@@ -43,13 +53,13 @@ export function setDecision(key, decision) {
   if (decision) kept[key] = decision;
   else delete kept[key];
   unsaved = Boolean(decision) || unsaved;
-  write(STORE, kept);
+  isStored = write(STORE, kept);
 }
 
 export function forgetAll() {
   kept = {};
   unsaved = false;
-  write(STORE, kept);
+  isStored = write(STORE, kept);
 }
 
 window.addEventListener("beforeunload", (event) => {

@@ -3,7 +3,7 @@
 // One object for each task. Decisions and their export are in decisions.js, what an answer looks like is in detail.js.
 
 import { computeFingerprint, encodeFile, predict } from "./client.js";
-import { countKept, forgetAll, getDecision, getReviewer, makeKey, setDecision, setReviewer, toCsv, toJson } from "./decisions.js";
+import { countKept, forgetAll, getDecision, getReviewer, isKept, makeKey, setDecision, setReviewer, toCsv, toJson } from "./decisions.js";
 import { announce, createButton, createElement, createThumbnail, download, find, formatPercent } from "./dom.js";
 import { applyThreshold, getDecisions, getParameters, getTask, summarize } from "./tasks.js";
 import { count, toLabel } from "./words.js";
@@ -264,7 +264,8 @@ export class Queue {
     queueMicrotask(() => { list.scrollTop = scrolled; list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }); });
     const keys = this.getDecisions().map(({ key, label }) => `${key.toUpperCase()} ${label.toLowerCase()}`).join(", ");
     const hint = this.items.length > 1 ? createElement("p", { className: "hint keys" }, `Keys: ↑ ↓ choose, ${keys}, Z take back`) : null;
-    return [createElement("p", { className: "queue-state" }, state), ...this.drawControls(), list, hint].filter(Boolean);
+    const warning = isKept() ? null : createElement("p", { className: "warning" }, "This browser cannot keep decisions: export them before you close the window.");
+    return [createElement("p", { className: "queue-state" }, state), warning, ...this.drawControls(), list, hint].filter(Boolean);
   }
 
   drawControls() {
