@@ -724,3 +724,28 @@ def test_a_browser_that_keeps_nothing_lets_people_decide_and_says_so(open_page, 
     page.wait_for_selector(".queue-state:has-text('1 decided')", timeout=3000)
     assert "export them before you close" in page.inner_text("#queue")
     assert "A. Examiner" in export(page, "CSV")
+
+
+def test_two_windows_keep_the_newest_decision_and_their_examiners(open_page, verifier_server, images):
+    first = open_page(verifier_server)
+    second = first.context.new_page()
+    second.goto(first.url)
+    second.wait_for_selector(".lamp.ready")
+    for page, name in ((first, "Ann"), (second, "Bob")):
+        compare(page, images[:2], images[1:4])
+        sign_in(page, name)
+    decide(first, images[1].name, "Unsure")
+    second.wait_for_selector(".queue-state:has-text('1 decided')", timeout=3000)
+    decide(first, images[1].name, "Genuine")
+    decide(second, images[2].name, "Genuine")
+    assert read_decisions(first) == [(images[1].name, "genuine"), (images[2].name, "genuine")]
+    decide(first, images[3].name, "Genuine")
+    examiners = first.evaluate(
+        "Object.values(JSON.parse(localStorage['countersign.decisions'])).map(d => d.decided_by)"
+    )
+    assert sorted(examiners) == ["Ann", "Ann", "Bob"]
+    first.on("dialog", lambda dialog: dialog.accept())
+    first.click("text=Forget decisions")
+    second.wait_for_selector(".queue-state:has-text('0 decided')", timeout=3000)
+    decide(second, images[2].name, "Unsure")
+    assert read_decisions(first) == [(images[2].name, "unsure")], "what was forgotten stays forgotten"

@@ -49,7 +49,7 @@ export function setReviewer(name) {
 
 /** Keep a decision, or forget it (null). Other windows of this browser may have decided meanwhile. */
 export function setDecision(key, decision) {
-  kept = { ...readDecisions(), ...kept };
+  kept = isStored ? readDecisions() : { ...readDecisions(), ...kept };
   if (decision) kept[key] = decision;
   else delete kept[key];
   unsaved = Boolean(decision) || unsaved;
@@ -60,6 +60,15 @@ export function forgetAll() {
   kept = {};
   unsaved = false;
   isStored = write(STORE, kept);
+}
+
+/** Listen to the decisions of other windows; action is called when there are some. */
+export function onOtherWindows(action) {
+  window.addEventListener("storage", (event) => {
+    if (event.key !== STORE || !isStored) return;
+    kept = readDecisions();
+    action();
+  });
 }
 
 window.addEventListener("beforeunload", (event) => {

@@ -2,6 +2,7 @@
 
 import { getHealth, getModel } from "./client.js";
 import { addReferences, clearReferences, countReferences, getKind, getReferences, openCompare, readComparison, showPeople } from "./compare.js";
+import { onOtherWindows } from "./decisions.js";
 import { renderItem } from "./detail.js";
 import { find, onFiles } from "./dom.js";
 import { renderModels } from "./model.js";
@@ -151,8 +152,15 @@ function onComparison() {
   for (const name of ["verify", "find"]) queues[name].restart();
 }
 
+function showQueue() {
+  if (!queues[tab]) return;
+  queues[tab].render();
+  showItem(queues[tab], queues[tab].chosen);
+}
+
 function addListeners() {
   openCompare(onComparison);
+  onOtherWindows(showQueue);
   find("choose").addEventListener("change", onFiles(addFiles));
   find("photograph").addEventListener("change", onFiles(addFiles));
   document.addEventListener("paste", (event) => event.clipboardData.files.length && addFiles([...event.clipboardData.files]));
