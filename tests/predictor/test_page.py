@@ -749,3 +749,20 @@ def test_two_windows_keep_the_newest_decision_and_their_examiners(open_page, ver
     second.wait_for_selector(".queue-state:has-text('0 decided')", timeout=3000)
     decide(second, images[2].name, "Unsure")
     assert read_decisions(first) == [(images[2].name, "unsure")], "what was forgotten stays forgotten"
+
+
+def test_taking_back_restores_the_decision_before_and_touches_no_other_comparison(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    compare(page, images[:2], images[2:4])
+    sign_in(page)
+    decide(page, images[2].name, "Genuine")
+    decide(page, images[2].name, "Unsure")
+    find_item(page, images[2].name).click()
+    page.keyboard.press("z")
+    assert read_decisions(page) == [(images[2].name, "genuine")]
+    page.click("button[aria-label='Remove reference 2']")
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    find_item(page, images[2].name).click()
+    page.keyboard.press("z")
+    assert read_decisions(page) == [(images[2].name, "genuine")], "that was decided by other references"
+    assert page.locator("button:text-is('Take back')").is_disabled()

@@ -53,7 +53,7 @@ function renderDecision(queue, item) {
       "aria-keyshortcuts": key, title: `key ${key.toUpperCase()}`,
     }));
   const state = decision ? `Decided by ${decision.decided_by}, ${new Date(decision.decided_at).toLocaleString()}` : "Your decision";
-  const undo = createButton("Take back", () => queue.undo(), { "aria-keyshortcuts": "z", title: "key Z", disabled: !queue.history.length });
+  const undo = createButton("Take back", () => queue.undo(), { "aria-keyshortcuts": "z", title: "key Z", disabled: !queue.findUndoable() });
   return createElement("fieldset", { className: "decide" }, createElement("legend", {}, state),
     createElement("div", { className: "buttons" }, buttons, undo), createElement("label", {}, "Note", note));
 }

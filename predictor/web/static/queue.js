@@ -25,7 +25,7 @@ export class Queue {
     this.chosen = null;
     this.order = "doubt";
     this.round = 0; // answers to requests of an earlier round are dropped
-    this.history = []; // decided items, for undo
+    this.history = []; // of decisions, for undo: {item, key, decision, earlier}
     this.comparison = null;
     this.timer = null; // of the next drawing of the list
   }
@@ -118,8 +118,16 @@ export class Queue {
     return answer instanceof Error ? answer : applyThreshold(answer, this.desk.getThreshold(this.name));
   }
 
+  getKey(item) {
+    return makeKey(this.name, item.fingerprint, this.comparison);
+  }
+
   getDecision(item) {
-    return item.fingerprint ? getDecision(makeKey(this.name, item.fingerprint, this.comparison)) : null;
+    return item.fingerprint ? getDecision(this.getKey(item)) : null;
+  }
+
+  getLabel({ decision }) {
+    return this.getDecisions().find(({ value }) => value === decision)?.label ?? decision;
   }
 
   getDecisions() {
@@ -181,9 +189,9 @@ export class Queue {
       return;
     }
     const decision = { ...this.describe(item), decision: value, decided_by: getReviewer(), decided_at: new Date().toISOString(), note };
-    setDecision(makeKey(this.name, item.fingerprint, this.comparison), decision);
-    this.history.push(item);
-    const label = this.getDecisions().find((each) => each.value === value).label;
+    this.history.push({ item, key: this.getKey(item), decision, earlier: this.getDecision(item) });
+    setDecision(this.getKey(item), decision);
+    const label = this.getLabel(decision);
     const rest = this.items.filter((each) => !this.getDecision(each));
     const start = this.items.indexOf(item);
     const next = rest.find((each) => this.items.indexOf(each) > start) ?? rest[0];
@@ -191,12 +199,20 @@ export class Queue {
     this.choose(next ?? item, { focus: find("queue").contains(document.activeElement) });
   }
 
-  /** Take the newest decision back, and return to its file. */
+  /** The newest decision that can be taken back: by this comparison, and neither forgotten nor changed in another window. */
+  findUndoable() {
+    return this.history.findLast(({ item, key, decision }) =>
+      this.items.includes(item) && key === this.getKey(item) && getDecision(key)?.decided_at === decision.decided_at);
+  }
+
+  /** Take the newest decision back, and return to its file and to the decision that it had before. */
   undo() {
-    const item = this.history.pop();
-    if (!item || !this.items.includes(item)) return;
-    setDecision(makeKey(this.name, item.fingerprint, this.comparison), null);
-    announce(`${item.file.name}: not decided any more`);
+    const undoable = this.findUndoable();
+    if (!undoable) return;
+    const { item, key, earlier } = undoable;
+    this.history = this.history.filter((each) => each !== undoable);
+    setDecision(key, earlier);
+    announce(`${item.file.name}: ${earlier ? `again ${this.getLabel(earlier).toLowerCase()}` : "not decided any more"}`);
     this.choose(item, { focus: find("queue").contains(document.activeElement) });
   }
 
@@ -286,7 +302,7 @@ export class Queue {
     const isChosen = item === this.chosen;
     const answer = item.answer ? summarize(this.getAnswer(item)) : null;
     const decision = this.getDecision(item);
-    const label = decision ? this.getDecisions().find(({ value }) => value === decision.decision)?.label ?? decision.decision : null;
+    const label = decision ? this.getLabel(decision) : null;
     item.thumbnail ??= createThumbnail(item.file);
     const element = createElement("li", { role: "option", "aria-selected": String(isChosen), tabIndex: isChosen || (!this.chosen && item === this.items[0]) ? 0 : -1 },
       item.thumbnail,
