@@ -766,3 +766,16 @@ def test_taking_back_restores_the_decision_before_and_touches_no_other_compariso
     page.keyboard.press("z")
     assert read_decisions(page) == [(images[2].name, "genuine")], "that was decided by other references"
     assert page.locator("button:text-is('Take back')").is_disabled()
+
+
+def test_a_key_that_is_held_down_and_a_double_click_decide_one_file(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    compare(page, images[:2], images[:4])
+    sign_in(page)
+    page.locator(ITEMS).first.click()
+    for _ in range(4):
+        page.keyboard.down("a")  # all but the first are repeated
+    page.keyboard.up("a")
+    page.wait_for_selector(".queue-state:has-text('1 decided')", timeout=2000)
+    page.dblclick("#detail .decision:text-is('Genuine')")
+    page.wait_for_selector(".queue-state:has-text('2 decided')", timeout=2000)

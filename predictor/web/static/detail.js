@@ -48,7 +48,7 @@ function renderDecision(queue, item) {
   const decision = queue.getDecision(item);
   const note = createElement("input", { id: "note", value: decision?.note ?? "", maxLength: 500, autocomplete: "off" });
   const buttons = queue.getDecisions().map(({ key, value, label }) =>
-    createButton(label, () => queue.decide(value, note.value), {
+    createButton(label, (event) => event.detail < 2 && queue.decide(value, note.value), { // a double click is for one file
       className: `button decision ${decision?.decision === value ? "primary" : ""}`, "aria-pressed": String(decision?.decision === value),
       "aria-keyshortcuts": key, title: `key ${key.toUpperCase()}`,
     }));

@@ -249,8 +249,9 @@ export class Queue {
   handleKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=range], [type=checkbox], [type=radio]), select, textarea")) return false;
     const decision = this.getDecisions().find(({ key }) => key === event.key.toLowerCase());
-    if (decision) this.decide(decision.value, find("note")?.value ?? "");
-    else if (event.key.toLowerCase() === "z") this.undo();
+    const isRepeated = event.repeat; // a key that is held down is about the file that it was pressed for, and no other
+    if (decision) isRepeated || this.decide(decision.value, find("note")?.value ?? "");
+    else if (event.key.toLowerCase() === "z") isRepeated || this.undo();
     else if (event.target.getAttribute("role") !== "option") return false;
     else if (event.key in STEPS) this.move(STEPS[event.key], { focus: true });
     else if (event.key === "Enter") find("detail").focus();
