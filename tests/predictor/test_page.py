@@ -779,3 +779,16 @@ def test_a_key_that_is_held_down_and_a_double_click_decide_one_file(open_page, v
     page.wait_for_selector(".queue-state:has-text('1 decided')", timeout=2000)
     page.dblclick("#detail .decision:text-is('Genuine')")
     page.wait_for_selector(".queue-state:has-text('2 decided')", timeout=2000)
+
+
+def test_copies_of_a_file_are_exported_under_their_names(open_page, verifier_server, images, tmp_path):
+    copy = tmp_path / f"copy{images[2].suffix}"
+    shutil.copy(images[2], copy)
+    page = open_page(verifier_server)
+    compare(page, images[:2], [images[2], copy])
+    sign_in(page)
+    decide(page, copy.name, "Genuine")
+    rows = list(csv.DictReader(export(page, "CSV").splitlines()))
+    assert sorted((row["file"], row["decision"]) for row in rows) == sorted(
+        [(images[2].name, "genuine"), (copy.name, "genuine")]
+    )

@@ -238,7 +238,7 @@ export class Queue {
   }
 
   export(type) {
-    const rows = this.items.filter((item) => item.answer).map((item) => ({ ...this.describe(item), ...this.getDecision(item) }));
+    const rows = this.items.filter((item) => item.answer).map((item) => ({ ...(this.getDecision(item) ?? this.describe(item)), file: item.file.name }));
     const model = this.desk.getModel();
     const models = [model, model.verifier, model.classifier].filter(Boolean).map((each) => ({ model: each.model, version: each.version }));
     if (type === "csv") download("decisions.csv", "text/csv", toCsv(rows));
