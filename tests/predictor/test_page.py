@@ -792,3 +792,17 @@ def test_copies_of_a_file_are_exported_under_their_names(open_page, verifier_ser
     assert sorted((row["file"], row["decision"]) for row in rows) == sorted(
         [(images[2].name, "genuine"), (copy.name, "genuine")]
     )
+
+
+def test_files_without_an_answer_are_not_next_to_decide(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    compare(page, images[:2], [images[2], images[4], images[3]])
+    page.select_option("#order", "file")
+    sign_in(page)
+    decide(page, images[2].name, "Genuine")
+    assert page.inner_text(f"{ITEMS}[aria-selected=true] .name") == images[3].name
+    page.click("#detail .decision:text-is('Genuine')")
+    assert "All but 1 file without an answer are decided." in page.inner_text("#announcement")
+    find_item(page, "note.txt").click()
+    page.keyboard.press("a")
+    assert "note.txt: there is no answer to decide" in page.inner_text("#announcement")

@@ -29,7 +29,10 @@ function readDecisions() {
   return Object.fromEntries(Object.entries(read(STORE, {})).filter(([, value]) => isDecision(value)));
 }
 
-const readReviewer = () => [read(REVIEWER, "")].filter((name) => typeof name === "string").join("");
+function readReviewer() {
+  const name = read(REVIEWER, "");
+  return typeof name === "string" ? name : "";
+}
 
 let kept = readDecisions();
 let reviewer = readReviewer(); // of this window; another may be of somebody else

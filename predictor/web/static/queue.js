@@ -181,7 +181,8 @@ export class Queue {
   /** Decide the chosen item, and go on to the next one that nobody has decided. */
   decide(value, note = "") {
     const item = this.chosen;
-    if (!item?.fingerprint || !item.answer || item.answer instanceof Error) return;
+    if (!item) return;
+    if (!item.answer || item.answer instanceof Error) return announce(`${item.file.name}: there is no answer to decide about`);
     if (!getReviewer()) {
       announce("Enter your name first: it stands in the export.");
       find("reviewer").focus();
@@ -192,10 +193,11 @@ export class Queue {
     this.history.push({ item, key: this.getKey(item), decision, earlier: this.getDecision(item) });
     setDecision(this.getKey(item), decision);
     const label = this.getLabel(decision);
-    const rest = this.items.filter((each) => !this.getDecision(each));
+    const errors = this.items.filter((each) => each.answer instanceof Error);
+    const rest = this.items.filter((each) => !this.getDecision(each) && !errors.includes(each));
     const start = this.items.indexOf(item);
     const next = rest.find((each) => this.items.indexOf(each) > start) ?? rest[0];
-    announce(`${item.file.name}: ${label}. ${next ? `${rest.length} left; next: ${next.file.name}` : "All are decided."}`);
+    announce(`${item.file.name}: ${label}. ${next ? `${rest.length} left; next: ${next.file.name}` : errors.length ? `All but ${count(errors.length, "file")} without an answer are decided.` : "All are decided."}`);
     this.choose(next ?? item, { focus: find("queue").contains(document.activeElement) });
   }
 
@@ -249,9 +251,10 @@ export class Queue {
   handleKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=range], [type=checkbox], [type=radio]), select, textarea")) return false;
     const decision = this.getDecisions().find(({ key }) => key === event.key.toLowerCase());
-    const isRepeated = event.repeat; // a key that is held down is about the file that it was pressed for, and no other
-    if (decision) isRepeated || this.decide(decision.value, find("note")?.value ?? "");
-    else if (event.key.toLowerCase() === "z") isRepeated || this.undo();
+    const isUndo = event.key.toLowerCase() === "z";
+    if (event.repeat && (decision || isUndo)) return true; // a key that is held down is about the file that it was pressed for
+    if (decision) this.decide(decision.value, find("note")?.value ?? "");
+    else if (isUndo) this.undo();
     else if (event.target.getAttribute("role") !== "option") return false;
     else if (event.key in STEPS) this.move(STEPS[event.key], { focus: true });
     else if (event.key === "Enter") find("detail").focus();
