@@ -806,3 +806,23 @@ def test_files_without_an_answer_are_not_next_to_decide(open_page, verifier_serv
     find_item(page, "note.txt").click()
     page.keyboard.press("a")
     assert "note.txt: there is no answer to decide" in page.inner_text("#announcement")
+
+
+def test_what_is_typed_and_where_the_focus_is_survive_answers_that_arrive(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    page.set_input_files("#add-references", images[:2])
+    page.wait_for_selector("#reference-list li:nth-child(2)")
+    held = hold(page, lambda body: not is_embedding(body))
+    page.set_input_files("#choose", images)
+    page.click("#reviewer")
+    for letter in "Ann ":
+        page.keyboard.type(letter)
+        let_go(page, held, 1)
+        page.wait_for_timeout(400)  # more than the interval of rendering
+    page.keyboard.type("Example")
+    assert page.input_value("#reviewer") == "Ann Example"
+    page.locator(ITEMS).nth(1).focus()
+    focused = page.evaluate("document.activeElement.querySelector('.name').textContent")
+    let_go(page, held, 1)
+    page.wait_for_selector(".queue-state:has-text('5 signatures')")
+    assert page.evaluate("document.activeElement.querySelector('.name')?.textContent") == focused

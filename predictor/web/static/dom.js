@@ -13,6 +13,27 @@ export function createElement(name, attributes = {}, ...children) {
   return element;
 }
 
+/**
+ * Replace the children of an element; the focus stays on the control that it is on, or goes to another one.
+ *
+ * A control is found again by its id, or else by its name, which is its text.
+ */
+export function replaceContent(parent, children, findOther = () => parent) {
+  const active = document.activeElement;
+  const hadFocus = active !== parent && parent.contains(active);
+  const { selectionStart, selectionEnd } = active;
+  parent.replaceChildren(...children);
+  if (!hadFocus) return;
+  const control = [...parent.querySelectorAll(active.tagName)].find((each) => !each.disabled && identify(each) === identify(active));
+  (control ?? findOther()).focus({ preventScroll: true });
+  if (control && typeof selectionStart === "number") control.setSelectionRange(selectionStart, selectionEnd);
+}
+
+function identify(element) {
+  const value = element.type === "radio" ? element.value : "";
+  return element.id || `${element.ariaLabel ?? element.closest("label")?.textContent ?? element.textContent} ${value}`;
+}
+
 /** Create a button that calls an action. */
 export function createButton(text, action, attributes = {}) {
   const button = createElement("button", { className: "button", type: "button", ...attributes }, text);

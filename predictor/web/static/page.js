@@ -2,7 +2,7 @@
 
 import { getHealth, getModel } from "./client.js";
 import { addReferences, clearReferences, countReferences, getKind, getReferences, openCompare, readComparison, showPeople } from "./compare.js";
-import { onOtherWindows } from "./decisions.js";
+import { getReviewer, onOtherWindows, setReviewer } from "./decisions.js";
 import { renderItem } from "./detail.js";
 import { find, onFiles } from "./dom.js";
 import { renderModels } from "./model.js";
@@ -161,6 +161,11 @@ function showQueue() {
 function addListeners() {
   openCompare(onComparison);
   onOtherWindows(showQueue);
+  find("reviewer").value = getReviewer();
+  find("reviewer").addEventListener("input", (event) => {
+    setReviewer(event.target.value.trim());
+    event.target.removeAttribute("aria-invalid");
+  });
   find("choose").addEventListener("change", onFiles(addFiles));
   find("photograph").addEventListener("change", onFiles(addFiles));
   document.addEventListener("paste", (event) => event.clipboardData.files.length && addFiles([...event.clipboardData.files]));

@@ -3,8 +3,8 @@
 // One object for each task. Decisions and their export are in decisions.js, what an answer looks like is in detail.js.
 
 import { computeFingerprint, encodeFile, predict } from "./client.js";
-import { countKept, forgetAll, getDecision, getReviewer, isKept, makeKey, setDecision, setReviewer, toCsv, toJson } from "./decisions.js";
-import { announce, createButton, createElement, createThumbnail, download, find, formatPercent } from "./dom.js";
+import { countKept, forgetAll, getDecision, getReviewer, isKept, makeKey, setDecision, toCsv, toJson } from "./decisions.js";
+import { announce, createButton, createElement, createThumbnail, download, find, formatPercent, replaceContent } from "./dom.js";
 import { applyThreshold, getDecisions, getParameters, getTask, summarize } from "./tasks.js";
 import { count, toLabel } from "./words.js";
 
@@ -270,36 +270,43 @@ export class Queue {
   render() {
     clearTimeout(this.timer);
     this.timer = null;
-    if (this.desk.isShown(this)) find("queue").replaceChildren(...this.draw());
+    if (!this.desk.isShown(this)) return;
+    const findOption = () => find("queue-list").querySelector("[tabindex='0']") ?? find("choose");
+    replaceContent(find("queue-head"), this.drawHead(), findOption);
+    replaceContent(find("queue-list"), this.drawList(), findOption);
   }
 
-  draw() {
+  describeState() {
     const answered = this.items.filter((item) => item.answer).length;
     const decided = this.items.filter((item) => this.getDecision(item)).length;
-    const state = answered < this.items.length && !this.comparison?.isMissing
+    return answered < this.items.length && !this.comparison?.isMissing
       ? `${answered} of ${this.items.length} answered…` : `${count(this.items.length, this.task.noun)}, ${decided} decided`;
-    const list = createElement("ul", { role: "listbox", className: "items", "aria-label": `${state}. Arrow keys choose, A, R and U decide, Z takes back.` },
+  }
+
+  drawHead() {
+    const warning = isKept() ? null : createElement("p", { className: "warning" }, "This browser cannot keep decisions: export them before you close the window.");
+    return [createElement("p", { className: "queue-state" }, this.describeState()), warning, this.drawControls()].filter(Boolean);
+  }
+
+  drawList() {
+    const list = createElement("ul", { role: "listbox", className: "items", "aria-label": `${this.describeState()}. Arrow keys choose, A, R and U decide, Z takes back.` },
       this.items.map((item) => this.drawItem(item)));
     const scrolled = find("queue").querySelector(".items")?.scrollTop ?? 0;
     queueMicrotask(() => { list.scrollTop = scrolled; list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }); });
     const keys = this.getDecisions().map(({ key, label }) => `${key.toUpperCase()} ${label.toLowerCase()}`).join(", ");
     const hint = this.items.length > 1 ? createElement("p", { className: "hint keys" }, `Keys: ↑ ↓ choose, ${keys}, Z take back`) : null;
-    const warning = isKept() ? null : createElement("p", { className: "warning" }, "This browser cannot keep decisions: export them before you close the window.");
-    return [createElement("p", { className: "queue-state" }, state), warning, ...this.drawControls(), list, hint].filter(Boolean);
+    return [list, hint].filter(Boolean);
   }
 
   drawControls() {
     const order = createElement("select", { id: "order", "aria-label": "Order" },
       Object.entries(ORDERS).map(([value, label]) => createElement("option", { value, selected: value === this.order }, label)));
     order.addEventListener("change", () => { this.order = order.value; this.sort(); find("order").focus(); });
-    const reviewer = createElement("input", { id: "reviewer", value: getReviewer(), autocomplete: "name", maxLength: 100 });
-    reviewer.addEventListener("change", () => { setReviewer(reviewer.value.trim()); reviewer.removeAttribute("aria-invalid"); });
     const exports = ["csv", "json"].map((type) => createButton(`Export ${type.toUpperCase()}`, () => this.export(type)));
     const clear = createButton("Clear", () => { this.round += 1; this.items = []; this.history = []; this.choose(null); });
     const forget = countKept() ? [createButton("Forget decisions", () => this.forget())] : [];
     const several = this.items.length > 1 ? [order] : [];
-    return [createElement("div", { className: "toolbar" }, several, exports, clear, forget),
-      createElement("label", { className: "reviewer" }, "Your name, for the export", reviewer)];
+    return createElement("div", { className: "toolbar" }, several, exports, clear, forget);
   }
 
   drawItem(item) {
@@ -308,7 +315,7 @@ export class Queue {
     const decision = this.getDecision(item);
     const label = decision ? this.getLabel(decision) : null;
     item.thumbnail ??= createThumbnail(item.file);
-    const element = createElement("li", { role: "option", "aria-selected": String(isChosen), tabIndex: isChosen || (!this.chosen && item === this.items[0]) ? 0 : -1 },
+    const element = createElement("li", { id: `file-${item.number}`, role: "option", "aria-selected": String(isChosen), tabIndex: isChosen || (!this.chosen && item === this.items[0]) ? 0 : -1 },
       item.thumbnail,
       createElement("span", { className: "name" }, item.file.name),
       answer ? createElement("span", { className: `answer ${answer.code}` }, toLabel(answer.code)) : createElement("span", { className: "hint" }, "waiting"),
