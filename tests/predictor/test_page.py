@@ -826,3 +826,20 @@ def test_what_is_typed_and_where_the_focus_is_survive_answers_that_arrive(open_p
     let_go(page, held, 1)
     page.wait_for_selector(".queue-state:has-text('5 signatures')")
     assert page.evaluate("document.activeElement.querySelector('.name')?.textContent") == focused
+
+
+def test_a_note_survives_pictures_that_arrive_and_a_look_at_another_file(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    compare(page, images[:2], images[1:4])
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    held = hold(page, has_pictures)
+    page.locator(ITEMS).nth(1).click()
+    page.fill("#note", "retouched")
+    page.keyboard.press("Tab")
+    let_go(page, held, 1)
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    assert page.input_value("#note") == "retouched"
+    page.locator(ITEMS).nth(0).click()
+    assert page.input_value("#note") == ""
+    page.locator(ITEMS).nth(1).click()
+    assert page.input_value("#note") == "retouched"

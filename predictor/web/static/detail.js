@@ -46,7 +46,8 @@ function renderRetry(queue, item) {
 
 function renderDecision(queue, item) {
   const decision = queue.getDecision(item);
-  const note = createElement("input", { id: "note", value: decision?.note ?? "", maxLength: 500, autocomplete: "off" });
+  const note = createElement("input", { id: "note", value: item.note ?? decision?.note ?? "", maxLength: 500, autocomplete: "off" });
+  note.addEventListener("input", () => { item.note = note.value; }); // kept until it is decided
   const buttons = queue.getDecisions().map(({ key, value, label }) =>
     createButton(label, (event) => event.detail < 2 && queue.decide(value, note.value), { // a double click is for one file
       className: `button decision ${decision?.decision === value ? "primary" : ""}`, "aria-pressed": String(decision?.decision === value),

@@ -4,7 +4,7 @@ import { getHealth, getModel } from "./client.js";
 import { addReferences, clearReferences, countReferences, getKind, getReferences, openCompare, readComparison, showPeople } from "./compare.js";
 import { getReviewer, onOtherWindows, setReviewer } from "./decisions.js";
 import { renderItem } from "./detail.js";
-import { find, onFiles } from "./dom.js";
+import { find, onFiles, replaceContent } from "./dom.js";
 import { renderModels } from "./model.js";
 import { openPeople } from "./people.js";
 import { Queue } from "./queue.js";
@@ -113,10 +113,8 @@ function showItem(queue, item) {
   find("work").hidden = !queue.items.length;
   find("drop").classList.toggle("small", queue.items.length > 0);
   const useAsReference = getVerifier() ? takeReference : null;
-  const note = find("note")?.matches(":focus") ? find("note").value : null;
   detail.setAttribute("aria-busy", String(Boolean(item && !(item.full ?? (item.answer instanceof Error ? item.answer : null)))));
-  detail.replaceChildren(...(item ? renderItem(queue, item, { useAsReference, references: getReferences() }) : []));
-  if (note !== null && find("note")) Object.assign(find("note"), { value: note }).focus();
+  replaceContent(detail, item ? renderItem(queue, item, { useAsReference, references: getReferences() }) : []);
 }
 
 /** Take the crop of a region over as a reference, so that others are compared with it. */

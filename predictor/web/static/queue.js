@@ -192,6 +192,7 @@ export class Queue {
     const decision = { ...this.describe(item), decision: value, decided_by: getReviewer(), decided_at: new Date().toISOString(), note };
     this.history.push({ item, key: this.getKey(item), decision, earlier: this.getDecision(item) });
     setDecision(this.getKey(item), decision);
+    item.note = null; // it stands in the decision
     const label = this.getLabel(decision);
     const errors = this.items.filter((each) => each.answer instanceof Error);
     const rest = this.items.filter((each) => !this.getDecision(each) && !errors.includes(each));
