@@ -843,3 +843,27 @@ def test_a_note_survives_pictures_that_arrive_and_a_look_at_another_file(open_pa
     assert page.input_value("#note") == ""
     page.locator(ITEMS).nth(1).click()
     assert page.input_value("#note") == "retouched"
+
+
+def test_the_focus_stays_on_a_button_that_was_pressed(open_page, verifier_server, images):
+    page = open_page(verifier_server)
+    compare(page, images[:3], images[1:4])
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    sign_in(page)
+    focused = "document.activeElement.ariaLabel ?? document.activeElement.textContent"
+    page.focus("#detail .decision:text-is('Unsure')")
+    page.keyboard.press("Enter")
+    assert page.evaluate(focused) == "Unsure"
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    assert page.evaluate(focused) == "Unsure", "also when the pictures have come"
+    page.keyboard.press("r")
+    page.wait_for_selector(".queue-state:has-text('2 decided')", timeout=2000)
+    page.focus("button[aria-label='Remove reference 2']")
+    page.keyboard.press("Enter")
+    assert page.evaluate(focused) == "Remove reference 2"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "add-references"
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    page.focus("text=Clear")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "choose"

@@ -3,7 +3,7 @@
 // Next: queue.js sends it with every file.
 
 import { computeFingerprint, encodeFile, listPeople, predict } from "./client.js";
-import { createButton, createElement, createFigure, find, onFiles } from "./dom.js";
+import { createButton, createElement, createFigure, find, onFiles, replaceContent } from "./dom.js";
 import { count } from "./words.js";
 
 const references = []; // {file, image, fingerprint, source}
@@ -57,14 +57,14 @@ export function clearReferences() {
 }
 
 function showReferences() {
-  find("reference-list").replaceChildren(...references.map((reference, index) => {
+  replaceContent(find("reference-list"), references.map((reference, index) => {
     const remove = createButton("×", () => {
       URL.revokeObjectURL(references.splice(index, 1)[0].source);
       showReferences();
       onChange();
     }, { className: "remove", "aria-label": `Remove reference ${index + 1}` });
     return createElement("li", {}, createFigure(reference.source, reference.file.name, `reference ${index + 1}`), remove);
-  }));
+  }), () => find("add-references"));
 }
 
 /** How many references the comparison has, as far as the page knows; null for people on file. */

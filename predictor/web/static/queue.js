@@ -178,6 +178,14 @@ export class Queue {
     this.choose(this.items[0] ?? null);
   }
 
+  clear() {
+    this.round += 1;
+    this.items = [];
+    this.history = [];
+    this.choose(null);
+    find("choose").focus();
+  }
+
   /** Decide the chosen item, and go on to the next one that nobody has decided. */
   decide(value, note = "") {
     const item = this.chosen;
@@ -304,7 +312,7 @@ export class Queue {
       Object.entries(ORDERS).map(([value, label]) => createElement("option", { value, selected: value === this.order }, label)));
     order.addEventListener("change", () => { this.order = order.value; this.sort(); find("order").focus(); });
     const exports = ["csv", "json"].map((type) => createButton(`Export ${type.toUpperCase()}`, () => this.export(type)));
-    const clear = createButton("Clear", () => { this.round += 1; this.items = []; this.history = []; this.choose(null); });
+    const clear = createButton("Clear", () => this.clear());
     const forget = countKept() ? [createButton("Forget decisions", () => this.forget())] : [];
     const several = this.items.length > 1 ? [order] : [];
     return createElement("div", { className: "toolbar" }, several, exports, clear, forget);
