@@ -867,3 +867,24 @@ def test_the_focus_stays_on_a_button_that_was_pressed(open_page, verifier_server
     page.focus("text=Clear")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "choose"
+
+
+def test_answers_that_arrive_scroll_neither_the_list_nor_the_page(open_page, verifier_server, images, tmp_path):
+    copies = [tmp_path / f"{number}{images[2].suffix}" for number in range(12)]
+    for copy in copies:
+        shutil.copy(images[2], copy)
+    page = open_page(verifier_server, viewport={"width": 390, "height": 700})
+    page.set_input_files("#add-references", images[:2])
+    page.wait_for_selector("#reference-list li:nth-child(2)")
+    held = hold(page, lambda body: not is_embedding(body) and not has_pictures(body))
+    page.set_input_files("#choose", copies)
+    page.locator(ITEMS).first.click()
+    let_go(page, held, 1)
+    page.wait_for_selector(f"{ITEMS} .answer")
+    page.evaluate("document.querySelector('.items').scrollTop = 300")
+    page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+    before = page.evaluate("[document.querySelector('.items').scrollTop, window.scrollY]")
+    assert min(before) > 100
+    let_go(page, held, 3)
+    wait_until(page, f"document.querySelectorAll('{ITEMS} .answer').length == 4")
+    assert page.evaluate("[document.querySelector('.items').scrollTop, window.scrollY]") == before

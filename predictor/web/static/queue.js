@@ -142,13 +142,16 @@ export class Queue {
     ranked.sort((left, right) => left.rank - right.rank || left.item.number - right.item.number);
     this.items = ranked.map(({ item }) => item);
     this.render();
+    this.reveal();
   }
 
   /** Show an item in full; its pictures are requested when it is first chosen. */
   async choose(item, { focus = false } = {}) {
+    const earlier = this.chosen;
     this.chosen = item;
     if (item?.full instanceof Error && item.full !== item.answer) item.full = null; // its pictures are requested again
     this.render();
+    if (item !== earlier) this.reveal();
     this.desk.showItem(this, item);
     if (focus) find("queue").querySelector("[aria-selected=true]")?.focus();
     if (item?.answer && !(item.answer instanceof Error)) await this.complete(item);
@@ -281,8 +284,19 @@ export class Queue {
     this.timer = null;
     if (!this.desk.isShown(this)) return;
     const findOption = () => find("queue-list").querySelector("[tabindex='0']") ?? find("choose");
+    const scrolled = find("queue-list").querySelector(".items")?.scrollTop ?? 0;
     replaceContent(find("queue-head"), this.drawHead(), findOption);
     replaceContent(find("queue-list"), this.drawList(), findOption);
+    find("queue-list").querySelector(".items").scrollTop = scrolled;
+  }
+
+  /** Scroll the list, but not the page, to the chosen item. */
+  reveal() {
+    const list = find("queue-list").querySelector(".items");
+    const chosen = list?.querySelector("[aria-selected=true]");
+    if (!chosen || !this.desk.isShown(this)) return;
+    const [outer, inner] = [list, chosen].map((element) => element.getBoundingClientRect());
+    list.scrollTop += Math.min(0, inner.top - outer.top) + Math.max(0, inner.bottom - outer.bottom);
   }
 
   describeState() {
@@ -300,8 +314,6 @@ export class Queue {
   drawList() {
     const list = createElement("ul", { role: "listbox", className: "items", "aria-label": `${this.describeState()}. Arrow keys choose, A, R and U decide, Z takes back.` },
       this.items.map((item) => this.drawItem(item)));
-    const scrolled = find("queue").querySelector(".items")?.scrollTop ?? 0;
-    queueMicrotask(() => { list.scrollTop = scrolled; list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }); });
     const keys = this.getDecisions().map(({ key, label }) => `${key.toUpperCase()} ${label.toLowerCase()}`).join(", ");
     const hint = this.items.length > 1 ? createElement("p", { className: "hint keys" }, `Keys: ↑ ↓ choose, ${keys}, Z take back`) : null;
     return [list, hint].filter(Boolean);
