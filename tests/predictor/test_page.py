@@ -888,3 +888,22 @@ def test_answers_that_arrive_scroll_neither_the_list_nor_the_page(open_page, ver
     let_go(page, held, 3)
     wait_until(page, f"document.querySelectorAll('{ITEMS} .answer').length == 4")
     assert page.evaluate("[document.querySelector('.items').scrollTop, window.scrollY]") == before
+
+
+def test_files_are_let_go_of_when_the_queue_is_cleared(open_page, verifier_server, images):
+    page = open_page(verifier_server, script=COUNT_URLS)
+    compare(page, images[:2], images[1:4])
+    for number in range(3):
+        page.locator(ITEMS).nth(number).click()
+        page.wait_for_selector(f"{ANSWERED} .comparison")
+    assert page.evaluate("urls.size") > 2
+    page.click("text=Clear")
+    assert page.evaluate("urls.size") == 2, "those of the references are left"
+
+
+COUNT_URLS = """
+  window.urls = new Set();
+  const { createObjectURL, revokeObjectURL } = URL;
+  URL.createObjectURL = (file) => { const url = createObjectURL(file); urls.add(url); return url; };
+  URL.revokeObjectURL = (url) => { urls.delete(url); revokeObjectURL(url); };
+"""

@@ -177,12 +177,14 @@ export class Queue {
 
   remove(item) {
     this.items = this.items.filter((each) => each !== item);
+    release(item);
     this.chosen = null;
     this.choose(this.items[0] ?? null);
   }
 
   clear() {
     this.round += 1;
+    this.items.forEach(release);
     this.items = [];
     this.history = [];
     this.choose(null);
@@ -346,6 +348,11 @@ export class Queue {
     element.addEventListener("click", () => this.choose(item, { focus: true }));
     return element;
   }
+}
+
+/** Let the browser forget the file of an item. */
+function release(item) {
+  for (const url of [item.source, item.thumbnail?.querySelector("img")?.src]) if (url) URL.revokeObjectURL(url);
 }
 
 const STEPS = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
