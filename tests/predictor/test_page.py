@@ -907,3 +907,23 @@ COUNT_URLS = """
   URL.createObjectURL = (file) => { const url = createObjectURL(file); urls.add(url); return url; };
   URL.revokeObjectURL = (url) => { urls.delete(url); revokeObjectURL(url); };
 """
+
+
+def test_files_are_compared_again_when_the_people_on_file_change(open_page, people_server, images):
+    page = open_page(people_server, tab="people")
+    page.fill("#person", "Eve Example")
+    page.set_input_files("#person-files", images[:2])
+    page.click("text=Add person")
+    page.wait_for_selector("section[aria-label='Eve Example']")
+    page.click("[data-tab=verify]")
+    page.check("[name=compare][value=writer]")
+    page.set_input_files("#choose", images[3])
+    page.fill("#writer", "Eve Example")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#detail tbody tr:nth-child(2)")
+    page.click("[data-tab=people]")
+    page.set_input_files("#person-add", images[2])
+    page.wait_for_selector("#people-message:has-text('1 reference added')")
+    page.click("[data-tab=verify]")
+    page.wait_for_selector("#detail tbody tr:nth-child(3)", timeout=5000)
+    page.request.delete(page.url.split("/#")[0] + "/people", data={"writer": "Eve Example"})

@@ -67,7 +67,13 @@ const refreshModel = () => showModel().catch((error) => showHealth("waiting", er
 
 async function refreshPeople() {
   await showPeople(model.people, mode);
-  if (hasPeople()) await openPeople(async () => { model = await getModel(); await showPeople(model.people, mode); });
+  if (hasPeople()) await openPeople(onPeople);
+}
+
+async function onPeople() {
+  model = await getModel();
+  await showPeople(model.people, mode);
+  if (getKind() !== "images") onComparison();
 }
 
 /** Show the tabs of what the loaded models can do, and the one that the address names. */
