@@ -927,3 +927,28 @@ def test_files_are_compared_again_when_the_people_on_file_change(open_page, peop
     page.click("[data-tab=verify]")
     page.wait_for_selector("#detail tbody tr:nth-child(3)", timeout=5000)
     page.request.delete(page.url.split("/#")[0] + "/people", data={"writer": "Eve Example"})
+
+
+def test_the_chosen_file_and_the_scale_are_seen_in_the_colours_of_the_system(open_page, verifier_server, images):
+    page = open_page(verifier_server, forced_colors="active")
+    compare(page, images[:2], images[2:4])
+    page.wait_for_selector(f"{ANSWERED} .comparison")
+    background = "(selector) => getComputedStyle(document.querySelector(selector)).backgroundColor"
+    for mark, beside in (
+        (f"{ITEMS}[aria-selected=true]", f"{ITEMS}[aria-selected=false]"),
+        ("[role=tab][aria-selected=true]", "[role=tab][aria-selected=false]"),
+        (".scale .filled", ".scale"),
+        (".lamp.ready", "body"),
+    ):
+        assert page.evaluate(background, mark) != page.evaluate(background, beside), mark
+
+
+def test_a_printed_list_is_not_cut_off(open_page, verifier_server, images, tmp_path):
+    copies = [tmp_path / f"{number}{images[2].suffix}" for number in range(12)]
+    for copy in copies:
+        shutil.copy(images[2], copy)
+    page = open_page(verifier_server)
+    compare(page, images[:2], copies)
+    page.emulate_media(media="print")
+    cut_off = page.evaluate("[...document.querySelectorAll('.items')].map(e => e.scrollHeight - e.clientHeight)")
+    assert max(cut_off) <= 1
