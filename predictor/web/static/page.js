@@ -5,6 +5,7 @@ import { addReferences, clearReferences, countReferences, getKind, getReferences
 import { getReviewer, onOtherWindows, setReviewer } from "./decisions.js";
 import { renderItem } from "./detail.js";
 import { find, onFiles, replaceContent } from "./dom.js";
+import { handleKey } from "./list.js";
 import { renderModels } from "./model.js";
 import { openPeople } from "./people.js";
 import { Queue } from "./queue.js";
@@ -174,7 +175,7 @@ function addListeners() {
   find("photograph").addEventListener("change", onFiles(addFiles));
   document.addEventListener("paste", (event) => event.clipboardData.files.length && addFiles([...event.clipboardData.files]));
   find("work").addEventListener("keydown", (event) => {
-    if (queues[tab]?.handleKey(event)) event.preventDefault();
+    if (queues[tab] && handleKey(queues[tab], event)) event.preventDefault();
   });
   find("rates").addEventListener("toggle", showRates);
   addDrop(document.body, addFiles);

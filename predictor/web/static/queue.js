@@ -1,18 +1,18 @@
 // The files of a task: answers them, lists the most doubtful first, and takes decisions with mouse or keyboard.
 //
-// One object for each task. Decisions and their export are in decisions.js, what an answer looks like is in detail.js.
+// One object for each task. Next: list.js draws it, decisions.js keeps and exports decisions, detail.js draws an answer.
 
 import { computeFingerprint, encodeFile, predict } from "./client.js";
-import { countKept, forgetAll, getDecision, getReviewer, isKept, makeKey, setDecision, toCsv, toJson } from "./decisions.js";
-import { announce, createButton, createElement, createThumbnail, download, find, formatPercent, replaceContent } from "./dom.js";
+import { countKept, forgetAll, getDecision, getReviewer, makeKey, setDecision, toCsv, toJson } from "./decisions.js";
+import { announce, download, find } from "./dom.js";
+import { ORDERS, renderQueue, revealChosen } from "./list.js";
 import { applyThreshold, getDecisions, getParameters, getTask, summarize } from "./tasks.js";
-import { count, toLabel } from "./words.js";
+import { count } from "./words.js";
 
 const MAX_REQUESTS = 4; // at a time; the server refuses requests when its queue is full
 const RENDER_INTERVAL = 250; // milliseconds
 const UNANSWERED = [0, 429, 502, 503, 504]; // status of errors that say nothing about the file; 0: no connection
 const MAX_FULL = 12; // answers with their pictures that are kept in memory
-const ORDERS = { doubt: "most doubtful first", file: "as they were chosen", score: "highest score first" };
 
 export class Queue {
   /** desk: {getModel, isOnlyTask, isShown, getComparison(name), getThreshold(name), showItem(queue, item), onAnswered(queue)}. */
@@ -261,21 +261,6 @@ export class Queue {
     else download("decisions.json", "application/json", toJson(rows, models));
   }
 
-  /** Handle a key that was pressed in the list or in the detail; return whether it meant something. */
-  handleKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input:not([type=range], [type=checkbox], [type=radio]), select, textarea")) return false;
-    const decision = this.getDecisions().find(({ key }) => key === event.key.toLowerCase());
-    const isUndo = event.key.toLowerCase() === "z";
-    if (event.repeat && (decision || isUndo)) return true; // a key that is held down is about the file that it was pressed for
-    if (decision) this.decide(decision.value, find("note")?.value ?? "");
-    else if (isUndo) this.undo();
-    else if (event.target.getAttribute("role") !== "option") return false;
-    else if (event.key in STEPS) this.move(STEPS[event.key], { focus: true });
-    else if (event.key === "Enter") find("detail").focus();
-    else return false;
-    return true;
-  }
-
   /** Render a few times a second at most: a list of hundreds takes longer to draw than an answer to come. */
   renderSoon() {
     this.timer ??= setTimeout(() => this.render(), RENDER_INTERVAL);
@@ -284,69 +269,25 @@ export class Queue {
   render() {
     clearTimeout(this.timer);
     this.timer = null;
-    if (!this.desk.isShown(this)) return;
-    const findOption = () => find("queue-list").querySelector("[tabindex='0']") ?? find("choose");
-    const scrolled = find("queue-list").querySelector(".items")?.scrollTop ?? 0;
-    replaceContent(find("queue-head"), this.drawHead(), findOption);
-    replaceContent(find("queue-list"), this.drawList(), findOption);
-    find("queue-list").querySelector(".items").scrollTop = scrolled;
+    if (this.desk.isShown(this)) renderQueue(this);
   }
 
   /** Scroll the list, but not the page, to the chosen item. */
   reveal() {
-    const list = find("queue-list").querySelector(".items");
-    const chosen = list?.querySelector("[aria-selected=true]");
-    if (!chosen || !this.desk.isShown(this)) return;
-    const [outer, inner] = [list, chosen].map((element) => element.getBoundingClientRect());
-    list.scrollTop += Math.min(0, inner.top - outer.top) + Math.max(0, inner.bottom - outer.bottom);
+    if (this.desk.isShown(this)) revealChosen();
   }
 
-  describeState() {
-    const answered = this.items.filter((item) => item.answer).length;
-    const decided = this.items.filter((item) => this.getDecision(item)).length;
-    return answered < this.items.length && !this.comparison?.isMissing
-      ? `${answered} of ${this.items.length} answered…` : `${count(this.items.length, this.task.noun)}, ${decided} decided`;
+  countAnswered() {
+    return this.items.filter((item) => item.answer).length;
   }
 
-  drawHead() {
-    const warning = isKept() ? null : createElement("p", { className: "warning" }, "This browser cannot keep decisions: export them before you close the window.");
-    return [createElement("p", { className: "queue-state" }, this.describeState()), warning, this.drawControls()].filter(Boolean);
+  countDecided() {
+    return this.items.filter((item) => this.getDecision(item)).length;
   }
 
-  drawList() {
-    const list = createElement("ul", { role: "listbox", className: "items", "aria-label": `${this.describeState()}. Arrow keys choose, A, R and U decide, Z takes back.` },
-      this.items.map((item) => this.drawItem(item)));
-    const keys = this.getDecisions().map(({ key, label }) => `${key.toUpperCase()} ${label.toLowerCase()}`).join(", ");
-    const hint = this.items.length > 1 ? createElement("p", { className: "hint keys" }, `Keys: ↑ ↓ choose, ${keys}, Z take back`) : null;
-    return [list, hint].filter(Boolean);
-  }
-
-  drawControls() {
-    const order = createElement("select", { id: "order", "aria-label": "Order" },
-      Object.entries(ORDERS).map(([value, label]) => createElement("option", { value, selected: value === this.order }, label)));
-    order.addEventListener("change", () => { this.order = order.value; this.sort(); find("order").focus(); });
-    const exports = ["csv", "json"].map((type) => createButton(`Export ${type.toUpperCase()}`, () => this.export(type)));
-    const clear = createButton("Clear", () => this.clear());
-    const forget = countKept() ? [createButton("Forget decisions", () => this.forget())] : [];
-    const several = this.items.length > 1 ? [order] : [];
-    return createElement("div", { className: "toolbar" }, several, exports, clear, forget);
-  }
-
-  drawItem(item) {
-    const isChosen = item === this.chosen;
-    const answer = item.answer ? summarize(this.getAnswer(item)) : null;
-    const decision = this.getDecision(item);
-    const label = decision ? this.getLabel(decision) : null;
-    item.thumbnail ??= createThumbnail(item.file);
-    const element = createElement("li", { id: `file-${item.number}`, role: "option", "aria-selected": String(isChosen), tabIndex: isChosen || (!this.chosen && item === this.items[0]) ? 0 : -1 },
-      item.thumbnail,
-      createElement("span", { className: "name" }, item.file.name),
-      answer ? createElement("span", { className: `answer ${answer.code}` }, toLabel(answer.code)) : createElement("span", { className: "hint" }, "waiting"),
-      createElement("span", { className: "score" }, answer?.score === null || !answer ? "" : formatPercent(answer.score)),
-      createElement("span", { className: "remarks hint" }, answer?.remarks ?? ""),
-      label ? createElement("span", { className: "decided" }, `✓ ${label}, ${decision.decided_by}`) : null);
-    element.addEventListener("click", () => this.choose(item, { focus: true }));
-    return element;
+  setOrder(order) {
+    this.order = order;
+    this.sort();
   }
 }
 
@@ -354,5 +295,3 @@ export class Queue {
 function release(item) {
   for (const url of [item.source, item.thumbnail?.querySelector("img")?.src]) if (url) URL.revokeObjectURL(url);
 }
-
-const STEPS = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
