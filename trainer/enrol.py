@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
                 f"the model answers {artifact.manifest.problem}; only a model that compares signatures can enrol "
                 "writers"
             )
-        enrolled = _enrol(artifact, options.data)
+        enrolled = _enrol(artifact, options.data, options.layout)
         with EnrolmentStore.replace(options.out, artifact.encoder, artifact.manifest.vector_size, key) as store:
             _store(store, artifact, enrolled)
     except (UserError, OSError) as error:
@@ -64,6 +64,7 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         metavar="DATA",
         help="folder, zip, CSV file or gs:// path of signatures, or an .npz file of an earlier release",
     )
+    flags.add_argument("--layout", default="", metavar="NAME", help="layout of every folder; detected if not given")
     flags.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the file to write, such as people.sqlite"
     )
@@ -73,7 +74,7 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return flags.parse_args(arguments)
 
 
-def _enrol(artifact: Artifact, data: list[str]) -> Enrolled:
+def _enrol(artifact: Artifact, data: list[str], layout: str) -> Enrolled:
     """Encode the references of all writers. Raises ``UserError`` when none can be used."""
     enrolled: Enrolled = {}
     former = [path for path in data if path.endswith(former_files.SUFFIX)]
@@ -82,18 +83,25 @@ def _enrol(artifact: Artifact, data: list[str]) -> Enrolled:
     ):
         enrolled.setdefault(name, []).append((label, vector))
     if images := [path for path in data if path not in former]:
-        for name, label, vector in _encode_images(artifact, [sources.fetch_source(path) for path in images]):
+        fetched = [sources.fetch_source(path) for path in images]
+        for name, label, vector in _encode_images(artifact, fetched, layout):
             enrolled.setdefault(name, []).append((label, vector))
     return enrolled
 
 
-def _encode_images(artifact: Artifact, data_sources: list[sources.DataSource]) -> Iterator[tuple[str, str, np.ndarray]]:
+def _encode_images(
+    artifact: Artifact, data_sources: list[sources.DataSource], layout: str
+) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield writer, file name and embedding of each genuine signature. Raises ``UserError`` when there is none."""
-    readings = corpora.read_corpora((source.label, source.root, source.name) for source in data_sources)
+    readings = corpora.read_corpora(((source.label, source.root, source.name) for source in data_sources), layout)
     named = [sample for reading in readings for sample in reading.samples if sample.writer is not None]
     samples = [sample for sample in named if sample.label == "genuine"]
     if not samples:
-        raise UserError("the data has no genuine signature of a named writer; give each writer a folder")
+        detected = ", ".join(sorted({reading.layout for reading in readings}))
+        raise UserError(
+            f"no genuine signature of a named writer in the layout {detected}; where each writer has a folder, add "
+            "--layout writer_folders"
+        )
     encoded, refused = map_samples(samples, "enrolling", lambda data: _encode(artifact, data))
     refused += [
         (str(sample.path), f"not a signature: {rejection['code']}") for sample, (_, rejection) in encoded if rejection

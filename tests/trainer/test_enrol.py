@@ -41,6 +41,22 @@ def test_the_genuine_signatures_of_all_writers_are_put_on_file(people, verifier_
         assert store.read_calibration() is not None
 
 
+def test_folders_with_the_names_of_people_are_enrolled_by_a_named_layout(
+    verifier_artifact, verification_data, tmp_path, capsys
+):
+    data, out = tmp_path / "data", tmp_path / "people.sqlite"
+    for name, writer in (("Ann Example", "001"), ("Bob Example", "002")):
+        shutil.copytree(verification_data / writer, data / name)
+    assert enrol.main([str(verifier_artifact), str(data), "--out", str(out)]) == 1
+    assert "in the layout class_folders; where each writer has a folder, add --layout writer_folders" in (
+        capsys.readouterr().err
+    )
+    assert not out.exists()
+    assert enrol.main([str(verifier_artifact), str(data), "--layout", "writer_folders", "--out", str(out)]) == 0
+    with contextlib.closing(EnrolmentStore(out)) as store:
+        assert [summary.name for summary in store.read_summaries()] == ["Ann Example", "Bob Example"]
+
+
 def test_a_reference_that_is_unlike_the_others_is_named(verifier_artifact, verification_data, tmp_path, capsys):
     data = tmp_path / "data"
     for name in ("003", "004", "005", "004_forg"):

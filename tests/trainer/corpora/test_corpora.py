@@ -405,6 +405,12 @@ def test_a_layout_argument_replaces_detection(tmp_path):
         corpora.read(tmp_path / "few", layout="class_folder")
 
 
+def test_a_lone_folder_is_a_writer_where_the_layout_is_named(tmp_path):
+    touch(tmp_path, "Ann Example/1.png", "Ann Example/2.png")
+    for folder in (tmp_path, tmp_path / "Ann Example"):
+        assert {s.writer for s in corpora.read(folder, layout="writer_folders").samples} == {"Ann Example"}
+
+
 def test_linked_folders_and_files_are_read_once(tmp_path):
     pool, data = tmp_path / "pool", tmp_path / "data"
     touch(pool, "texts/a.png", "stamps/b.png", "single/c.png")
