@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,24 @@ def test_scans_are_verified_measured_and_put_on_file(execute, is_own, request):
     if scans:
         assert "16 people, 112 genuine, 48 forged" in printed
         assert (scans / "001").is_dir(), "scans of one's own are not deleted"
+
+
+@pytest.mark.pages
+@pytest.mark.timeout(900)
+def test_two_people_with_two_signatures_are_enough_beside_files_that_are_no_images(
+    execute, verification_data, tmp_path
+):
+    scans = tmp_path / "scans"
+    for writer, name in (("001", "Ann"), ("002", "Bob"), ("003", "Eve")):
+        (scans / name).mkdir(parents=True)
+        (scans / name / ".DS_Store").write_bytes(b"no image")
+        (scans / name / "notes.txt").write_text("no image")
+        for path in sorted((verification_data / writer).iterdir())[: 1 if name == "Eve" else 2]:
+            shutil.copy(path, scans / name)
+    printed, _ = execute(VERIFY, scans)
+    assert "2 people, 4 genuine, 0 forged" in printed, "somebody with one signature is left out"
+    assert "random forgeries: EER " in printed
+    assert "2 people are too few to rely on these rates" in printed
+    assert "genuine rejected   other people accepted" in printed
+    assert "not measured" not in printed
+    assert "claimed by name: " in printed
