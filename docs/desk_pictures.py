@@ -24,7 +24,7 @@ SEED = 31
 WRITER, OTHER_WRITER, NUM_REFERENCES = 6, 12, 5
 DESKTOP = {"viewport": {"width": 1180, "height": 700}}
 TELEPHONE = {"viewport": {"width": 390, "height": 700}, "color_scheme": "dark"}
-COLOURS = 160  # of a picture: half of the bytes of a full one
+COLOURS = 256  # of a picture: half of the bytes of a full one
 ANSWERED = "#detail[aria-busy=false] >"
 PEOPLE = {"Ann Example": WRITER, "Ben Beispiel": OTHER_WRITER}
 
@@ -40,7 +40,9 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             for name, page in _visit(browser, address, Path(folder)):
                 screenshot = Image.open(BytesIO(page.screenshot(full_page=True))).convert("RGB")
-                screenshot.quantize(COLOURS).save(FOLDER / f"{name}.png", optimize=True)
+                screenshot.quantize(COLOURS, kmeans=2, dither=Image.Dither.NONE).save(
+                    FOLDER / f"{name}.png", optimize=True
+                )
             browser.close()
 
 
