@@ -1,7 +1,8 @@
 """Find duplicate images, and duplicates and writers that are in more than one split.
 
-Exact duplicates are equal files, near duplicates are found by ``data/near_duplicates.py``. Works on samples and the
-splits that folders and flags declare, not pixels. Next: ``audit.py`` collects the findings.
+Exact duplicates are equal files; candidates for near duplicates come from ``data/blocking.py``, and
+``data/near_duplicates.py`` confirms them. Works on samples and the splits that folders and flags declare, not pixels.
+Next: ``audit.py`` collects the findings.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trainer.audit.finding import Finding, Severity
 from trainer.console.progress import Progress
 from trainer.corpora import CorpusListing, Sample
-from trainer.data import near_duplicates
+from trainer.data import blocking, near_duplicates
 from trainer.data.components import components
 
 if TYPE_CHECKING:
@@ -27,14 +30,21 @@ MAX_EXAMPLES = 5  # in a message
 MAX_PAIRS = 1000  # in the JSON
 
 Pair = tuple[int, int, float]  # i, j, correlation of images i and j
+Search = Callable[["ImageIndex", np.ndarray], list[Pair]]  # near duplicates among the images with these numbers
 
 
-def find_duplicates(index: ImageIndex) -> list[Pair]:
+def find_near_duplicates(index: ImageIndex, numbers: np.ndarray) -> list[Pair]:
+    """Return the near duplicates among the images with these numbers, ``int64 [n]`` in ascending order."""
+    candidates = blocking.find_candidates(index.read_descriptors()[numbers])
+    return _confirm(index, [(int(numbers[i]), int(numbers[j])) for i, j in candidates])
+
+
+def find_duplicates(index: ImageIndex, search: Search = find_near_duplicates) -> list[Pair]:
     """Return (i, j, correlation) of duplicates, i < j; the correlation of equal files is 1.0.
 
     The pairs connect every duplicate with its connected component, but are not all pairs of it: of equal files each is
     paired with the first. An image is compared with its nearest candidates only, which may all be its duplicates; so
-    one image of each component is compared again, until no component grows.
+    one image of each component is compared again with those of other components, until no component grows.
     """
     properties, pairs = index.properties, []
     first_of_digest: dict[int, int] = {}
@@ -44,18 +54,17 @@ def find_duplicates(index: ImageIndex) -> list[Pair]:
         first = first_of_digest.setdefault(digest, number)
         if first != number:
             pairs.append((first, number, EXACT))
-    numbers = sorted(first_of_digest.values())
-    compared: set[tuple[int, int]] = set()
-    while True:
-        candidates = near_duplicates.find_candidates(properties.descriptors[numbers]) if numbers else []
-        new = {(numbers[i], numbers[j]) for i, j in candidates} - compared
-        compared |= new
-        confirmed = _confirm(index, sorted(new))
-        pairs += confirmed
-        component = components(len(index.samples), [(i, j) for i, j, _ in pairs])
-        if not confirmed or max(collections.Counter(component).values()) <= near_duplicates.MAX_CANDIDATES:
-            return sorted(pairs)
-        numbers = sorted({component[number] for number in numbers})
+    numbers = np.array(sorted(first_of_digest.values()), np.int64)
+    near: dict[tuple[int, int], float] = {}
+    while len(numbers) > 1:
+        confirmed = {(i, j): correlation for i, j, correlation in search(index, numbers) if (i, j) not in near}
+        near |= confirmed
+        component = np.array(components(len(index.samples), near))
+        sizes = np.bincount(component)
+        if not confirmed or sizes.max() <= blocking.MAX_CANDIDATES:
+            break
+        numbers = np.flatnonzero(sizes > 1)
+    return sorted([*pairs, *((i, j, correlation) for (i, j), correlation in near.items())])
 
 
 def _confirm(index: ImageIndex, candidates: list[tuple[int, int]]) -> list[Pair]:

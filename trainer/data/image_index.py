@@ -28,6 +28,7 @@ COMPARISON_IMAGING = Imaging(96, 192)
 IMAGES_PER_CHUNK = 1024  # also the most that is lost when a process is killed
 MAX_AHEAD = 256  # images that threads may be ahead of the writer
 INDEX_FILE = "index.json"
+FORMAT = 2  # of the files; an interrupted index of another format starts again
 
 Inspected = tuple[np.ndarray | None, dict[str, Any]]  # canonical image ``uint8 [h, w]``, properties by name
 
@@ -39,8 +40,7 @@ class ImageProperties:
     ``rejection_reasons`` are empty for usable images, ``file_formats`` are format and mode, ``warnings`` the codes of
     quality warnings. ``file_digests`` (``uint64 [n]``) are equal for equal files, ``sizes`` (``int32 [n, 2]``) are
     height and width in pixels, ``quality`` (``float32 [n]``) is 1 without warnings. ``raw_features`` and
-    ``canonical_features`` (``float32 [n, f]``) are those of the file and of the canonical image, ``descriptors``
-    (``int8 [n, 288]``) are those of ``near_duplicates.py``.
+    ``canonical_features`` (``float32 [n, f]``) are those of the file and of the canonical image.
     """
 
     rejection_reasons: list[str]
@@ -51,7 +51,6 @@ class ImageProperties:
     quality: np.ndarray
     raw_features: np.ndarray
     canonical_features: np.ndarray
-    descriptors: np.ndarray
 
 
 ARRAYS = {  # shape of an image's row, and dtype
@@ -60,7 +59,6 @@ ARRAYS = {  # shape of an image's row, and dtype
     "quality": ((), np.float32),
     "raw_features": ((len(image_features.RAW_FEATURE_NAMES),), np.float32),
     "canonical_features": ((len(image_features.FEATURE_NAMES),), np.float32),
-    "descriptors": ((near_duplicates.DESCRIPTOR_ROWS * near_duplicates.DESCRIPTOR_COLUMNS,), np.int8),
 }
 TEXTS = ("rejection_reasons", "file_formats", "warnings")
 
@@ -82,6 +80,12 @@ class ImageIndex:
             file.seek(number % IMAGES_PER_CHUNK * height * width)
             return np.frombuffer(file.read(height * width), np.uint8).reshape(height, width)
 
+    def read_descriptors(self) -> np.ndarray:
+        """Read the descriptors of all images for ``blocking.py``, ``int8 [n, 288]``; those of rejected ones are 0."""
+        files = (self.folder / _descriptors_name(number) for number in range(-(-len(self.samples) // IMAGES_PER_CHUNK)))
+        parts = [np.fromfile(file, np.int8) for file in files]
+        return np.concatenate([np.zeros(0, np.int8), *parts]).reshape(-1, near_duplicates.DESCRIPTOR_SIZE)
+
     def iter_images(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (number, ``uint8 [h, w, 1]``) of every image that was not rejected, in order."""
         shape = (-1, self.imaging.height, self.imaging.width, 1)
@@ -102,7 +106,12 @@ class ImageIndex:
 
 def build_image_index(samples: list[Sample], imaging: Imaging, folder: Path) -> ImageIndex:
     """Inspect every image, or continue an interrupted index of the same samples and imaging in the folder."""
-    identity = {"samples": compute_files_digest(samples), "imaging": imaging.fingerprint(), "chunk": IMAGES_PER_CHUNK}
+    identity = {
+        "format": FORMAT,
+        "samples": compute_files_digest(samples),
+        "imaging": imaging.fingerprint(),
+        "chunk": IMAGES_PER_CHUNK,
+    }
     if not _has_identity(folder, identity):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -135,6 +144,10 @@ def _images_name(chunk_number: int) -> str:
 
 def _comparison_images_name(chunk_number: int) -> str:
     return f"{chunk_number:05d}.compared"
+
+
+def _descriptors_name(chunk_number: int) -> str:
+    return f"{chunk_number:05d}.descriptors"
 
 
 def _properties_name(chunk_number: int) -> str:
@@ -174,7 +187,7 @@ def _inspect_image(sample: Sample, imaging: Imaging) -> Inspected:
         "quality": compute_quality(canonical.warnings),
         "raw_features": (*image_features.compute_features(page.grey), np.log(height), np.log(width)),
         "canonical_features": image_features.compute_features(255 - image),
-        "descriptors": near_duplicates.compute_descriptor(comparison_image),
+        "descriptor": near_duplicates.compute_descriptor(comparison_image),
     }
 
 
@@ -189,13 +202,16 @@ def _canonicalise_for_comparison(data: bytes) -> np.ndarray:
 def _write(folder: Path, chunk_number: int, inspected: list[Inspected], imaging: Imaging) -> None:
     """Write a chunk's images, then its properties in one step: a chunk with properties is complete."""
     images = np.zeros((len(inspected), imaging.height, imaging.width), np.uint8)
+    descriptors = np.zeros((len(inspected), near_duplicates.DESCRIPTOR_SIZE), np.int8)
     arrays = {name: np.zeros((len(inspected), *shape), dtype) for name, (shape, dtype) in ARRAYS.items()}
     for number, (image, properties) in enumerate(inspected):
         if image is not None:
             images[number] = image
+            descriptors[number] = properties["descriptor"]
             for name, values in arrays.items():
                 values[number] = properties[name]
     images.tofile(folder / _images_name(chunk_number))
+    descriptors.tofile(folder / _descriptors_name(chunk_number))
     if imaging != COMPARISON_IMAGING:
         empty = np.zeros((COMPARISON_IMAGING.height, COMPARISON_IMAGING.width), np.uint8)
         comparison_images = np.stack([properties.get("comparison_image", empty) for _, properties in inspected])

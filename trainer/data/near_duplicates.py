@@ -3,7 +3,8 @@
 Two signatures of one writer are similar; two images of one act of writing agree to the pixel, however they were saved,
 resized or turned. The descriptor is normalised by moments (Hu 1962, "Visual pattern recognition by moment invariants");
 the alignment is that of Evangelidis and Psarakis 2008, "Parametric image alignment using enhanced correlation
-coefficient maximization". Works on canonical images, not files. Next: ``audit/duplicates.py`` compares an image index.
+coefficient maximization". Works on canonical images, not files. Next: ``blocking.py`` finds candidates by their
+descriptors, ``audit/duplicates.py`` compares an image index.
 """
 
 from collections.abc import Sequence
@@ -12,15 +13,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-DESCRIPTOR_ROWS, DESCRIPTOR_COLUMNS = 12, 24  # 288 bytes an image, whatever the canvas
+DESCRIPTOR_ROWS, DESCRIPTOR_COLUMNS = 12, 24
+DESCRIPTOR_SIZE = DESCRIPTOR_ROWS * DESCRIPTOR_COLUMNS  # bytes of an image, whatever the canvas
 DESCRIPTOR_RADIUS = 40.0  # root-mean-square radius of the ink in the descriptor's frame, pixels of a 96 x 192 canvas
 MAX_TILT = 1.2  # radians; a larger tilt is not undone
 MIN_ELONGATION = 0.25  # a tilt is undone wholly from this elongation, and in proportion below
-MAX_CANDIDATES, MIN_COSINE = 4, 0.90  # of the descriptors of an image's candidates: how many, and how similar
 MIN_UNALIGNED = 0.80  # correlation at half size before alignment; images below it differ
 MIN_ROUGHLY_ALIGNED = 0.965  # correlation at half size after alignment; images below it differ
 MIN_CORRELATION = 0.970  # correlation at full size of one act of writing, on a 96 x 192 canvas; see docs/decisions/0002
-BLOCK_SIZE = 2048  # images compared with as many at a time: memory does not depend on their number
 
 
 class Moments(NamedTuple):
@@ -46,30 +46,6 @@ def compute_descriptor(image: np.ndarray) -> np.ndarray:
     warped = warped - cv2.GaussianBlur(warped, (0, 0), 5.0 * size)
     cells = cv2.resize(warped, (DESCRIPTOR_COLUMNS, DESCRIPTOR_ROWS), interpolation=cv2.INTER_AREA).ravel()
     return np.round(cells * (127 / max(float(np.abs(cells).max()), 1e-6))).astype(np.int8)
-
-
-def find_candidates(descriptors: np.ndarray) -> list[tuple[int, int]]:
-    """Return pairs (i, j), i < j, that may be duplicates, by their descriptors ``int8 [n, 288]``."""
-    best_numbers = np.full((len(descriptors), MAX_CANDIDATES), -1, np.int64)
-    best_cosines = np.full((len(descriptors), MAX_CANDIDATES), MIN_COSINE, np.float32)
-    for row_start in range(0, len(descriptors), BLOCK_SIZE):
-        block = descriptors[row_start : row_start + BLOCK_SIZE]
-        for column_start in range(0, len(descriptors), BLOCK_SIZE):
-            cosines = _normalise(block) @ _normalise(descriptors[column_start : column_start + BLOCK_SIZE]).T
-            if row_start == column_start:
-                np.fill_diagonal(cosines, -1)
-            rows = np.flatnonzero((cosines >= MIN_COSINE).any(axis=1))  # few rows have any
-            count = min(MAX_CANDIDATES, cosines.shape[1])
-            columns = np.argpartition(-cosines[rows], count - 1, axis=1)[:, :count]
-            new_cosines = np.take_along_axis(cosines[rows], columns, axis=1)
-            merged_cosines = np.hstack([best_cosines[row_start + rows], new_cosines])
-            merged_numbers = np.hstack([best_numbers[row_start + rows], columns + column_start])
-            order = np.argsort(-merged_cosines, axis=1, kind="stable")[:, :MAX_CANDIDATES]
-            best_cosines[row_start + rows] = np.take_along_axis(merged_cosines, order, axis=1)
-            best_numbers[row_start + rows] = np.take_along_axis(merged_numbers, order, axis=1)
-    row, column = np.nonzero(best_numbers >= 0)
-    neighbours = best_numbers[row, column].tolist()
-    return sorted({(min(i, j), max(i, j)) for i, j in zip(row.tolist(), neighbours, strict=True)})
 
 
 def align_and_correlate(image_a: np.ndarray, image_b: np.ndarray) -> float:
@@ -110,12 +86,6 @@ def compute_moments(image: np.ndarray) -> Moments:
     size = max(xx + yy, 0.25)
     tilt, elongation = 0.5 * np.arctan2(2 * xy, xx - yy), np.hypot(xx - yy, 2 * xy) / size
     return Moments(raw["m10"] / mass, raw["m01"] / mass, size**0.5, float(tilt), float(elongation))
-
-
-def _normalise(descriptors: np.ndarray) -> np.ndarray:
-    """Scale each row ``int8 [n, 288]`` to length 1."""
-    values = descriptors.astype(np.float32)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
 
 
 def _make_similarity(a: Sequence[float], b: Sequence[float], angle: float) -> np.ndarray:

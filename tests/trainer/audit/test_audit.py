@@ -90,25 +90,6 @@ def test_planted_duplicates_are_found_and_signatures_of_two_writers_are_not_dupl
     assert len(detected) >= len(expected) - 1
 
 
-def test_candidates_are_the_nearest_images_whatever_the_block_size(monkeypatch):
-    rng = np.random.default_rng(0)
-    groups = rng.normal(size=(40, 288))
-    values = np.concatenate([groups + 0.1 * rng.normal(size=groups.shape) for _ in range(3)])
-    descriptors = np.round(values / np.abs(values).max(axis=1, keepdims=True) * 127).astype(np.int8)
-    unit = descriptors / np.linalg.norm(descriptors.astype(float), axis=1, keepdims=True)
-    near = np.triu(unit @ unit.T >= near_duplicates.MIN_COSINE, 1)
-    expected = [(int(i), int(j)) for i, j in np.argwhere(near)]
-    for block in (7, 64, 4096):
-        monkeypatch.setattr(near_duplicates, "BLOCK_SIZE", block)
-        assert near_duplicates.find_candidates(descriptors) == expected
-    assert near_duplicates.find_candidates(descriptors[:1]) == []
-
-
-def test_many_equal_images_give_few_pairs():
-    pairs = near_duplicates.find_candidates(np.tile(np.arange(288).astype(np.int8), (3000, 1)))
-    assert len(pairs) <= 3000 * near_duplicates.MAX_CANDIDATES
-
-
 @pytest.mark.parametrize("shape", ["dot", "line", "block", "nothing"])
 def test_unusual_ink_has_a_descriptor_and_a_correlation(shape, signature):
     image = np.zeros((96, 192), np.uint8)
