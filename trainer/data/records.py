@@ -1,7 +1,7 @@
 """Canonical images on disk: TFRecord shards, and a manifest that describes them and lists the refused images.
 
-Written once from an image index and the splits. Works on splits and imaging, not models. Next: ``shards.py``
-writes the files, ``batches.py`` streams them.
+Written once from an image index and the splits. Works on splits and imaging, not models. Next: ``shard_plan.py``
+writes the files that are planned here, ``batches.py`` streams them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ import numpy as np
 
 from trainer.console.errors import UserError
 from trainer.corpora import Sample
+from trainer.data import shard_plan
 from trainer.data.regions import list_regions
-from trainer.data.shards import ShardWriter, serialise
+from trainer.data.shard_plan import ShardPlan
 
 if TYPE_CHECKING:
     from trainer.data.image_index import ImageIndex
@@ -116,23 +117,30 @@ def read_existing(folder: Path, data_digest: str, imaging: Imaging) -> Records |
     return records
 
 
-def write(index: ImageIndex, splits: dict[str, list[Sample]], folder: Path, spec: RecordsSpec) -> Records:
+def write(
+    index: ImageIndex,
+    splits: dict[str, list[Sample]],
+    folder: Path,
+    spec: RecordsSpec,
+    write_shards: Callable[[ImageIndex, ShardPlan, Path], None] = shard_plan.write_shards,
+) -> Records:
     """Write the shards of every split and the manifest, and return them as ``Records``.
 
-    Images are taken from the index by corpus and name; the same arguments give the same shards. The folder is complete
-    or absent.
+    Images are taken from the index by corpus and name; the same arguments give the same shards, to the byte. The folder
+    is complete or absent. ``write_shards`` writes the files of a plan.
     """
     with replace_folder(folder) as partial:
         selection = {(s.corpus_id, s.name): (split, s) for split, samples in splits.items() for s in samples}
         refused = _exclude(index, selection, spec.exclusion_reasons)
-        shards, counts = _write_shards(index, selection, list(splits), partial, spec)
+        plan = _plan_shards(index, selection, list(splits), spec)
+        write_shards(index, plan, partial)
         fingerprint = index.imaging.fingerprint()
         write_manifest(
             Records(
                 partial,
                 spec.labels,
-                shards,
-                counts,
+                {split: plan.list_shards(split) for split in splits},
+                plan.count_labels(spec.labels),
                 refused,
                 fingerprint,
                 spec.data_digest,
@@ -173,33 +181,30 @@ def _exclude(index: ImageIndex, selection: Selection, reasons: Mapping[Key, str]
     return refused
 
 
-def _write_shards(
-    index: ImageIndex, selection: Selection, splits: list[str], folder: Path, spec: RecordsSpec
-) -> tuple[dict[str, list[str]], dict[str, dict[str, int]]]:
-    """Write the shards; return their names and the number of images of each label, both by split."""
+def _plan_shards(index: ImageIndex, selection: Selection, splits: list[str], spec: RecordsSpec) -> ShardPlan:
+    """Plan the shards of the images that are selected."""
     writers = _number_writers(selection, spec.merged_writers)
-    writers_of_split: dict[str, list[int]] = {split: [] for split in splits}
-    for number, _ in enumerate(index.samples):
-        if selected := _select(index, selection, number):
-            writers_of_split[selected[0]].append(writers[selected[1].split_unit])
-    shards = {}
-    for split in splits:
-        assignment = _assign_shards(np.array(writers_of_split[split], int), split == "train", spec.writer_in_one_shard)
-        shards[split] = ShardWriter(split, folder, assignment)
-    counts = {split: dict.fromkeys(spec.labels, 0) for split in splits}
-    corpora = sorted({sample.corpus_id for _, sample in selection.values()})
-    for number, image in index.iter_images():
-        if (selected := _select(index, selection, number)) is None:
+    corpora = {corpus: position for position, corpus in enumerate(sorted({s.corpus_id for _, s in selection.values()}))}
+    canvas, sizes = (index.imaging.height, index.imaging.width), index.properties.sizes
+    rows: list[tuple[int, ...]] = []
+    regions = {}
+    for number, indexed in enumerate(index.samples):
+        if (selected := selection.get((indexed.corpus_id, indexed.name))) is None:
             continue
-        split, sample = selected
-        counts[split][sample.label] += 1
-        numbers = (spec.labels.index(sample.label), writers[sample.split_unit], corpora.index(sample.corpus_id))
-        canvas, size = image.shape[:2], tuple(index.properties.sizes[number].tolist())
-        regions = list_regions(sample.boxes, spec.region_labels, size, canvas) if spec.region_labels else None
-        shards[split].write(serialise(image, *numbers, regions=regions))
-    for shard in shards.values():
-        shard.close()
-    return {split: shard.names for split, shard in shards.items()}, counts
+        split, sample = selected  # with the problem's label
+        label, corpus = spec.labels.index(sample.label), corpora[sample.corpus_id]
+        rows.append((number, splits.index(split), label, writers[sample.split_unit], corpus))
+        if spec.region_labels:
+            height, width = sizes[number].tolist()
+            regions[number] = list_regions(sample.boxes, spec.region_labels, (height, width), canvas)
+    table = np.array(rows, np.int64).reshape(-1, 5)
+    split_numbers, labels, writer_numbers, corpus_numbers = table[:, 1:].astype(np.int32).T
+    shards = np.zeros(len(table), np.int32)
+    for position, split in enumerate(splits):
+        is_split = split_numbers == position
+        shards[is_split] = _assign_shards(writer_numbers[is_split], split == "train", spec.writer_in_one_shard)
+    columns = (split_numbers, shards, labels, writer_numbers, corpus_numbers)
+    return ShardPlan(splits, table[:, 0], *columns, regions=regions if spec.region_labels else None)
 
 
 def _number_writers(selection: Selection, merged_writers: Mapping[Key, Key]) -> dict[Key, int]:
@@ -207,12 +212,6 @@ def _number_writers(selection: Selection, merged_writers: Mapping[Key, Key]) -> 
     names = {unit: merged_writers.get(unit, unit) for unit in (sample.split_unit for _, sample in selection.values())}
     numbers = {name: number for number, name in enumerate(sorted(set(names.values())))}
     return {unit: numbers[name] for unit, name in names.items()}
-
-
-def _select(index: ImageIndex, selection: Selection, number: int) -> tuple[str, Sample] | None:
-    """The split and the relabelled sample of an image, ``None`` when it is in no split."""
-    sample = index.samples[number]
-    return selection.get((sample.corpus_id, sample.name))
 
 
 def _assign_shards(writers: np.ndarray, shuffled: bool, writer_in_one_shard: bool) -> np.ndarray:

@@ -6,7 +6,7 @@ whole batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,8 +33,8 @@ class ShardWriter:
     def __init__(self, split: str, folder: Path, assignment: np.ndarray):
         import tensorflow as tf
 
-        self._folder, self._shuffled = folder, split == "train"
-        self.names = [f"{split}-{number:05d}.tfrecord.gz" for number in range(max(assignment, default=-1) + 1)]
+        self._folder, self._split = folder, split
+        self.names = [format_shard_name(split, number) for number in range(max(assignment, default=-1) + 1)]
         self._writers = [tf.io.TFRecordWriter(str(folder / f"{name}.ordered")) for name in self.names]
         self._assignment = iter(assignment)
 
@@ -50,18 +50,30 @@ class ShardWriter:
             writer.close()
             ordered = self._folder / f"{name}.ordered"
             examples = [example.numpy() for example in tf.data.TFRecordDataset(str(ordered))]
-            order = np.random.default_rng(number).permutation(len(examples)) if self._shuffled else range(len(examples))
-            options = tf.io.TFRecordOptions("GZIP", compression_level=1)
-            with tf.io.TFRecordWriter(str(self._folder / name), options) as shard:
-                for position in order:
-                    shard.write(examples[position])
+            write_shard(self._folder / name, examples, self._split, number)
             ordered.unlink()
+
+
+def format_shard_name(split: str, number: int) -> str:
+    """Return the file name of a shard, which counts from 0 in each split."""
+    return f"{split}-{number:05d}.tfrecord.gz"
+
+
+def write_shard(path: Path, examples: Sequence[bytes], split: str, number: int) -> None:
+    """Write the examples of one shard, shuffled if they are to train on. Equal arguments give equal files."""
+    import tensorflow as tf
+
+    order = np.random.default_rng(number).permutation(len(examples)) if split == "train" else range(len(examples))
+    options = tf.io.TFRecordOptions("GZIP", compression_level=1)
+    with tf.io.TFRecordWriter(str(path), options) as shard:
+        for position in order:
+            shard.write(examples[position])
 
 
 def serialise(
     image: np.ndarray, label: int, writer: int, corpus_index: int, regions: Iterable[Iterable[float]] | None = None
 ) -> bytes:
-    """Serialise an image ``uint8 [h, w, 1]`` as ``tf.train.Example``.
+    """Serialise an image ``uint8 [h, w, 1]`` as ``tf.train.Example``, to the same bytes in every process.
 
     The feature ``source`` is the corpus: shards of all versions have this name. ``regions`` are five numbers each, see
     ``regions.py``.
@@ -77,7 +89,7 @@ def serialise(
     if regions is not None:
         values = [value for region in regions for value in region]
         features["regions"] = tf.train.Feature(float_list=tf.train.FloatList(value=values))
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
 def read_shards(paths: Iterable[str], canvas: tuple[int, int]) -> Iterator[StoredImage]:

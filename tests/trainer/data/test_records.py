@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -55,6 +57,19 @@ def test_every_readable_image_is_stored_once_with_its_label(data, prepare, tenso
     ]
     assert stored == expected
     assert prepared.count_images("validation") == len(expected)
+
+
+def test_an_example_is_the_same_bytes_in_every_process():
+    code = (
+        "import hashlib, numpy as np; from trainer.data.shards import serialise; "
+        "data = serialise(np.ones((4, 4, 1), np.uint8), 1, 2, 3, [[0, 0.1, 0.2, 0.3, 0.4]]); "
+        "print(hashlib.sha256(data).hexdigest())"
+    )
+    printed = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(3)
+    }
+    assert len(printed) == 1
 
 
 def test_an_excluded_image_is_refused_with_its_reason(scans, prepare):
