@@ -49,6 +49,9 @@ DEPLOYING = [
     "prometheus-client>=0.21",  # reads dumps of the server's metrics
     "tomli>=2.0; python_version < '3.11'",
 ]
+BEAM = [
+    "apache-beam>=2.65",  # prepares data on many machines: the runners of Dataflow, Flink and Spark
+]
 DEVELOPING = [
     "pytest>=8.3",
     "pytest-randomly>=3.15",
@@ -104,6 +107,7 @@ setup(
         "serve": SHARED + SERVING,
         "hub": HUB,
         "deploy": DEPLOYING,
-        "dev": SERVING + HUB + DEPLOYING + DEVELOPING,
+        "beam": BEAM,
+        "dev": SERVING + HUB + DEPLOYING + BEAM + DEVELOPING,
     },
 )

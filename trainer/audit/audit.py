@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainer.audit import duplicates, shortcuts, statistics
+from trainer.audit.duplicates import Search
 from trainer.audit.finding import Finding, Severity
 from trainer.corpora import CorpusListing
 
@@ -41,15 +42,16 @@ def run_audit(
     test_count: int = 0,
     extra_findings: Sequence[Finding] = (),
     about_unseen_writers: bool = True,
+    search: Search = duplicates.find_near_duplicates,
 ) -> Audit:
     """Run every check on an image index.
 
     The last ``test_count`` listings are the test data, the others the training data. ``extra_findings`` come from
     other checks. ``about_unseen_writers`` is False for a closed set, whose test writers are in the training data:
-    shared, few or unknown writers are no findings then.
+    shared, few or unknown writers are no findings then. ``search`` finds near duplicates.
     """
     splits = duplicates.find_declared_splits(index.samples, listings, test_count)
-    pairs = duplicates.find_duplicates(index)
+    pairs = duplicates.find_duplicates(index, search)
     content: dict[str, Any] = {
         "images": len(index.samples),
         "imaging": dataclasses.asdict(index.imaging),

@@ -35,8 +35,8 @@ Search = Callable[["ImageIndex", np.ndarray], list[Pair]]  # near duplicates amo
 
 def find_near_duplicates(index: ImageIndex, numbers: np.ndarray) -> list[Pair]:
     """Return the near duplicates among the images with these numbers, ``int64 [n]`` in ascending order."""
-    candidates = blocking.find_candidates(index.read_descriptors()[numbers])
-    return _confirm(index, [(int(numbers[i]), int(numbers[j])) for i, j in candidates])
+    candidates = blocking.find_candidates(index.read_descriptors(numbers))
+    return confirm(index, [(int(numbers[i]), int(numbers[j])) for i, j in candidates])
 
 
 def find_duplicates(index: ImageIndex, search: Search = find_near_duplicates) -> list[Pair]:
@@ -67,7 +67,7 @@ def find_duplicates(index: ImageIndex, search: Search = find_near_duplicates) ->
     return sorted([*pairs, *((i, j, correlation) for (i, j), correlation in near.items())])
 
 
-def _confirm(index: ImageIndex, candidates: list[tuple[int, int]]) -> list[Pair]:
+def confirm(index: ImageIndex, candidates: list[tuple[int, int]]) -> list[Pair]:
     """Return the candidates that are duplicates when aligned; in threads, because OpenCV releases the GIL."""
     if not candidates:
         return []

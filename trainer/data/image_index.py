@@ -75,22 +75,25 @@ class ImageIndex:
     def read_comparison_image(self, number: int) -> np.ndarray:
         """Read an image on the canvas of ``COMPARISON_IMAGING``, ``uint8 [96, 192]``."""
         height, width = COMPARISON_IMAGING.height, COMPARISON_IMAGING.width
-        get_name = _images_name if self.imaging == COMPARISON_IMAGING else _comparison_images_name
-        with (self.folder / get_name(number // IMAGES_PER_CHUNK)).open("rb", buffering=0) as file:
+        name = comparison_images_name(number // IMAGES_PER_CHUNK, self.imaging)
+        with (self.folder / name).open("rb", buffering=0) as file:
             file.seek(number % IMAGES_PER_CHUNK * height * width)
             return np.frombuffer(file.read(height * width), np.uint8).reshape(height, width)
 
-    def read_descriptors(self) -> np.ndarray:
-        """Read the descriptors of all images for ``blocking.py``, ``int8 [n, 288]``; those of rejected ones are 0."""
-        files = (self.folder / _descriptors_name(number) for number in range(-(-len(self.samples) // IMAGES_PER_CHUNK)))
-        parts = [np.fromfile(file, np.int8) for file in files]
-        return np.concatenate([np.zeros(0, np.int8), *parts]).reshape(-1, near_duplicates.DESCRIPTOR_SIZE)
+    def read_descriptors(self, numbers: np.ndarray) -> np.ndarray:
+        """Read the descriptors for ``blocking.py`` of images, ``int64 [n]`` in ascending order, ``int8 [n, 288]``."""
+        descriptors = np.zeros((len(numbers), near_duplicates.DESCRIPTOR_SIZE), np.int8)
+        chunk_numbers = numbers // IMAGES_PER_CHUNK
+        for chunk_number in np.unique(chunk_numbers).tolist():
+            rows = slice(*np.searchsorted(chunk_numbers, (chunk_number, chunk_number + 1)))
+            chunk = read_chunk_descriptors(self.folder / descriptors_name(chunk_number))
+            descriptors[rows] = chunk[numbers[rows] % IMAGES_PER_CHUNK]
+        return descriptors
 
     def iter_images(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (number, ``uint8 [h, w, 1]``) of every image that was not rejected, in order."""
-        shape = (-1, self.imaging.height, self.imaging.width, 1)
         for start in range(0, len(self.samples), IMAGES_PER_CHUNK):
-            chunk = np.fromfile(self.folder / _images_name(start // IMAGES_PER_CHUNK), np.uint8).reshape(shape)
+            chunk = read_chunk_images(self.folder / images_name(start // IMAGES_PER_CHUNK), self.imaging)
             for offset, image in enumerate(chunk):
                 if not self.properties.rejection_reasons[start + offset]:
                     yield start + offset, image
@@ -106,6 +109,19 @@ class ImageIndex:
 
 def build_image_index(samples: list[Sample], imaging: Imaging, folder: Path) -> ImageIndex:
     """Inspect every image, or continue an interrupted index of the same samples and imaging in the folder."""
+    missing = start_image_index(samples, imaging, folder)
+    chunks = {number: select_chunk(samples, number) for number in missing}
+    with Progress("preparing", len(samples)) as progress:
+        progress.update(len(samples) - sum(map(len, chunks.values())))
+        paths = (sample.path for chunk in chunks.values() for sample in chunk)
+        inspected = progress.track(inspect_in_order(paths, imaging))
+        for number, chunk in chunks.items():
+            write_chunk(folder, number, [next(inspected) for _ in chunk], imaging)
+    return read_image_index(samples, imaging, folder)
+
+
+def start_image_index(samples: list[Sample], imaging: Imaging, folder: Path) -> list[int]:
+    """Start an index in a folder, or continue that of the same samples and imaging; return the missing chunks."""
     identity = {
         "format": FORMAT,
         "samples": compute_files_digest(samples),
@@ -116,19 +132,18 @@ def build_image_index(samples: list[Sample], imaging: Imaging, folder: Path) -> 
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         (folder / INDEX_FILE).write_text(json.dumps(identity) + "\n")
-    chunks = {start: samples[start : start + IMAGES_PER_CHUNK] for start in range(0, len(samples), IMAGES_PER_CHUNK)}
-    missing = {
-        start: chunk
-        for start, chunk in chunks.items()
-        if not (folder / _properties_name(start // IMAGES_PER_CHUNK)).is_file()
-    }
-    with Progress("preparing", len(samples)) as progress:
-        progress.update(len(samples) - sum(map(len, missing.values())))
-        remaining = (sample for chunk in missing.values() for sample in chunk)
-        inspected = progress.track(_inspect_in_order(remaining, imaging))
-        for start, chunk in missing.items():
-            _write(folder, start // IMAGES_PER_CHUNK, [next(inspected) for _ in chunk], imaging)
-    return ImageIndex(folder, samples, imaging, _read(folder, len(samples)))
+    chunks = range(-(-len(samples) // IMAGES_PER_CHUNK))
+    return [number for number in chunks if not (folder / properties_name(number)).is_file()]
+
+
+def select_chunk(samples: list[Sample], chunk_number: int) -> list[Sample]:
+    """Return the samples of a chunk."""
+    return samples[chunk_number * IMAGES_PER_CHUNK : (chunk_number + 1) * IMAGES_PER_CHUNK]
+
+
+def read_image_index(samples: list[Sample], imaging: Imaging, folder: Path) -> ImageIndex:
+    """Read a complete index."""
+    return ImageIndex(folder, samples, imaging, _read_properties(folder, len(samples)))
 
 
 def _has_identity(folder: Path, identity: dict[str, Any]) -> bool:
@@ -138,38 +153,39 @@ def _has_identity(folder: Path, identity: dict[str, Any]) -> bool:
         return False
 
 
-def _images_name(chunk_number: int) -> str:
+def images_name(chunk_number: int) -> str:
     return f"{chunk_number:05d}.images"
 
 
-def _comparison_images_name(chunk_number: int) -> str:
-    return f"{chunk_number:05d}.compared"
+def comparison_images_name(chunk_number: int, imaging: Imaging) -> str:
+    """The file of the images that are compared, which are the images themselves where these have the same canvas."""
+    return images_name(chunk_number) if imaging == COMPARISON_IMAGING else f"{chunk_number:05d}.compared"
 
 
-def _descriptors_name(chunk_number: int) -> str:
+def descriptors_name(chunk_number: int) -> str:
     return f"{chunk_number:05d}.descriptors"
 
 
-def _properties_name(chunk_number: int) -> str:
+def properties_name(chunk_number: int) -> str:
     return f"{chunk_number:05d}.npz"
 
 
-def _inspect_in_order(samples: Iterable[Sample], imaging: Imaging) -> Iterator[Inspected]:
+def inspect_in_order(paths: Iterable[Path], imaging: Imaging) -> Iterator[Inspected]:
     """Inspect in threads (the decoders release the GIL), at most ``MAX_AHEAD`` images ahead of the consumer."""
     pending: collections.deque[concurrent.futures.Future[Inspected]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for sample in samples:
-            pending.append(pool.submit(_inspect_image, sample, imaging))
+        for path in paths:
+            pending.append(pool.submit(_inspect_image, path, imaging))
             if len(pending) >= MAX_AHEAD:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
 
 
-def _inspect_image(sample: Sample, imaging: Imaging) -> Inspected:
+def _inspect_image(path: Path, imaging: Imaging) -> Inspected:
     """Return the canonical image of a file and its properties, or ``None`` and the reason for the rejection."""
     try:
-        data = sample.path.read_bytes()
+        data = path.read_bytes()
         canonical = canonicalise(data, imaging)
         # The features need the file's full-size levels: a JPEG that was decoded smaller is decoded again.
         page = canonical.page if canonical.page.downscale == 1 else decode(data)
@@ -199,8 +215,8 @@ def _canonicalise_for_comparison(data: bytes) -> np.ndarray:
         return np.zeros((COMPARISON_IMAGING.height, COMPARISON_IMAGING.width), np.uint8)
 
 
-def _write(folder: Path, chunk_number: int, inspected: list[Inspected], imaging: Imaging) -> None:
-    """Write a chunk's images, then its properties in one step: a chunk with properties is complete."""
+def write_chunk(folder: Path, chunk_number: int, inspected: list[Inspected], imaging: Imaging) -> None:
+    """Write a chunk's images and descriptors, then its properties in one step: a chunk with properties is complete."""
     images = np.zeros((len(inspected), imaging.height, imaging.width), np.uint8)
     descriptors = np.zeros((len(inspected), near_duplicates.DESCRIPTOR_SIZE), np.int8)
     arrays = {name: np.zeros((len(inspected), *shape), dtype) for name, (shape, dtype) in ARRAYS.items()}
@@ -210,26 +226,36 @@ def _write(folder: Path, chunk_number: int, inspected: list[Inspected], imaging:
             descriptors[number] = properties["descriptor"]
             for name, values in arrays.items():
                 values[number] = properties[name]
-    images.tofile(folder / _images_name(chunk_number))
-    descriptors.tofile(folder / _descriptors_name(chunk_number))
+    images.tofile(folder / images_name(chunk_number))
+    descriptors.tofile(folder / descriptors_name(chunk_number))
     if imaging != COMPARISON_IMAGING:
         empty = np.zeros((COMPARISON_IMAGING.height, COMPARISON_IMAGING.width), np.uint8)
         comparison_images = np.stack([properties.get("comparison_image", empty) for _, properties in inspected])
-        comparison_images.tofile(folder / _comparison_images_name(chunk_number))
+        comparison_images.tofile(folder / comparison_images_name(chunk_number, imaging))
     texts = {name: [properties.get(name, "") for _, properties in inspected] for name in TEXTS}
-    partial = folder / f"{_properties_name(chunk_number)}.partial"
+    partial = folder / f"{properties_name(chunk_number)}.partial"
     with partial.open("wb") as file:
         np.savez(file, texts=np.array(json.dumps(texts)), **arrays)  # type: ignore[arg-type]
-    os.replace(partial, folder / _properties_name(chunk_number))
+    os.replace(partial, folder / properties_name(chunk_number))
 
 
-def _read(folder: Path, count: int) -> ImageProperties:
+def read_chunk_images(file: Path, imaging: Imaging) -> np.ndarray:
+    """Read the images of a chunk, ``uint8 [n, h, w, 1]``; those of rejected files are empty."""
+    return np.fromfile(file, np.uint8).reshape(-1, imaging.height, imaging.width, 1)
+
+
+def read_chunk_descriptors(file: Path) -> np.ndarray:
+    """Read the descriptors of a chunk, ``int8 [n, 288]``; those of rejected files are 0."""
+    return np.fromfile(file, np.int8).reshape(-1, near_duplicates.DESCRIPTOR_SIZE)
+
+
+def _read_properties(folder: Path, count: int) -> ImageProperties:
     """Read all properties, a few hundred bytes an image."""
     arrays: dict[str, np.ndarray] = {name: np.zeros((count, *shape), dtype) for name, (shape, dtype) in ARRAYS.items()}
     texts: dict[str, list[str]] = {name: [] for name in TEXTS}
     interned: dict[str, str] = {}  # the same few texts occur again and again
     for start in range(0, count, IMAGES_PER_CHUNK):
-        with np.load(folder / _properties_name(start // IMAGES_PER_CHUNK)) as chunk:
+        with np.load(folder / properties_name(start // IMAGES_PER_CHUNK)) as chunk:
             for name, values in arrays.items():
                 values[start : start + IMAGES_PER_CHUNK] = chunk[name]
             for name, chunk_texts in json.loads(str(chunk["texts"])).items():

@@ -7,6 +7,8 @@ and writes, ``shards.py`` stores the examples, ``trainer/beam/shards.py`` writes
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -56,6 +58,13 @@ class ShardPlan:
     writers: np.ndarray
     corpora: np.ndarray
     regions: Mapping[int, Regions] | None = None
+
+    @property
+    def digest(self) -> str:
+        """Return what differs for other plans of the same index."""
+        columns = (self.numbers, self.split_numbers, self.shards, self.labels, self.writers, self.corpora)
+        rest = json.dumps([[*self.splits], [*(self.regions or {}).items()]])
+        return hashlib.sha256(b"".join(column.tobytes() for column in columns) + rest.encode()).hexdigest()[:16]
 
     def select(self, start: int, stop: int) -> Iterator[PlannedImage]:
         """Yield the images with numbers from ``start`` to before ``stop``."""

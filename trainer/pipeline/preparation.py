@@ -5,26 +5,30 @@ Next: ``data/dataset.py`` lists samples, ``data/image_index.py`` reads images, `
 """
 
 import dataclasses
-import hashlib
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from trainer.audit import duplicates
 from trainer.audit.audit import Audit, run_audit
 from trainer.audit.finding import Severity
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 from trainer.corpora import Sample
-from trainer.data import copies, dataset, records, sampling, splits
+from trainer.data import copies, dataset, image_index, records, shard_plan, splits
 from trainer.data.components import components
 from trainer.data.dataset import RunData
-from trainer.data.files import compute_files_digest
-from trainer.data.image_index import ImageIndex, build_image_index
+from trainer.data.image_index import ImageIndex
 from trainer.data.records import Records
+from trainer.data.shard_plan import ShardPlan
 from trainer.imaging import Imaging
+from trainer.pipeline import data_identity
+from trainer.pipeline.execution import Execution
 from trainer.pipeline.run_dir import RunDir
 from trainer.problems import Problem
-from trainer.settings import plugins
 from trainer.settings.config import Config
 
 MAX_MONITORING_IMAGES = 2000
@@ -90,16 +94,30 @@ class AuditedData:
         return self.training_count < len(self.samples)
 
 
-def prepare_data(config: Config, problem: Problem, run_dir: RunDir) -> PreparedData:
+class LocalExecution:
+    """Runs the steps that read every image in the threads of this process."""
+
+    def build_index(self, samples: list[Sample], imaging: Imaging, folder: Path) -> ImageIndex:
+        return image_index.build_image_index(samples, imaging, folder)
+
+    def find_near_duplicates(self, index: ImageIndex, numbers: np.ndarray) -> list[duplicates.Pair]:
+        return duplicates.find_near_duplicates(index, numbers)
+
+    def write_shards(self, index: ImageIndex, plan: ShardPlan, folder: Path) -> None:
+        shard_plan.write_shards(index, plan, folder)
+
+
+def prepare_data(config: Config, problem: Problem, run_dir: RunDir, execution: Execution | None = None) -> PreparedData:
     """Prepare all data that training needs, or read what an earlier call has prepared in the same run.
 
-    Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``.
+    ``execution`` runs the steps that read every image, ``LocalExecution`` if it is ``None``. Raises ``UserError``,
+    ``StorageError`` or ``FileNotFoundError``.
     """
     run_data = dataset.read_run_data(config, problem, run_dir.folder / "samples")
     canvas = config.model.image_height, config.model.image_width
     imaging = Imaging(*canvas, ink=config.model.ink, framing=problem.framing)
     samples = [*run_data.list_training_samples(), *run_data.list_test_samples()]
-    digest = _compute_data_digest(config, problem, samples)
+    digest = data_identity.compute_digest(config, problem, samples)
     prepared = records.read_existing(run_dir.records_dir, digest, imaging)
     if not _has_current_audit(run_dir):
         prepared = None
@@ -109,15 +127,20 @@ def prepare_data(config: Config, problem: Problem, run_dir: RunDir) -> PreparedD
     try:
         if not prepared:
             labels = dataset.resolve_labels(run_data, problem)
-            index = build_image_index(samples, imaging, run_dir.image_index_dir)
+            execution = execution or LocalExecution()
+            index = execution.build_index(samples, imaging, run_dir.image_index_dir)
             if config.data.strict:
                 _check_readable(index)
             audit = run_audit(
-                index, run_data.listings, run_data.test_count, about_unseen_writers=problem.is_writer_independent
+                index,
+                run_data.listings,
+                run_data.test_count,
+                about_unseen_writers=problem.is_writer_independent,
+                search=execution.find_near_duplicates,
             )
             _write_audit(run_dir, audit)
             data = AuditedData(run_data, labels, index, audit, digest)
-            prepared = _split_and_write(config, problem, data, run_dir)
+            prepared = _split_and_write(config, problem, data, run_dir, execution)
             index.delete()
         if config.training.copies_share:
             copied = copies.prepare_copies(prepared, run_data.list_copies_samples(), imaging, config.training.seed)
@@ -137,29 +160,31 @@ def _has_current_audit(run_dir: RunDir) -> bool:
     return run_dir.audit_file.is_file() and "writer_overlap" in json.loads(run_dir.audit_file.read_text())
 
 
-def _split_and_write(config: Config, problem: Problem, data: AuditedData, run_dir: RunDir) -> records.Records:
+def _split_and_write(
+    config: Config, problem: Problem, data: AuditedData, run_dir: RunDir, execution: Execution
+) -> records.Records:
     """Split so that no writer and no duplicate is in two splits, and write the records."""
-    duplicates = _find_duplicates_of_test_images(data, config.data.drop_duplicates)
+    repeated = _find_duplicates_of_test_images(data, config.data.drop_duplicates)
     split_samples = _split(config, problem, data)
     test_samples = split_samples.pop("test")
-    by_writer = _draws_by_writer(config)
+    by_writer = data_identity.draws_by_writer(config)
     spec = records.RecordsSpec(
         data.labels,
         data.digest,
-        data_sources=_describe_sources(data.run_data),
+        data_sources=data_identity.describe_sources(data.run_data),
         test_images=[_key(sample) for sample in test_samples],
         monitoring_images=[
             _key(sample)
             for sample in splits.choose_some(split_samples["validation"], MAX_MONITORING_IMAGES, config.training.seed)
         ],
-        exclusion_reasons={**_find_poor_images(data, config.data.min_quality), **duplicates},
+        exclusion_reasons={**_find_poor_images(data, config.data.min_quality), **repeated},
         region_labels=problem.region_labels,
         writer_in_one_shard=by_writer,
         merged_writers=(
             splits.merge_writers(data.samples, data.audit.duplicate_pairs, data.labels[0]) if by_writer else {}
         ),
     )
-    written = records.write(data.index, split_samples, run_dir.records_dir, spec)
+    written = records.write(data.index, split_samples, run_dir.records_dir, spec, execution.write_shards)
     _check_counts(written, problem)
     return written
 
@@ -218,29 +243,6 @@ def _find_poor_images(data: AuditedData, min_quality: float) -> dict[records.Key
     }
 
 
-def _describe_sources(run_data: RunData) -> list[dict[str, Any]]:
-    """Describe each data source for the manifest of the records, with a digest of its files."""
-    return [
-        {
-            "path": source.argument,
-            "layout": listing.layout,
-            "images": len(listing.samples),
-            "corpus_id": listing.corpus_id,
-            "writers": len({sample.writer for sample in listing.samples if sample.writer is not None}),
-            **({"is_test": True} if position >= len(run_data.listings) - run_data.test_count else {}),
-            "digest": compute_files_digest(listing.samples),
-            **({"splits": listing.split_counts} if listing.split_counts else {}),
-            **({"predict": listing.predict_count} if listing.predict_count else {}),
-        }
-        for position, (source, listing) in enumerate(zip(run_data.sources, run_data.listings, strict=True))
-    ]
-
-
-def _draws_by_writer(config: Config) -> bool:
-    """Whether the loss needs batches that are drawn by writer."""
-    return plugins.load("losses", config.training.loss).sampling in sampling.SAMPLERS
-
-
 def _key(sample: Sample) -> records.Key:
     return sample.corpus_id, sample.name
 
@@ -265,25 +267,6 @@ def _check_counts(written: records.Records, problem: Problem) -> None:
                     f"no {label!r} image is left for the {split} split; {len(written.refused)} were left out, "
                     f"for example {path}: {reason}"
                 )
-
-
-def _compute_data_digest(config: Config, problem: Problem, samples: list[Sample]) -> str:
-    """Compute a digest of all that determines the records: every file, label, writer and split, and the settings."""
-    settings = [
-        config.data.validation_fraction,
-        config.data.test_fraction,
-        config.data.min_quality,
-        config.data.drop_duplicates,
-        config.training.seed,
-        problem.is_writer_independent,
-        len(config.data.test_dir),
-        _draws_by_writer(config),  # determines whether a writer's images share a shard
-    ]
-    digest = hashlib.sha256(json.dumps([compute_files_digest(samples), settings]).encode())
-    for sample in samples:
-        split = [sample.split] if sample.split else []
-        digest.update(json.dumps([sample.label, sample.writer, *split, *sample.boxes]).encode())
-    return digest.hexdigest()[:16]
 
 
 def _write_audit(run_dir: RunDir, audit: Audit) -> None:

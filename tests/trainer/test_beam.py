@@ -1,0 +1,204 @@
+"""Preparing on Beam gives the records, audit and manifest of a local run, byte for byte, whatever fails on the way."""
+
+import collections
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT
+from trainer import prepare
+from trainer.data import blocking, image_index, records
+
+beam = pytest.importorskip("apache_beam", reason="needs Apache Beam: pip install 'countersign[beam]'")
+
+FLAGS = ["--problem", "same_writer", "--copies-share", "0", "--seed", "3"]
+IN_MEMORY = ["--runner", "direct", "--", "--direct_running_mode=in_memory"]
+
+
+@pytest.fixture(scope="module")
+def data(verification_data, tmp_path_factory):
+    """Generated people with near copies in other folders, equal files, and files that are no images."""
+    folder = shutil.copytree(verification_data, tmp_path_factory.mktemp("beam") / "people")
+    for number, writer in enumerate(["001", "002", "003"]):
+        original = min((folder / writer).iterdir())
+        picture = Image.open(original).convert("L")
+        size = picture.width * 11 // 10, picture.height * 11 // 10
+        picture.resize(size).save(folder / f"00{number + 5}" / "resized.png")
+        shutil.copy(original, folder / f"00{number + 6}" / f"same{original.suffix}")
+        (folder / writer / "broken.png").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Chunks, blocks and shards of which the data has several."""
+    monkeypatch.setattr(image_index, "IMAGES_PER_CHUNK", 16)
+    monkeypatch.setattr(blocking, "MAX_BLOCK", 24)
+    monkeypatch.setattr(records, "IMAGES_PER_SHARD", 40)
+
+
+def prepare_records(data, job_dir, *arguments):
+    return prepare.main(["--train-dir", str(data), "--job-dir", str(job_dir), *FLAGS, *arguments])
+
+
+def read_files(job_dir):
+    """Read what a run has prepared, by file name."""
+    files = [job_dir / "audit.json", job_dir / "config.toml", *(job_dir / "records").rglob("*")]
+    return {path.relative_to(job_dir).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def expected(data, tmp_path, small_parts):
+    """The files of a local run."""
+    assert prepare_records(data, tmp_path / "local") == 0
+    files = read_files(tmp_path / "local")
+    assert len([name for name in files if name.endswith(".gz")]) > 2, "several shards"
+    assert json.loads(files["audit.json"])["duplicates"]["near"] >= 3
+    return files
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_the_files_are_those_of_a_local_run(data, expected, tmp_path):
+    assert prepare_records(data, tmp_path / "beam", *IN_MEMORY) == 0
+    assert read_files(tmp_path / "beam") == expected
+    assert not (tmp_path / "beam" / "survey").exists(), "work files are deleted"
+
+
+@pytest.mark.usefixtures("tensorflow")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--runner", "direct", "--", "--direct_num_workers=2"],
+        ["--runner", "portable"],
+    ],
+    ids=["two processes", "portable"],
+)
+def test_the_files_are_the_same_on_several_workers(data, arguments, tmp_path):
+    for name, runner in (("local", []), ("beam", arguments)):
+        assert prepare_records(data, tmp_path / name, *runner) == 0
+    assert read_files(tmp_path / "beam") == read_files(tmp_path / "local")
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_steps_that_fail_after_their_work_are_retried_and_change_nothing(data, expected, tmp_path, monkeypatch):
+    """A worker may die when its files are written and Beam does not know it."""
+    from trainer.beam import duplicates, indexing, shards
+
+    failures = collections.Counter()
+
+    def fail_twice(step):
+        process = step.process
+
+        def process_and_fail(self, element):
+            results = [*process(self, element)]
+            if failures[step.__name__] < 2:
+                failures[step.__name__] += 1
+                raise ConnectionResetError("a planned failure")
+            return iter(results)
+
+        monkeypatch.setattr(step, "process", process_and_fail)
+
+    for step in (indexing.IndexChunk, duplicates.CompareLeaf, duplicates.ConfirmPair, shards.WriteShard):
+        fail_twice(step)
+    options = ["--runner", "direct", "--", "--runner=BundleBasedDirectRunner"]  # the runner in Python that retries
+    assert prepare_records(data, tmp_path / "beam", *options) == 0
+    assert failures == dict.fromkeys(("IndexChunk", "CompareLeaf", "ConfirmPair", "WriteShard"), 2)
+    assert read_files(tmp_path / "beam") == expected
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_a_run_that_is_stopped_goes_on_with_what_is_missing(data, expected, tmp_path, monkeypatch, capsys):
+    from trainer.beam import indexing, shards
+
+    counts = {"IndexChunk": 0, "WriteShard": 0}
+
+    def stop_after(step, limit):
+        process = step.process
+
+        def process_until(self, element):
+            counts[step.__name__] += 1
+            if counts[step.__name__] == limit:
+                raise OSError("the disk of a worker is full")
+            yield from process(self, element)
+
+        monkeypatch.setattr(step, "process", process_until)
+
+    stop_after(indexing.IndexChunk, 4)
+    stop_after(shards.WriteShard, 3)
+    assert prepare_records(data, tmp_path / "beam", *IN_MEMORY) == 1
+    assert "the disk of a worker is full" in capsys.readouterr().err
+    assert not (tmp_path / "beam" / "records").exists(), "no part of records"
+    assert prepare_records(data, tmp_path / "beam", *IN_MEMORY) == 1
+    assert prepare_records(data, tmp_path / "beam", *IN_MEMORY) == 0
+    chunks = -(-json.loads(expected["audit.json"])["images"] // 16)
+    assert counts["IndexChunk"] == chunks + 1, "each chunk once, but for the one that failed"
+    assert counts["WriteShard"] == len([name for name in expected if name.endswith(".gz")]) + 1
+    assert read_files(tmp_path / "beam") == expected
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_images_that_cannot_be_read_are_counted_and_named(data, tmp_path, capsys):
+    assert prepare_records(data, tmp_path / "beam", *IN_MEMORY) == 0
+    printed = capsys.readouterr().out
+    assert "rejected images: 3" in printed
+    assert "3 left out" in printed
+    refused = json.loads((tmp_path / "beam" / "audit.json").read_text())["refused"]
+    assert {entry["image"] for entry in refused} == {f"people/00{n}/broken.png" for n in (1, 2, 3)}
+
+
+def test_a_killed_run_goes_on(data, tmp_path):
+    command = [sys.executable, "-m", "trainer.prepare", "--train-dir", str(data), "--job-dir", str(tmp_path / "beam")]
+    command += [*FLAGS, "--runner", "direct"]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
+    survey = tmp_path / "beam" / "survey"
+    deadline = time.monotonic() + 120
+    while not any(survey.glob("*.npz")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "beam" / "records" / "manifest.json").exists()
+    assert prepare_records(data, tmp_path / "beam", *IN_MEMORY) == 0
+    assert prepare_records(data, tmp_path / "local") == 0
+    assert read_files(tmp_path / "beam") == read_files(tmp_path / "local")
+
+
+def test_options_of_beam_need_a_runner(capsys):
+    with pytest.raises(SystemExit) as exit:
+        prepare.main(["--train-dir", "scans", "--", "--direct_num_workers=2"])
+    assert exit.value.code == 2
+    assert "options of Beam (--direct_num_workers=2) need a --runner" in capsys.readouterr().err
+
+
+def test_without_beam_the_error_says_what_to_install(data, tmp_path, monkeypatch, capsys):
+    for name in [
+        name for name in sys.modules if name.split(".")[0] == "apache_beam" or name.startswith("trainer.beam")
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    assert prepare_records(data, tmp_path / "beam", "--runner", "direct") == 1
+    assert "pip install 'countersign[beam]'" in capsys.readouterr().err
+
+
+def test_a_published_file_is_whole_or_absent(tmp_path):
+    from trainer.beam.work_folder import WorkFolder
+
+    work = WorkFolder(tmp_path / "work")
+
+    def fail(folder):
+        (folder / "a").write_bytes(b"half")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), work.publish() as folder:
+        fail(folder)
+    assert work.list(".") == set()
+    work.write("below/a", b"whole")
+    assert work.list("below") == {"below/a"}
+    assert work.read("below/a") == b"whole"
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["below"]

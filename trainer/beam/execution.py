@@ -1,0 +1,95 @@
+"""Run the steps of preparation that read every image on Beam; the driver only plans, and reads small results.
+
+Next: ``indexing.py``, ``duplicates.py`` and ``shards.py`` are the pipelines, ``options.py`` names the runners.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from trainer.beam import duplicates, indexing, shards
+from trainer.beam.work_folder import WorkFolder
+from trainer.console.errors import UserError
+from trainer.console.messages import LOG
+from trainer.corpora import Sample
+from trainer.data import blocking, image_index
+from trainer.data.image_index import ImageIndex
+from trainer.data.shard_plan import ShardPlan
+from trainer.imaging import Imaging
+
+FINISHED = "finished"  # file of a search whose pairs are complete
+
+
+class PipelineFailed(UserError):
+    """A pipeline of Beam did not succeed; the message has its state, and the command continues what it has finished."""
+
+
+class BeamExecution:
+    """Runs each step as a pipeline with the same options."""
+
+    def __init__(self, options: PipelineOptions):
+        self._options = options
+
+    def build_index(self, samples: list[Sample], imaging: Imaging, folder: Path) -> ImageIndex:
+        """Inspect every image, or continue an interrupted index of the same samples and imaging in the folder."""
+        missing = image_index.start_image_index(samples, imaging, folder)
+        work = WorkFolder(folder.resolve())
+        for number in missing:
+            chunk = image_index.select_chunk(samples, number)
+            indexing.write_paths(work, number, [sample.path.resolve() for sample in chunk])
+        self._run("index", missing, lambda numbers: numbers | beam.ParDo(indexing.IndexChunk(work, imaging)))
+        return image_index.read_image_index(samples, imaging, folder)
+
+    def find_near_duplicates(self, index: ImageIndex, numbers: np.ndarray) -> list[tuple[int, int, float]]:
+        """Return the near duplicates among the images with these numbers, ``int64 [n]`` in ascending order."""
+        work = WorkFolder(index.folder.resolve())
+        name = f"near-{hashlib.sha256(numbers.tobytes()).hexdigest()[:16]}"
+        if f"{name}/{FINISHED}" not in work.list(name):
+            sample = numbers[blocking.choose_sample(len(numbers))]
+            forest = blocking.grow_forest(index.read_descriptors(sample), len(numbers))
+            duplicates.write_selection(work, name, numbers, len(index.samples))
+            chunk_numbers = np.unique(numbers // image_index.IMAGES_PER_CHUNK).tolist()
+            self._run(
+                "near duplicates",
+                chunk_numbers,
+                lambda chunks: duplicates.find_pairs(chunks, work, name, forest, index.imaging),
+            )
+            work.write(f"{name}/{FINISHED}", b"")
+        return duplicates.read_pairs(work, name)
+
+    def write_shards(self, index: ImageIndex, plan: ShardPlan, folder: Path) -> None:
+        """Write all shards of a plan into a folder; those that an interrupted call has finished are not made again."""
+        work = WorkFolder(index.folder.resolve())
+        target = WorkFolder(work.folder / f"shards-{plan.digest}")
+        finished = {path.name for path in target.folder.glob("*") if path.is_file()}
+        chunk_count = -(-len(index.samples) // image_index.IMAGES_PER_CHUNK)
+        chunk_numbers = [number for number in range(chunk_count) if shards.write_plan(work, number, plan, finished)]
+        self._run("records", chunk_numbers, lambda chunks: shards.write_shards(chunks, work, target, index.imaging))
+        for split in plan.splits:
+            for name in plan.list_shards(split):
+                os.replace(target.folder / name, folder / name)
+
+    def _run(
+        self, title: str, chunk_numbers: Iterable[int], build: Callable[[beam.PCollection], beam.PCollection]
+    ) -> None:
+        """Run a pipeline over chunks to its end. Raises ``PipelineFailed``."""
+        chunk_numbers = [*chunk_numbers]
+        if not chunk_numbers:
+            return
+        pipeline = beam.Pipeline(options=self._options)
+        build(pipeline | "chunks" >> beam.Create(chunk_numbers))
+        try:
+            result = pipeline.run()
+            state = result.wait_until_finish()
+        except Exception as error:  # of any type, because runners raise what the code of a worker raised
+            raise PipelineFailed(f"the pipeline for {title} failed; the same command continues it: {error}") from error
+        if state != "DONE":
+            raise PipelineFailed(f"the pipeline for {title} ended as {state}; the same command continues it")
+        for counter in result.metrics().query()["counters"]:
+            if counter.key.metric.namespace == "countersign":
+                LOG.info(f"  {counter.key.metric.name}: {counter.committed:,}")
