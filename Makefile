@@ -100,7 +100,7 @@ lint: $(VENV)/installed-dev  ## check style, types and Dockerfiles
 
 lock: $(VENV)/installed-dev  ## pin the requirements of setup.py and predictor/requirements.in again, for every supported Python
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile $(LOCK) setup.py --extra dev -o requirements-dev.txt
+	$(BIN)/uv pip compile $(LOCK) --override requirements-overrides.txt setup.py --extra dev -o requirements-dev.txt
 	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt setup.py --extra serve --extra hub --extra deploy -o requirements.txt
 	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt predictor/requirements.in -o predictor/requirements.txt
 LOCK := -q --universal --python-version 3.10 --no-emit-index-url --no-annotate --custom-compile-command "make lock"
@@ -117,5 +117,5 @@ $(VENV)/installed: requirements.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt | $(BIN)/python
-	$(BIN)/pip install --disable-pip-version-check --progress-bar on -r requirements-dev.txt
+	$(BIN)/pip install --disable-pip-version-check --progress-bar on --no-deps -r requirements-dev.txt
 	touch $@ $(VENV)/installed

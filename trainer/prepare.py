@@ -8,6 +8,7 @@ import argparse
 import datetime
 import sys
 
+from trainer import storage
 from trainer.console import quiet
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
@@ -44,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = resolve_settings(config, problem)
         with open_run_dir(config, datetime.datetime.now()) as run_dir, run_dir.log_to_file(config.output.verbose):
-            prepared = prepare_data(config, problem, run_dir, _make_execution(runner, beam_arguments))
+            prepared = prepare_data(
+                config, problem, run_dir, _make_execution(runner, beam_arguments, config.output.job_dir)
+            )
             counts = ", ".join(f"{prepared.records.count_images(split)} {split}" for split in prepared.records.counts)
             LOG.info(f"records: {prepared.records.folder} ({counts}, {len(prepared.records.refused)} left out)")
     except (UserError, OSError) as error:
@@ -67,7 +70,7 @@ def _split_runner(arguments: list[str]) -> tuple[str, list[str], list[str]]:
     return options.runner, arguments[end + 1 :], rest
 
 
-def _make_execution(runner: str, beam_arguments: list[str]) -> Execution:
+def _make_execution(runner: str, beam_arguments: list[str], job_dir: str | None) -> Execution:
     """Return what runs the steps that read every image. Raises ``UserError`` without Beam."""
     if runner == LOCAL:
         return LocalExecution()
@@ -78,7 +81,8 @@ def _make_execution(runner: str, beam_arguments: list[str]) -> Execution:
         if error.name is None or not error.name.startswith("apache_beam"):
             raise
         raise UserError(f"--runner {runner} needs Apache Beam: pip install 'countersign[beam]'") from None
-    return BeamExecution(make_options(runner, beam_arguments))
+    remote_job_dir = job_dir if job_dir and storage.is_remote(job_dir) else ""
+    return BeamExecution(make_options(runner, beam_arguments), remote_job_dir)
 
 
 def run() -> int:

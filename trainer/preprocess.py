@@ -103,10 +103,11 @@ def _write_indexes(source: Path, out: Path, written: dict[Path, Path]) -> None:
     except corpora.UnknownLayout:
         return  # images without labels have no index
     corpus = plugins.load("corpora", reading.layout)
-    samples = [sample for sample in reading.samples if sample.path in written]
+    new_paths = [(written.get(Path(str(sample.path))), sample) for sample in reading.samples]
+    samples = [sample for path, sample in new_paths if path]
     if corpus.format_csv_files and samples:
-        root = out / samples[0].root.relative_to(source)
-        rows = [(written[s.path].relative_to(root).as_posix(), s.label, s.writer or "") for s in samples]
+        root = out / Path(str(samples[0].root)).relative_to(source)
+        rows = [(path.relative_to(root).as_posix(), s.label, s.writer or "") for path, s in new_paths if path]
         for name, text in corpus.format_csv_files(rows).items():
             (root / name).write_text(text, encoding="utf-8")
 

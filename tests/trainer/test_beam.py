@@ -1,6 +1,7 @@
 """Preparing on Beam gives the records, audit and manifest of a local run, byte for byte, whatever fails on the way."""
 
 import collections
+import contextlib
 import json
 import os
 import shutil
@@ -10,16 +11,19 @@ import sys
 import time
 
 import pytest
+from google.cloud.storage import Client
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.loopback.storage import cloud_storage
 from trainer import prepare
 from trainer.data import blocking, image_index, records
+from trainer.storage import remote_files
 
 beam = pytest.importorskip("apache_beam", reason="needs Apache Beam: pip install 'countersign[beam]'")
 
 FLAGS = ["--problem", "same_writer", "--copies-share", "0", "--seed", "3"]
-IN_MEMORY = ["--runner", "direct", "--", "--direct_running_mode=in_memory"]
+IN_MEMORY = ["--runner", "direct", "--", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +147,54 @@ def test_a_run_that_is_stopped_goes_on_with_what_is_missing(data, expected, tmp_
     assert read_files(tmp_path / "beam") == expected
 
 
+@pytest.fixture
+def bucket(data, monkeypatch, tmp_path):
+    """A bucket that has the data, and an empty cache."""
+    with cloud_storage("bank-scans") as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        monkeypatch.setenv("COUNTERSIGN_CACHE", str(tmp_path / "cache"))
+        with contextlib.closing(Client(project="test")) as client:
+            bucket = client.bucket("bank-scans")
+            for path in data.rglob("*.*"):
+                bucket.blob(f"people/{path.relative_to(data).as_posix()}").upload_from_filename(str(path))
+            yield bucket
+        remote_files._connect.cache_clear()  # connections to this emulator
+
+
+@pytest.mark.usefixtures("tensorflow", "small_parts")
+def test_data_on_cloud_storage_is_read_by_the_workers_alone(bucket, tmp_path):
+    flags = ["--train-dir", "gs://bank-scans/people", *FLAGS]
+    assert prepare.main([*flags, "--job-dir", "gs://bank-scans/runs/beam", *IN_MEMORY]) == 0
+    assert not list((tmp_path / "cache").rglob("000.*")), "no image is downloaded to the machine of the command"
+    stored = {blob.name for blob in bucket.list_blobs(prefix="runs/beam/")}
+    assert "runs/beam/records/manifest.json" in stored
+    assert not [name for name in stored if "survey" in name], "work files are deleted"
+    assert prepare.main([*flags, "--job-dir", str(tmp_path / "local")]) == 0
+    for name, expected in read_files(tmp_path / "local").items():
+        if name != "config.toml":
+            assert bucket.blob(f"runs/beam/{name}").download_as_bytes() == expected, name
+
+
+@pytest.mark.usefixtures("tensorflow", "small_parts")
+def test_a_run_on_cloud_storage_goes_on(bucket, tmp_path, monkeypatch, capsys):
+    from trainer.beam import indexing
+
+    process, calls = indexing.IndexChunk.process, []
+
+    def process_until(self, element):
+        calls.append(element)
+        if len(calls) == 4:
+            raise OSError("the disk of a worker is full")
+        yield from process(self, element)
+
+    monkeypatch.setattr(indexing.IndexChunk, "process", process_until)
+    flags = ["--train-dir", "gs://bank-scans/people", *FLAGS, "--job-dir", "gs://bank-scans/runs/beam", *IN_MEMORY]
+    assert prepare.main(flags) == 1
+    shutil.rmtree(tmp_path / "cache")  # another machine continues
+    assert prepare.main(flags) == 0
+    assert len(calls) == len(set(calls)) + 1, "no chunk but the one that failed is made twice"
+
+
 @pytest.mark.usefixtures("tensorflow")
 def test_images_that_cannot_be_read_are_counted_and_named(data, tmp_path, capsys):
     assert prepare_records(data, tmp_path / "beam", *IN_MEMORY) == 0
@@ -189,7 +241,7 @@ def test_without_beam_the_error_says_what_to_install(data, tmp_path, monkeypatch
 def test_a_published_file_is_whole_or_absent(tmp_path):
     from trainer.beam.work_folder import WorkFolder
 
-    work = WorkFolder(tmp_path / "work")
+    work = WorkFolder(str(tmp_path / "work"))
 
     def fail(folder):
         (folder / "a").write_bytes(b"half")
@@ -197,7 +249,7 @@ def test_a_published_file_is_whole_or_absent(tmp_path):
 
     with pytest.raises(ZeroDivisionError), work.publish() as folder:
         fail(folder)
-    assert work.list(".") == set()
+    assert work.list() == set()
     work.write("below/a", b"whole")
     assert work.list("below") == {"below/a"}
     assert work.read("below/a") == b"whole"

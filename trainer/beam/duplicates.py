@@ -4,7 +4,6 @@ Only descriptors, and the images of candidates, move between workers. Next: ``tr
 images are compared, ``trainer/data/near_duplicates.py`` compares them.
 """
 
-import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from trainer.data.blocking import Forest, Neighbours, compare_block
 from trainer.data.image_index import COMPARISON_IMAGING
 from trainer.imaging import Imaging
 
-SELECTION = "selected.npy"  # a bit for each image: whether it is compared
+SELECTION = "selected"  # a bit for each image: whether it is compared
 CHUNKS_PER_FILE = 64  # of the images whose pairs are in one file
 
 Leaf = tuple[int, int]  # tree and leaf
@@ -31,9 +30,7 @@ def write_selection(work: WorkFolder, name: str, numbers: np.ndarray, count: int
     """Write which of ``count`` images are compared."""
     is_selected = np.zeros(count, bool)
     is_selected[numbers] = True
-    buffer = io.BytesIO()
-    np.save(buffer, np.packbits(is_selected))
-    work.write(f"{name}/{SELECTION}", buffer.getvalue())
+    work.write(f"{name}/{SELECTION}", np.packbits(is_selected).tobytes())
 
 
 def find_pairs(
@@ -68,16 +65,14 @@ class FindLeaves(beam.DoFn):
 
     def __init__(self, work: WorkFolder, name: str, forest: Forest):
         self.work, self.name, self.forest = work, name, forest
-        self.selected: np.ndarray | None = None
 
     def process(self, element: int) -> Iterator[tuple[Leaf, Rows]]:
-        if self.selected is None:
-            self.selected = np.load(self.work.get_path(f"{self.name}/{SELECTION}"), mmap_mode="r")
         first = element * image_index.IMAGES_PER_CHUNK  # whole bytes, because a chunk has a multiple of eight images
-        bits = np.unpackbits(self.selected[first // 8 : (first + image_index.IMAGES_PER_CHUNK) // 8])
-        offsets = np.flatnonzero(bits)
-        file = self.work.get_path(image_index.descriptors_name(element))
-        descriptors = image_index.read_chunk_descriptors(file)[offsets]
+        stop = (first + image_index.IMAGES_PER_CHUNK) // 8
+        bits = self.work.read(f"{self.name}/{SELECTION}", first // 8, stop)
+        offsets = np.flatnonzero(np.unpackbits(np.frombuffer(bits, np.uint8)))
+        data = self.work.read(image_index.descriptors_name(element))
+        descriptors = image_index.parse_descriptors(data)[offsets]
         for tree, leaves in enumerate(self.forest.find_leaves(descriptors).T):
             for leaf in np.unique(leaves).tolist():
                 rows = leaves == leaf
@@ -125,8 +120,8 @@ class ReadComparisonImages(beam.DoFn):
 
     def process(self, element: tuple[int, Iterable[tuple[int, Pair]]]) -> Iterator[tuple[Pair, tuple[int, bytes]]]:
         chunk_number, requests = element
-        file = self.work.get_path(image_index.comparison_images_name(chunk_number, self.imaging))
-        images = image_index.read_chunk_images(file, COMPARISON_IMAGING)
+        data = self.work.read(image_index.comparison_images_name(chunk_number, self.imaging))
+        images = image_index.parse_images(data, COMPARISON_IMAGING)
         for number, pair in requests:
             yield pair, (number, zlib.compress(images[number % image_index.IMAGES_PER_CHUNK], 1))
 

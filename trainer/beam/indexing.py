@@ -4,16 +4,18 @@ Next: ``trainer/data/image_index.py`` says what is in them.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from trainer import storage
 from trainer.beam.work_folder import WorkFolder
 from trainer.data import image_index
 from trainer.imaging import Imaging
+from trainer.storage import remote_files
+from trainer.storage.listing import FileStatus, RemoteFile
 
 PATHS = "paths"  # folder of the list of paths of each chunk
 
@@ -23,9 +25,15 @@ def format_paths_name(chunk_number: int) -> str:
     return f"{PATHS}/{chunk_number:05d}.json"
 
 
-def write_paths(work: WorkFolder, chunk_number: int, paths: list[Path]) -> None:
+def write_paths(work: WorkFolder, chunk_number: int, files: list[Path | RemoteFile]) -> None:
     """Write the list of a chunk's image files, for the worker that reads them."""
-    work.write(format_paths_name(chunk_number), json.dumps([os.fsdecode(path) for path in paths]).encode())
+    work.write(format_paths_name(chunk_number), json.dumps([str(file.resolve()) for file in files]).encode())
+
+
+def _make_file(path: str) -> Path | RemoteFile:
+    if storage.is_remote(path):
+        return RemoteFile(path, FileStatus(0, 0), remote_files.read_bytes)
+    return storage.get_local_path(path)
 
 
 class IndexChunk(beam.DoFn):
@@ -37,8 +45,8 @@ class IndexChunk(beam.DoFn):
         self.rejected = Metrics.counter("countersign", "rejected images")
 
     def process(self, element: int) -> Iterator[int]:
-        paths = [Path(path) for path in json.loads(self.work.read(format_paths_name(element)))]
-        inspected = list(image_index.inspect_in_order(paths, self.imaging))
+        files = map(_make_file, json.loads(self.work.read(format_paths_name(element))))
+        inspected = list(image_index.inspect_in_order(files, self.imaging))
         with self.work.publish(last=image_index.properties_name(element)) as folder:
             image_index.write_chunk(folder, element, inspected, self.imaging)
         rejected = sum(image is None for image, _ in inspected)

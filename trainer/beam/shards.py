@@ -10,6 +10,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from trainer.beam.work_folder import WorkFolder
+from trainer.console import quiet
 from trainer.data import image_index
 from trainer.data.shard_plan import PlannedImage, ShardPlan
 from trainer.data.shards import format_shard_name, write_shard
@@ -47,7 +48,17 @@ def write_shards(
     )
 
 
-class SerialiseChunk(beam.DoFn):
+class _QuietDoFn(beam.DoFn):
+    """Imports TensorFlow without its messages, once in each worker."""
+
+    def setup(self) -> None:
+        with quiet.suppress_native_stderr():
+            import tensorflow as tf
+
+            tf.io.gfile.exists("")  # the first call prints messages as well
+
+
+class SerialiseChunk(_QuietDoFn):
     """Chunk number to (shard, (image number, example)) of its planned images."""
 
     def __init__(self, work: WorkFolder, imaging: Imaging):
@@ -55,13 +66,13 @@ class SerialiseChunk(beam.DoFn):
 
     def process(self, element: int) -> Iterator[tuple[Shard, tuple[int, bytes]]]:
         planned = [PlannedImage(*values) for values in json.loads(self.work.read(format_plan_name(element)))]
-        images = image_index.read_chunk_images(self.work.get_path(image_index.images_name(element)), self.imaging)
+        images = image_index.parse_images(self.work.read(image_index.images_name(element)), self.imaging)
         for image in planned:
             example = image.serialise(images[image.number % image_index.IMAGES_PER_CHUNK])
             yield (image.split, image.shard), (image.number, example)
 
 
-class WriteShard(beam.DoFn):
+class WriteShard(_QuietDoFn):
     """(shard, examples) to the name of the file that is written."""
 
     def __init__(self, work: WorkFolder):

@@ -12,6 +12,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from trainer.console.errors import UserError
 from trainer.corpora import _tree
@@ -19,6 +20,7 @@ from trainer.corpora._sample import BoxedPage, LabelledBox, Sample
 from trainer.corpora._tree import PREDICT, Tree, list_image_files
 from trainer.imaging.formats import FILE_SUFFIXES
 from trainer.settings import plugins
+from trainer.storage.listing import RemoteFolder
 
 __all__ = [
     "PLUGIN_ATTRIBUTE",
@@ -103,7 +105,9 @@ class CorpusListing:
         return {split: counts[split] for split in ("train", "validation", "test") if split in counts}
 
 
-def read_corpora(folders: Iterable[tuple[str | None, Path, str]], layout: str = "") -> list[CorpusListing]:
+def read_corpora(
+    folders: Iterable[tuple[str | None, Path | RemoteFolder, str]], layout: str = ""
+) -> list[CorpusListing]:
     """Read every (label or ``None``, folder, name) as a corpus with a unique id, so that writers never mix.
 
     ``layout`` is the layout of all of them; an empty one is detected for each. Raises ``UnknownLayout``,
@@ -120,15 +124,17 @@ def read_corpora(folders: Iterable[tuple[str | None, Path, str]], layout: str = 
     return listings
 
 
-def read(root: Path, label: str | None = None, corpus_id: str | None = None, layout: str = "") -> CorpusListing:
+def read(
+    root: Path | RemoteFolder, label: str | None = None, corpus_id: str | None = None, layout: str = ""
+) -> CorpusListing:
     """List the labelled images below a folder, or in a CSV file, sorted by path; an empty layout is detected.
 
     ``label`` replaces the labels of the layout; its writers are kept. Raises ``UnknownLayout``, or
     ``FileNotFoundError`` when there is no such folder.
     """
-    if not (root.is_dir() or (root.is_file() and root.suffix.lower() == ".csv")):
+    if isinstance(root, Path) and not (root.is_dir() or (root.is_file() and root.suffix.lower() == ".csv")):
         raise FileNotFoundError(f"no folder, zip or CSV file {str(root)!r}")
-    corpus_id = corpus_id or root.resolve().stem
+    corpus_id = corpus_id or PurePosixPath(root.resolve().name).stem
     tree = _tree.read_tree(root)
     if not tree.images and not tree.csv_file:
         detail = f" ({', '.join(sorted(FILE_SUFFIXES))})"
@@ -159,20 +165,21 @@ def _list_samples(
             parsed_label, writer = annotations[name]
             annotation = (sys.intern(label or parsed_label or ""), sys.intern(writer) if writer else None)
             split = split or default_split
-            samples.append(Sample(tree.root, file.as_posix(), *annotation, corpus_id, split, "", boxes.get(name, ())))
+            found = boxes.get(name, ())
+            samples.append(Sample(tree.image_folder, file.as_posix(), *annotation, corpus_id, split, "", found))
     return samples, sum(split == PREDICT for _, split in {**files, **used}.values())
 
 
 def check_disjoint(listings: list[CorpusListing]) -> None:
     """Raise ``OverlappingData`` for a file in two corpora: it could be trained on and tested with."""
-    roots: dict[Path, list[CorpusListing]] = collections.defaultdict(list)
+    roots: dict[Any, list[CorpusListing]] = collections.defaultdict(list)
     for listing in listings:
         for root in {sample.root.resolve() for sample in listing.samples}:
             roots[root].append(listing)
     nested = [root for root in roots if len(roots[root]) > 1 or any(parent in roots for parent in root.parents)]
     if not nested:
         return
-    by_path: dict[Path, Sample] = {}
+    by_path: dict[Any, Sample] = {}
     for sample in (sample for listing in listings for sample in listing.samples):
         first = by_path.setdefault(sample.path.resolve(), sample)
         if first is not sample:

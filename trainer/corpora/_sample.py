@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trainer.storage.listing import RemoteFile, RemoteFolder
+
 
 class LabelledBox(NamedTuple):
     """What is where on a page, in pixels of the file, or as shares of its width and height."""
@@ -29,7 +31,7 @@ class Sample:
     on a page in layouts that say it. Has slots, because there may be 100,000 of them.
     """
 
-    root: Path
+    root: Path | RemoteFolder
     name: str
     label: str
     writer: str | None
@@ -44,8 +46,8 @@ class Sample:
         return self.relabelled_from or self.label
 
     @property
-    def path(self) -> Path:
-        """Path of the image file."""
+    def path(self) -> Path | RemoteFile:
+        """The image file, on this machine or on Cloud Storage."""
         return self.root / self.name
 
     @property

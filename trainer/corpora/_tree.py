@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from trainer.imaging.formats import FILE_SUFFIXES
+from trainer.storage.listing import RemoteFolder
 
 PREDICT = "predict"  # images that training does not use, labelled or not
 SPLIT_FOLDERS = {  # split by lower-case folder name
@@ -32,7 +33,8 @@ class Tree:
 
     The paths in ``images`` have no folders of splits. ``split_by_file`` maps the relative path of every file to its
     path in ``images`` and its split, which is empty outside folders of splits. ``is_layout_named`` means that the
-    caller named the layout, so that a layout need not check the number of folders.
+    caller named the layout, so that a layout need not check the number of folders. ``remote`` has the images where they
+    are on Cloud Storage; ``root`` then has copies of the other files alone.
     """
 
     root: Path
@@ -40,6 +42,12 @@ class Tree:
     csv_file: Path | None = None
     split_by_file: Mapping[PurePosixPath, tuple[PurePosixPath, str]] = dataclasses.field(default_factory=dict)
     is_layout_named: bool = False
+    remote: RemoteFolder | None = None
+
+    @property
+    def image_folder(self) -> Path | RemoteFolder:
+        """The folder that the images are read from."""
+        return self.remote or self.root
 
     @property
     def split_folders(self) -> list[PurePosixPath]:
@@ -48,8 +56,10 @@ class Tree:
         return sorted(folder for folder in above if SPLIT_FOLDERS.get(folder.name.lower(), PREDICT) != PREDICT)
 
 
-def read_tree(root: Path) -> Tree:
+def read_tree(root: Path | RemoteFolder) -> Tree:
     """List the images below a folder, or wrap a CSV file; a lone subfolder that is no split becomes the root."""
+    if isinstance(root, RemoteFolder):
+        return _read_remote_tree(root)
     if root.is_file():
         return Tree(root.parent, (), csv_file=root)
     visited = {root.resolve()}
@@ -64,6 +74,20 @@ def read_tree(root: Path) -> Tree:
     split_by_file = {file: strip_split_folders(file) for file in list_image_files(root)}
     images = {name for name, split in split_by_file.values() if split != PREDICT}
     return Tree(root, tuple(sorted(images)), split_by_file=split_by_file)
+
+
+def _read_remote_tree(root: RemoteFolder) -> Tree:
+    """List the images of a folder on Cloud Storage as if it were here."""
+    while True:
+        names = [PurePosixPath(name) for name in root.statuses]
+        shown = [name for name in names if not any(map(is_hidden, name.parts))]
+        first = {name.parts[0] for name in shown}
+        if len(first) != 1 or any(len(name.parts) == 1 for name in shown) or min(first).lower() in SPLIT_FOLDERS:
+            break
+        root = root.enter(min(first))
+    split_by_file = {name: strip_split_folders(name) for name in sorted(shown) if _is_image(name.name)}
+    images = {name for name, split in split_by_file.values() if split != PREDICT}
+    return Tree(root.local, tuple(sorted(images)), split_by_file=split_by_file, remote=root)
 
 
 def strip_split_folders(file: PurePosixPath) -> tuple[PurePosixPath, str]:

@@ -26,6 +26,7 @@ from trainer.data.records import Records
 from trainer.data.shards import ShardWriter, read_shards, serialise
 from trainer.imaging import ImageError, Imaging, canonicalise, draw_ink
 from trainer.samples import copying
+from trainer.storage.listing import RemoteFile
 
 FOLDER = "copies"  # in the folder of the records
 MAX_ORIGINALS = 2000  # of the training images, and as many of --copies-dir
@@ -46,7 +47,7 @@ class Original:
     """
 
     number: int
-    source: np.ndarray | Path
+    source: np.ndarray | Path | RemoteFile
     corpus_index: int
 
 
@@ -143,9 +144,9 @@ def copy_originals(originals: list[Original], imaging: Imaging, seed: int) -> li
     ]
 
 
-def _copy(source: np.ndarray | Path, imaging: Imaging, rng: np.random.Generator) -> np.ndarray | None:
+def _copy(source: np.ndarray | Path | RemoteFile, imaging: Imaging, rng: np.random.Generator) -> np.ndarray | None:
     try:
-        image = canonicalise(source.read_bytes(), imaging).image if isinstance(source, Path) else source
+        image = source if isinstance(source, np.ndarray) else canonicalise(source.read_bytes(), imaging).image
     except (ImageError, OSError):
         return None
     copied = copying.make_copies(image, imaging.working_side, rng)

@@ -6,7 +6,7 @@ Works on names, not pixels. Next: ``image_index.py``, which reads the images; ``
 import collections
 import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,17 +59,19 @@ class RunData:
         return [sample for listing in train_listings for sample in listing.samples]
 
 
-def read_run_data(config: Config, problem: "Problem", folder: Path) -> RunData:
+def read_run_data(
+    config: Config, problem: "Problem", folder: Path, fetch: Callable[[str], DataSource] = sources.fetch_source
+) -> RunData:
     """Fetch and list every data source, and log its layout.
 
-    Without --train-dir, the generated dataset is written to ``folder``.
+    Without --train-dir, the generated dataset is written to ``folder``. ``fetch`` makes a data source readable.
 
     Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``.
     """
     _check_output_dirs(config)
-    train = [sources.fetch_source(path) for path in config.data.train_dir]
+    train = [fetch(path) for path in config.data.train_dir]
     train = train or [_generate_dataset(config, problem, folder)]
-    test = [sources.fetch_source(path) for path in config.data.test_dir]
+    test = [fetch(path) for path in config.data.test_dir]
     folders = ((source.label, source.root, source.name) for source in [*train, *test])
     listings = corpora.read_corpora(folders, config.data.layout)
     for listing in listings:

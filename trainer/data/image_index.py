@@ -22,6 +22,7 @@ from trainer.corpora import Sample
 from trainer.data import image_features, near_duplicates
 from trainer.data.files import compute_files_digest
 from trainer.imaging import ImageError, Imaging, canonicalise, compute_quality, decode
+from trainer.storage.listing import RemoteFile
 
 # Near duplicates are compared on this canvas, whatever the model's is: thresholds depend on it.
 COMPARISON_IMAGING = Imaging(96, 192)
@@ -86,14 +87,14 @@ class ImageIndex:
         chunk_numbers = numbers // IMAGES_PER_CHUNK
         for chunk_number in np.unique(chunk_numbers).tolist():
             rows = slice(*np.searchsorted(chunk_numbers, (chunk_number, chunk_number + 1)))
-            chunk = read_chunk_descriptors(self.folder / descriptors_name(chunk_number))
+            chunk = parse_descriptors((self.folder / descriptors_name(chunk_number)).read_bytes())
             descriptors[rows] = chunk[numbers[rows] % IMAGES_PER_CHUNK]
         return descriptors
 
     def iter_images(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (number, ``uint8 [h, w, 1]``) of every image that was not rejected, in order."""
         for start in range(0, len(self.samples), IMAGES_PER_CHUNK):
-            chunk = read_chunk_images(self.folder / images_name(start // IMAGES_PER_CHUNK), self.imaging)
+            chunk = parse_images((self.folder / images_name(start // IMAGES_PER_CHUNK)).read_bytes(), self.imaging)
             for offset, image in enumerate(chunk):
                 if not self.properties.rejection_reasons[start + offset]:
                     yield start + offset, image
@@ -113,8 +114,8 @@ def build_image_index(samples: list[Sample], imaging: Imaging, folder: Path) -> 
     chunks = {number: select_chunk(samples, number) for number in missing}
     with Progress("preparing", len(samples)) as progress:
         progress.update(len(samples) - sum(map(len, chunks.values())))
-        paths = (sample.path for chunk in chunks.values() for sample in chunk)
-        inspected = progress.track(inspect_in_order(paths, imaging))
+        files = (sample.path for chunk in chunks.values() for sample in chunk)
+        inspected = progress.track(inspect_in_order(files, imaging))
         for number, chunk in chunks.items():
             write_chunk(folder, number, [next(inspected) for _ in chunk], imaging)
     return read_image_index(samples, imaging, folder)
@@ -170,22 +171,22 @@ def properties_name(chunk_number: int) -> str:
     return f"{chunk_number:05d}.npz"
 
 
-def inspect_in_order(paths: Iterable[Path], imaging: Imaging) -> Iterator[Inspected]:
+def inspect_in_order(files: Iterable[Path | RemoteFile], imaging: Imaging) -> Iterator[Inspected]:
     """Inspect in threads (the decoders release the GIL), at most ``MAX_AHEAD`` images ahead of the consumer."""
     pending: collections.deque[concurrent.futures.Future[Inspected]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path in paths:
-            pending.append(pool.submit(_inspect_image, path, imaging))
+        for file in files:
+            pending.append(pool.submit(_inspect_image, file, imaging))
             if len(pending) >= MAX_AHEAD:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
 
 
-def _inspect_image(path: Path, imaging: Imaging) -> Inspected:
+def _inspect_image(file: Path | RemoteFile, imaging: Imaging) -> Inspected:
     """Return the canonical image of a file and its properties, or ``None`` and the reason for the rejection."""
     try:
-        data = path.read_bytes()
+        data = file.read_bytes()
         canonical = canonicalise(data, imaging)
         # The features need the file's full-size levels: a JPEG that was decoded smaller is decoded again.
         page = canonical.page if canonical.page.downscale == 1 else decode(data)
@@ -239,14 +240,14 @@ def write_chunk(folder: Path, chunk_number: int, inspected: list[Inspected], ima
     os.replace(partial, folder / properties_name(chunk_number))
 
 
-def read_chunk_images(file: Path, imaging: Imaging) -> np.ndarray:
-    """Read the images of a chunk, ``uint8 [n, h, w, 1]``; those of rejected files are empty."""
-    return np.fromfile(file, np.uint8).reshape(-1, imaging.height, imaging.width, 1)
+def parse_images(data: bytes, imaging: Imaging) -> np.ndarray:
+    """Return the images of a chunk, ``uint8 [n, h, w, 1]``; those of rejected files are empty."""
+    return np.frombuffer(data, np.uint8).reshape(-1, imaging.height, imaging.width, 1)
 
 
-def read_chunk_descriptors(file: Path) -> np.ndarray:
-    """Read the descriptors of a chunk, ``int8 [n, 288]``; those of rejected files are 0."""
-    return np.fromfile(file, np.int8).reshape(-1, near_duplicates.DESCRIPTOR_SIZE)
+def parse_descriptors(data: bytes) -> np.ndarray:
+    """Return the descriptors of a chunk, ``int8 [n, 288]``; those of rejected files are 0."""
+    return np.frombuffer(data, np.int8).reshape(-1, near_duplicates.DESCRIPTOR_SIZE)
 
 
 def _read_properties(folder: Path, count: int) -> ImageProperties:

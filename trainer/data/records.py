@@ -176,7 +176,7 @@ def _exclude(index: ImageIndex, selection: Selection, reasons: Mapping[Key, str]
     for number, sample in enumerate(index.samples):
         key = (sample.corpus_id, sample.name)
         if key in selection and (reason := rejected.get(number) or reasons.get(key)):
-            refused.append((str(sample.path), reason))
+            refused.append((f"{sample.corpus_id}/{sample.name}", reason))
             del selection[key]
     return refused
 

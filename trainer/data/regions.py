@@ -4,12 +4,14 @@ A region is five numbers: that of its label, and left, top, right and bottom as 
 ``records.py`` stores them, ``batches.py`` streams them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import tensorflow as tf
-
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from trainer.corpora import LabelledBox
 
 MAX_REGIONS = 48  # of a page in a batch; further ones are left out, the smallest first
@@ -21,7 +23,7 @@ MAX_SHIFT = 0.08  # as a share of the canvas
 
 
 def list_regions(
-    boxes: Sequence["LabelledBox"], labels: Sequence[str], size: tuple[int, int], canvas: tuple[int, int]
+    boxes: Sequence[LabelledBox], labels: Sequence[str], size: tuple[int, int], canvas: tuple[int, int]
 ) -> list[tuple[float, ...]]:
     """List the regions of a page of ``size`` in a canvas, both (height, width), the largest first.
 
@@ -42,6 +44,8 @@ def list_regions(
 
 def parse_regions(values: tf.RaggedTensor) -> tf.Tensor:
     """Return the regions of pages, ``float32 [N, MAX_REGIONS, 5]``, from their numbers; the rest is ``NO_REGION``."""
+    import tensorflow as tf
+
     padded = values.to_tensor(NO_REGION, shape=[None, 5 * MAX_REGIONS])
     return tf.reshape(padded, [-1, MAX_REGIONS, 5])
 
@@ -51,6 +55,8 @@ def move_pages(pages: tf.Tensor, regions: tf.Tensor, seed: Iterable) -> tuple[tf
 
     ``uint8 [N, H, W, 1]`` and ``float32 [N, M, 5]`` to the same; regions of which less than half is left are dropped.
     """
+    import tensorflow as tf
+
     count = tf.shape(pages)[0]
     draws = tf.random.stateless_uniform([4, count], tf.cast(tf.stack([*seed]), tf.int64), -1, 1)
     zoom, stretch = draws[0] * MAX_ZOOM, draws[1] * MAX_STRETCH

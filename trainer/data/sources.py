@@ -17,9 +17,12 @@ from trainer import storage
 from trainer.console.errors import UserError
 from trainer.console.progress import Progress, transfer_progress
 from trainer.imaging.formats import FILE_SUFFIXES
+from trainer.storage import remote_files
+from trainer.storage.listing import RemoteFolder
 
 CSV_SUFFIX = ".csv"
 ZIP_SUFFIX = ".zip"
+ANNOTATION_SUFFIXES = (CSV_SUFFIX, ".json", ".xml", ".txt", ".yaml")  # of files with labels or boxes
 ALWAYS_UNPACKED_BYTES = 2**30  # up to this size, the compression ratio of a zip is not limited
 MAX_COMPRESSION_RATIO = 100  # unpacked over packed bytes; about 1 for images, about 10 for scans of blank pages
 
@@ -30,11 +33,14 @@ class UnsafeArchive(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class DataSource:
-    """A local copy of one input: ``root`` is a folder or a CSV file, ``name`` is for messages and corpus ids."""
+    """One input: ``root`` is a folder or a CSV file on this machine, or a folder that was listed on Cloud Storage.
+
+    ``name`` is for messages and corpus ids.
+    """
 
     argument: str
     label: str | None
-    root: Path
+    root: Path | RemoteFolder
     name: str
 
 
@@ -53,6 +59,29 @@ def fetch_source(argument: str) -> DataSource:
         raise FileNotFoundError(f"no folder, zip or CSV file {path!r}")
     source_name = PurePosixPath(name).stem if suffix in (CSV_SUFFIX, ZIP_SUFFIX) else local.resolve().name
     return DataSource(argument, label, local, source_name)
+
+
+def list_source(argument: str) -> DataSource:
+    """List the images of a ``gs://`` folder, and download its other files; fetch any other source.
+
+    Raises ``UserError``, ``StorageError`` or ``FileNotFoundError``.
+    """
+    label, path = parse_argument(argument)
+    if not storage.is_remote(path):
+        return fetch_source(argument)
+    name = PurePosixPath(path.rstrip("/")).name
+    if PurePosixPath(name).suffix.lower() in (CSV_SUFFIX, ZIP_SUFFIX):
+        raise UserError(f"{path!r} cannot be listed without downloading it; name a folder of image files")
+    folder = remote_files.list_folder(path, storage.get_cache_path(path, "listed"))
+    if not folder.statuses:
+        raise storage.StorageError(f"there is nothing below {path!r}")
+    if any(map(_is_annotation, folder.statuses)):
+        storage.fetch(path, folder.local, _is_annotation, transfer_progress)
+    return DataSource(argument, label, folder, name)
+
+
+def _is_annotation(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in ANNOTATION_SUFFIXES
 
 
 def parse_argument(argument: str) -> tuple[str | None, str]:

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from trainer.corpora import Sample
     from trainer.data.image_index import ImageIndex
     from trainer.data.shard_plan import ShardPlan
+    from trainer.data.sources import DataSource
     from trainer.imaging import Imaging
 
 
 class Execution(Protocol):
     """Runs the steps that read every image."""
+
+    def fetch_source(self, argument: str) -> DataSource:
+        """Make a data source readable."""
 
     def build_index(self, samples: list[Sample], imaging: Imaging, folder: Path) -> ImageIndex:
         """Inspect every image, or continue an interrupted index of the same samples and imaging in the folder."""
@@ -30,3 +34,6 @@ class Execution(Protocol):
 
     def write_shards(self, index: ImageIndex, plan: ShardPlan, folder: Path) -> None:
         """Write all shards of a plan into a folder."""
+
+    def delete_index(self, index: ImageIndex) -> None:
+        """Delete an index that is not needed any more."""

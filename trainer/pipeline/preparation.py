@@ -18,12 +18,13 @@ from trainer.audit.finding import Severity
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 from trainer.corpora import Sample
-from trainer.data import copies, dataset, image_index, records, shard_plan, splits
+from trainer.data import copies, dataset, image_index, records, shard_plan, sources, splits
 from trainer.data.components import components
 from trainer.data.dataset import RunData
 from trainer.data.image_index import ImageIndex
 from trainer.data.records import Records
 from trainer.data.shard_plan import ShardPlan
+from trainer.data.sources import DataSource
 from trainer.imaging import Imaging
 from trainer.pipeline import data_identity
 from trainer.pipeline.execution import Execution
@@ -97,6 +98,9 @@ class AuditedData:
 class LocalExecution:
     """Runs the steps that read every image in the threads of this process."""
 
+    def fetch_source(self, argument: str) -> DataSource:
+        return sources.fetch_source(argument)
+
     def build_index(self, samples: list[Sample], imaging: Imaging, folder: Path) -> ImageIndex:
         return image_index.build_image_index(samples, imaging, folder)
 
@@ -106,6 +110,9 @@ class LocalExecution:
     def write_shards(self, index: ImageIndex, plan: ShardPlan, folder: Path) -> None:
         shard_plan.write_shards(index, plan, folder)
 
+    def delete_index(self, index: ImageIndex) -> None:
+        index.delete()
+
 
 def prepare_data(config: Config, problem: Problem, run_dir: RunDir, execution: Execution | None = None) -> PreparedData:
     """Prepare all data that training needs, or read what an earlier call has prepared in the same run.
@@ -113,7 +120,8 @@ def prepare_data(config: Config, problem: Problem, run_dir: RunDir, execution: E
     ``execution`` runs the steps that read every image, ``LocalExecution`` if it is ``None``. Raises ``UserError``,
     ``StorageError`` or ``FileNotFoundError``.
     """
-    run_data = dataset.read_run_data(config, problem, run_dir.folder / "samples")
+    execution = execution or LocalExecution()
+    run_data = dataset.read_run_data(config, problem, run_dir.folder / "samples", execution.fetch_source)
     canvas = config.model.image_height, config.model.image_width
     imaging = Imaging(*canvas, ink=config.model.ink, framing=problem.framing)
     samples = [*run_data.list_training_samples(), *run_data.list_test_samples()]
@@ -127,7 +135,6 @@ def prepare_data(config: Config, problem: Problem, run_dir: RunDir, execution: E
     try:
         if not prepared:
             labels = dataset.resolve_labels(run_data, problem)
-            execution = execution or LocalExecution()
             index = execution.build_index(samples, imaging, run_dir.image_index_dir)
             if config.data.strict:
                 _check_readable(index)
@@ -141,7 +148,7 @@ def prepare_data(config: Config, problem: Problem, run_dir: RunDir, execution: E
             _write_audit(run_dir, audit)
             data = AuditedData(run_data, labels, index, audit, digest)
             prepared = _split_and_write(config, problem, data, run_dir, execution)
-            index.delete()
+            execution.delete_index(index)
         if config.training.copies_share:
             copied = copies.prepare_copies(prepared, run_data.list_copies_samples(), imaging, config.training.seed)
     except UserError:

@@ -9,7 +9,7 @@ import base64
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -115,6 +115,14 @@ class Bucket:
                 position += len(chunk)
                 count(len(chunk))
 
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Return an object below the prefix, whose checksum the client verifies, or a part of it."""
+        blob = self._bucket.blob(self.prefix + name)
+        if stop is None and not start:
+            return blob.download_as_bytes(timeout=TIMEOUT, retry=_make_retry())
+        end = None if stop is None else stop - 1
+        return blob.download_as_bytes(start=start, end=end, checksum=None, timeout=TIMEOUT, retry=_make_retry())
+
     def upload(self, name: str, file: Path) -> None:
         """Upload a file to an object below the prefix. A retry is safe, because it has the same content.
 
@@ -150,22 +158,36 @@ class Bucket:
     def __exit__(self, error_type, error, _):
         """Close connections. Raise ``StorageError``, with the path of the user, in place of an error of Google's."""
         self._client.close()
-        from google.api_core.exceptions import GoogleAPIError
-        from google.auth.exceptions import GoogleAuthError
-        from google.cloud.exceptions import Forbidden, NotFound, Unauthorized
-        from requests.exceptions import RequestException
+        _raise_storage_error(self.path, error)
 
-        if isinstance(error, NotFound):
-            raise StorageError(f"{self.path!r} does not exist: no such bucket or object") from None
-        if isinstance(error, Forbidden | Unauthorized):
-            raise StorageError(
-                f"no permission for {self.path!r}; the account needs read (or write) access to the bucket"
-            ) from None
-        if isinstance(error, GoogleAuthError):
-            raise StorageError(f"{self.path!r}: the Google credentials do not work: {error}") from None
-        if isinstance(error, GoogleAPIError | RequestException | ConnectionError):
-            reason = connection_refused.describe_refusal(error) or f"{type(error).__name__}: {error}"
-            raise StorageError(f"Cloud Storage failed for {self.path!r}: {reason}") from error
+    @contextlib.contextmanager
+    def translate_errors(self, path: str) -> Iterator[None]:
+        """Raise ``StorageError`` with a path in place of an error of Google's; connections stay open."""
+        try:
+            yield
+        except Exception as error:
+            _raise_storage_error(path, error)
+            raise
+
+
+def _raise_storage_error(path: str, error: BaseException | None) -> None:
+    """Raise ``StorageError`` in place of an error of Google's; return for any other."""
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.exceptions import Forbidden, NotFound, Unauthorized
+    from requests.exceptions import RequestException
+
+    if isinstance(error, NotFound):
+        raise StorageError(f"{path!r} does not exist: no such bucket or object") from None
+    if isinstance(error, Forbidden | Unauthorized):
+        raise StorageError(
+            f"no permission for {path!r}; the account needs read (or write) access to the bucket"
+        ) from None
+    if isinstance(error, GoogleAuthError):
+        raise StorageError(f"{path!r}: the Google credentials do not work: {error}") from None
+    if isinstance(error, GoogleAPIError | RequestException | ConnectionError):
+        reason = connection_refused.describe_refusal(error) or f"{type(error).__name__}: {error}"
+        raise StorageError(f"Cloud Storage failed for {path!r}: {reason}") from error
 
 
 def relative(name: str, prefix: str) -> PurePosixPath:

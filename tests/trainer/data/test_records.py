@@ -75,7 +75,7 @@ def test_an_example_is_the_same_bytes_in_every_process():
 def test_an_excluded_image_is_refused_with_its_reason(scans, prepare):
     sample = corpora.read(scans).samples[0]
     split_samples, prepared = prepare(scans, exclusion_reasons={(sample.corpus_id, sample.name): "quality 0.4"})
-    assert prepared.refused == [(str(sample.path), "quality 0.4")]
+    assert prepared.refused == [(f"{sample.corpus_id}/{sample.name}", "quality 0.4")]
     assert sum(prepared.count_images(split) for split in split_samples) == len(corpora.read(scans).samples) - 1
 
 
