@@ -51,6 +51,10 @@ DEPLOYING = [
 ]
 BEAM = [
     "apache-beam>=2.65",  # prepares data on many machines: the runners of Dataflow, Flink and Spark
+    # What the runner of Dataflow needs of apache-beam[gcp], which holds google-cloud-aiplatform below 2.
+    "google-apitools>=0.5.31",
+    "google-auth-httplib2>=0.1",
+    "google-cloud-dataflow-client>=0.8",
 ]
 DEVELOPING = [
     "pytest>=8.3",

@@ -82,7 +82,7 @@ def _make_execution(runner: str, beam_arguments: list[str], job_dir: str | None)
             raise
         raise UserError(f"--runner {runner} needs Apache Beam: pip install 'countersign[beam]'") from None
     remote_job_dir = job_dir if job_dir and storage.is_remote(job_dir) else ""
-    return BeamExecution(make_options(runner, beam_arguments), remote_job_dir)
+    return BeamExecution(make_options(runner, beam_arguments, job_dir or ""), remote_job_dir)
 
 
 def run() -> int:

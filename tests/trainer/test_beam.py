@@ -4,23 +4,26 @@ import collections
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
+from apache_beam.runners.dataflow import dataflow_runner
 from google.cloud.storage import Client
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.loopback.dataflow import dataflow_service
 from tests.loopback.storage import cloud_storage
 from trainer import prepare
+from trainer.console.errors import UserError
 from trainer.data import blocking, image_index, records
 from trainer.storage import remote_files
-
-beam = pytest.importorskip("apache_beam", reason="needs Apache Beam: pip install 'countersign[beam]'")
 
 FLAGS = ["--problem", "same_writer", "--copies-share", "0", "--seed", "3"]
 IN_MEMORY = ["--runner", "direct", "--", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
@@ -173,6 +176,84 @@ def test_data_on_cloud_storage_is_read_by_the_workers_alone(bucket, tmp_path):
     for name, expected in read_files(tmp_path / "local").items():
         if name != "config.toml":
             assert bucket.blob(f"runs/beam/{name}").download_as_bytes() == expected, name
+
+
+@pytest.fixture
+def dataflow(monkeypatch):
+    """Dataflow on loopback and the options of Beam for it; its client asks at once, not every five seconds."""
+    sleep = time.sleep
+    clock = types.SimpleNamespace(sleep=lambda seconds: sleep(min(seconds, 0.05)), time=time.time)
+    monkeypatch.setattr(dataflow_runner, "time", clock)
+    options = ["--project=bank", "--region=europe-west4", "--sdk_container_image=docker.example/prepare@sha256:0a"]
+    with dataflow_service() as (service, address):
+        yield service, [*options, f"--dataflow_endpoint={address}", "--no_auth"]
+
+
+@pytest.mark.usefixtures("tensorflow", "small_parts")
+def test_jobs_of_dataflow_write_the_same_files(bucket, dataflow, tmp_path):
+    service, options = dataflow
+    options += ["--worker_machine_type=n2-standard-4", "--max_num_workers=40"]
+    flags = ["--train-dir", "gs://bank-scans/people", *FLAGS]
+    beam_flags = ["--job-dir", "gs://bank-scans/runs/beam", "--runner", "dataflow", "--", *options]
+    assert prepare.main([*flags, *beam_flags]) == 0
+    names = [job["name"].rpartition("-")[0] for job in service.jobs.values()]
+    assert names[0] == "countersign-index"
+    assert names[-1] == "countersign-records"
+    assert set(names[1:-1]) == {"countersign-near-duplicates"}
+    for job in service.jobs.values():
+        (pool,) = job["environment"]["workerPools"]
+        assert pool["machineType"] == "n2-standard-4"
+        assert pool["autoscalingSettings"]["maxNumWorkers"] == 40
+        assert [each["containerImage"] for each in pool["sdkHarnessContainerImages"]] == [
+            "docker.example/prepare@sha256:0a"
+        ]
+    assert prepare.main([*flags, "--job-dir", str(tmp_path / "local")]) == 0
+    for name, expected in read_files(tmp_path / "local").items():
+        if name != "config.toml":
+            assert bucket.blob(f"runs/beam/{name}").download_as_bytes() == expected, name
+
+
+@pytest.mark.usefixtures("tensorflow", "small_parts")
+def test_a_job_of_dataflow_that_fails_is_an_error_with_its_message(bucket, dataflow, monkeypatch, capsys):
+    from trainer.beam import indexing
+
+    def fail(self, element):
+        raise OSError("the disk of a worker is full")
+
+    monkeypatch.setattr(indexing.IndexChunk, "process", fail)
+    flags = ["--train-dir", "gs://bank-scans/people", *FLAGS, "--job-dir", "gs://bank-scans/runs/beam"]
+    assert prepare.main([*flags, "--runner", "dataflow", "--", *dataflow[1]]) == 1
+    error = capsys.readouterr().err
+    assert "the pipeline for index failed; the same command continues it" in error
+    assert "the disk of a worker is full" in error
+
+
+@pytest.mark.usefixtures("tensorflow", "small_parts")
+def test_an_interrupted_command_cancels_its_job_of_dataflow(bucket, dataflow, monkeypatch):
+    service, options = dataflow
+
+    def interrupt(self, duration=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dataflow_runner.DataflowPipelineResult, "wait_until_finish", interrupt)
+    flags = ["--train-dir", "gs://bank-scans/people", *FLAGS, "--job-dir", "gs://bank-scans/runs/beam"]
+    assert prepare.main([*flags, "--runner", "dataflow", "--", *options]) == 130
+    (job,) = service.jobs.values()
+    assert job["currentState"] == "JOB_STATE_CANCELLED"
+
+
+@pytest.mark.parametrize(
+    ("job_dir", "options", "message"),
+    [
+        ("runs/local", [], "needs a --job-dir on Cloud Storage (gs://BUCKET/PATH), not 'runs/local'"),
+        ("gs://b/run", ["--project=p"], "needs, after --, --region=... and --sdk_container_image=..."),
+    ],
+)
+def test_what_dataflow_needs_is_said(job_dir, options, message):
+    from trainer.beam.options import make_options
+
+    with pytest.raises(UserError, match=re.escape(message)):
+        make_options("dataflow", options, job_dir)
 
 
 @pytest.mark.usefixtures("tensorflow", "small_parts")

@@ -13,6 +13,7 @@ import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from trainer.beam import duplicates, indexing, shards
+from trainer.beam.options import name_job
 from trainer.beam.work_folder import WorkFolder
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
@@ -106,11 +107,16 @@ class BeamExecution:
         chunk_numbers = [*chunk_numbers]
         if not chunk_numbers:
             return
+        name_job(self._options, title, self._remote_job_dir)
         pipeline = beam.Pipeline(options=self._options)
         build(pipeline | "chunks" >> beam.Create(chunk_numbers))
         try:
             result = pipeline.run()
-            state = result.wait_until_finish()
+            try:
+                state = result.wait_until_finish()
+            except KeyboardInterrupt:
+                result.cancel()
+                raise
         except Exception as error:  # of any type, because runners raise what the code of a worker raised
             raise PipelineFailed(f"the pipeline for {title} failed; the same command continues it: {error}") from error
         if state != "DONE":

@@ -165,8 +165,8 @@ def _list_samples(
             parsed_label, writer = annotations[name]
             annotation = (sys.intern(label or parsed_label or ""), sys.intern(writer) if writer else None)
             split = split or default_split
-            found = boxes.get(name, ())
-            samples.append(Sample(tree.image_folder, file.as_posix(), *annotation, corpus_id, split, "", found))
+            page_boxes = boxes.get(name, ())
+            samples.append(Sample(tree.image_folder, file.as_posix(), *annotation, corpus_id, split, "", page_boxes))
     return samples, sum(split == PREDICT for _, split in {**files, **used}.values())
 
 
