@@ -428,9 +428,10 @@ def test_beside_a_classifier_a_verifier_has_a_tab_of_its_own(open_page, two_mode
     page.wait_for_selector(f"{ANSWERED} .comparison")
     assert page.inner_text(".verdict").split()[0] in ("Signature", "Text")
     page.click("[data-tab=model]")
+    page.wait_for_selector("#model", state="visible")
     assert page.inner_text("#model").count("same_writer") == 1
     page.click("[data-tab=verify]")
-    assert "same hand" in page.inner_text("#question")
+    wait_until(page, "document.getElementById('question').textContent.includes('same hand')")
     compare(page, images[:2], images[2:4])
     answers = page.locator(f"{ITEMS} .answer").all_inner_texts()
     assert set(answers) <= {"Accepted", "Inconclusive", "Rejected"}
