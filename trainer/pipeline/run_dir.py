@@ -221,8 +221,8 @@ def _pull_workdir(path: str) -> Workdir:
 
 
 def _is_local(name: PurePosixPath) -> bool:
-    """Whether a file is not uploaded: another machine can generate it again, or it is incomplete."""
-    return name.parts[0] in ("samples", "survey", "lock") or any(
+    """Whether a file is not transferred: another machine makes it again, it is incomplete, or Beam shares it."""
+    return name.parts[0] in ("samples", "survey", "dataflow", "lock") or any(
         component.endswith((".partial", ".old")) for component in name.parts
     )
 

@@ -144,11 +144,12 @@ class Workdir:
         return cls(get_local_path(path))
 
     def pull(self, progress: ProgressBar | None = None) -> None:
-        """Download all objects below the prefix, if there are any. Raises ``StorageError``."""
+        """Download the objects below the prefix that are not excluded, if any. Raises ``StorageError``."""
         if not self.remote:
             return
         with Bucket(self.remote) as bucket, _exclusive(self.folder):
-            objects = [item for item in bucket.list() if item.name.startswith(bucket.prefix)]
+            listed = [item for item in bucket.list() if item.name.startswith(bucket.prefix)]
+            objects = [item for item in listed if not self.is_excluded(item.relative)]
             _download_all(bucket, objects, self.folder, self.is_excluded, progress)
         self._uploaded = {item.relative.as_posix(): _stamp(self.folder / item.relative) for item in objects}
 
