@@ -13,6 +13,7 @@ TRAINING = [
     "Babel>=2.16",  # words in 25 scripts, from Unicode's CLDR, for the generated dataset
     "Faker>=30",  # names of persons in their own scripts, for the generated dataset
     "threadpoolctl>=3.5",  # one thread for each comparison of embeddings: NumPy's own slow each other down
+    "numba>=0.61",  # compiles the comparison of places of a training step, which takes TensorFlow seven times as long
     "tomli-w>=1.0",
     "tomli>=2.0; python_version < '3.11'",
 ]

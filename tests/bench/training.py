@@ -1,90 +1,113 @@
-"""``python -m tests.bench.training``: does the input pipeline keep the model busy?
+"""``python -m tests.bench.training [PROBLEM ...]``: does the training wait for its images, and how fast is it?
 
-It compares images per second of epochs from the shards (shuffled, augmented) with those of the same compiled training
-step on a batch that stays in memory, in alternation within one process. The ratio has to be at least 0.9.
+For each problem, with its default settings and generated data, it alternates epochs from the shards (drawn, augmented)
+with as many steps on a batch that stays in memory, by the same compiled steps in one process. The ratio of their speeds
+has to be at least 0.9; the rest is the share of time in which the training waits for images. ``--flags`` measures other
+settings, such as ``"--dtype-policy mixed_bfloat16"``. Next: ``trainer/training/steps.py``, the measured code.
 """
 
+import argparse
+import datetime
 import itertools
 import statistics
 import tempfile
 import time
-from pathlib import Path
+from typing import NamedTuple
 
-from trainer import corpora
 from trainer.console import quiet
-from trainer.data import image_index, records, splits
-from trainer.generators import signatures as generator
-from trainer.imaging import Imaging
+from trainer.pipeline.preparation import LocalExecution, prepare_data
 from trainer.pipeline.problem_defaults import resolve_settings
-from trainer.samples.amount import DatasetSpec
+from trainer.pipeline.run_dir import open_run_dir
 from trainer.settings import plugins
-from trainer.settings.config import parse_config
+from trainer.settings.config import Config, parse_config
 
-ROUNDS, BATCH_SIZE = 5, 32
-LABELS = ("signature", "text")
-DATASET = DatasetSpec(writers=160, genuine=3, forged=2, text=5)
+ROUNDS = 5
+AMOUNT = {"signature_on_page": ["--pages", "200"]}  # generated; else writers:
+WRITERS = ["--writers", "160"]
+SMALL = {"same_writer": ["--writers", "60"]}
+
+
+class Rates(NamedTuple):
+    """Images per second: of the input pipeline alone, of epochs from the shards, and of a batch in memory."""
+
+    alone: float
+    from_shards: float
+    in_memory: float
 
 
 def main() -> None:
-    """Print the two rates and their ratio."""
+    """Print a line for each problem."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.training", description=__doc__)
+    names = plugins.list_names("problems")
+    parser.add_argument("problems", nargs="*", metavar="PROBLEM", help=f"of {', '.join(names)}; by default all")
+    parser.add_argument("--flags", default="", help="more flags of trainer.task, in one word")
+    options = parser.parse_args()
     tf = quiet.import_tensorflow()
-    with tempfile.TemporaryDirectory() as folder:
-        rates, num_replicas, canvas = _measure(Path(folder))
-    ratios = sorted(from_shards / from_memory for from_shards, from_memory in rates)
-    print(f"epoch from shards {statistics.median(a for a, _ in rates):7.0f} images/s")
-    print(f"batch in memory   {statistics.median(b for _, b in rates):7.0f} images/s")
-    print(f"ratio             {statistics.median(ratios):7.3f}  (min {ratios[0]:.3f}, max {ratios[-1]:.3f}; goal 0.9)")
-    print(f"TensorFlow {tf.__version__}, {num_replicas} devices, batch {BATCH_SIZE}, {canvas} images")
+    print("problem                 batch   input alone  from shards  in memory  images/s   ratio (min to max)   waits")
+    for name in options.problems or names:
+        with tempfile.TemporaryDirectory() as folder:
+            amount = AMOUNT.get(name) or SMALL.get(name) or WRITERS
+            flags = ["--problem", name, "--job-dir", f"{folder}/job", *amount, *options.flags.split()]
+            config = resolve_settings(parse_config(flags, {}), plugins.load("problems", name))
+            rounds = _measure(config)
+        ratios = sorted(rates.from_shards / rates.in_memory for rates in rounds)
+        medians = [statistics.median(values) for values in zip(*rounds, strict=True)]
+        ratio = statistics.median(ratios)
+        print(
+            f"{name:22}  {config.training.batch_size:5}  {medians[0]:12.0f}  {medians[1]:11.0f}  {medians[2]:9.0f}"
+            f"             {ratio:5.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})   {max(0.0, 1 - ratio):5.0%}",
+            flush=True,
+        )
+    devices = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
+    print(f"TensorFlow {tf.__version__}, {', '.join(device.name for device in devices)}; goal: a ratio of 0.9")
 
 
-def _prepare_records(folder: Path, imaging: Imaging) -> records.Records:
-    for done in generator.write_dataset(folder / "scans", DATASET, seed=1):
-        print(f"\rgenerating {done}", end="", flush=True)
-    print()
-    samples = corpora.read(folder / "scans").samples
-    index = image_index.build_image_index(samples, imaging, folder / "index")
-    splits_by_name = splits.split_samples(samples, 0.1, 0.0, seed=1)
-    return records.write(index, splits_by_name, folder / "records", records.RecordsSpec(LABELS, "bench"))
-
-
-def _measure(folder: Path) -> tuple[list[tuple[float, float]], int, tuple[int, int]]:
-    """Return images per second (from shards, from memory) of each round, the number of devices, and the canvas."""
-    import keras
+def _measure(config: Config) -> list[Rates]:
+    """Train a model of the settings from shards and from memory, in alternation, after one round that compiles."""
+    import tensorflow as tf
 
     from trainer.data import batches
     from trainer.training import loop, network
+    from trainer.training.steps import compile_steps
 
-    problem, strategy = plugins.load("problems", "signature_vs_text"), loop.get_default_strategy()
-    imaging = Imaging(*problem.canvas)
-    prepared = _prepare_records(folder, imaging)
-    config = resolve_settings(parse_config(["--batch-size", str(BATCH_SIZE)], {}), problem)
-    model, ema_model = (network.build_model(config.model, imaging, LABELS) for _ in range(2))
-    optimizer = keras.optimizers.Adam()
-    optimizer.build(model.trainable_variables)
-    learner = loop.Learner(strategy, model, ema_model, optimizer)
-    train_step, _ = loop.compile_steps(learner, problem, config.training)
-    settings = batches.BatchSettings(problem.canvas, BATCH_SIZE, seed=1, augment=True)
+    problem = plugins.load("problems", config.model.problem)
+    with open_run_dir(config, datetime.datetime.now()) as run_dir:
+        prepared = prepare_data(config, problem, run_dir, LocalExecution())
+    labels = prepared.records.labels
+
+    def build():
+        return network.build_model(config.model, prepared.imaging, labels)
+
+    spec = loop.TrainingSpec(
+        problem, build, prepared.records, config.training, None, prepared.copies, config.model.backbone, config.speed
+    )
+    strategy = loop.get_default_strategy()
+    learner = loop.make_learner(spec, strategy)
+    train_steps, _ = compile_steps(learner, problem, config.training, config.speed)
+    settings = loop.make_batch_settings(spec, learner.ema_model.input_shape[1:3])
+    num_steps = spec.count_images() // settings.batch_size
     epoch = itertools.count()
 
-    def measure_shards() -> float:
-        dataset = batches.training_batches(prepared, settings, next(epoch))
-        start, images = time.perf_counter(), 0
-        for batch in strategy.experimental_distribute_dataset(dataset):
-            train_step(*batch).numpy()
-            images += BATCH_SIZE
-        return images / (time.perf_counter() - start)
+    def make_epoch():
+        return batches.training_batches(prepared.records, settings, next(epoch))
 
-    batch_in_memory = next(iter(batches.training_batches(prepared, settings, 0)))
-
-    def measure_memory() -> float:
-        num_steps = prepared.count_images("train") // BATCH_SIZE
+    def measure_alone() -> float:
         start = time.perf_counter()
-        for _ in range(num_steps):
-            train_step(*batch_in_memory).numpy()
-        return num_steps * BATCH_SIZE / (time.perf_counter() - start)
+        count = sum(1 for _ in make_epoch())
+        return count * settings.batch_size / (time.perf_counter() - start)
 
-    measure_shards(), measure_memory()  # compile
-    return [(measure_shards(), measure_memory()) for _ in range(ROUNDS)], strategy.num_replicas_in_sync, problem.canvas
+    def measure_training(dataset: tf.data.Dataset) -> float:
+        iterator, done = iter(strategy.experimental_distribute_dataset(dataset)), 0
+        start = time.perf_counter()
+        while done < num_steps:
+            count = min(config.speed.steps_per_execution, num_steps - done)
+            sums, done = train_steps(iterator, tf.constant(count)), done + count
+        sums.numpy()
+        return num_steps * settings.batch_size / (time.perf_counter() - start)
+
+    in_memory = tf.data.Dataset.from_tensors(next(iter(make_epoch()))).repeat()
+    measure_training(make_epoch()), measure_training(in_memory)  # compile
+    return [Rates(measure_alone(), measure_training(make_epoch()), measure_training(in_memory)) for _ in range(ROUNDS)]
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ def build(ink: KerasTensor, settings: ModelSettings) -> KerasTensor:
     layout = layers.Conv2D(LAYOUT_FILTERS, 1, use_bias=False, name="layout_filters")(ink)
     layout = layers.Flatten(name="layout")(layers.AveragePooling2D(cell, name="layout_cells")(layout))
     average = layers.GlobalAveragePooling2D(name="average")(ink)
-    maximum = layers.GlobalMaxPooling2D(name="maximum")(ink)
-    features = layers.Concatenate(name="joined")([average, maximum, layout])
+    largest = layers.GlobalMaxPooling2D(name="largest")(ink)  # Keras names operations "maximum" itself
+    features = layers.Concatenate(name="joined")([average, largest, layout])
     features = layers.Dropout(settings.dropout, name="dropout")(features)
     return layers.Dense(FEATURES, activation="relu", name="dense")(features)
 

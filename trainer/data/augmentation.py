@@ -2,7 +2,8 @@
 
 Each image gets a small warp and a change of strokes. Before that, all images of a writer in a batch, genuine and
 forged, get one strong warp in common: a synthetic writer, with forgeries. A network memorises a hundred writers soon,
-but not writers that never occur twice. NumPy and OpenCV. Next: ``batches.py`` calls it.
+but not writers that never occur twice. NumPy and OpenCV, for processes of their own. Next: ``writer_batches.py``
+calls it.
 """
 
 import dataclasses
@@ -43,6 +44,13 @@ class Warp:
         return Warp(first.matrix @ self.matrix, translation, displacement)
 
 
+def augment_batch(
+    images: np.ndarray, targets: dict[str, np.ndarray], seed: list[int]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Augment a batch by the target ``writer``; the same from the same seed, in whichever process."""
+    return augment_by_writer(images, targets["writer"], np.random.default_rng(seed)), targets
+
+
 def augment_by_writer(images: np.ndarray, writers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Augment a batch ``uint8 [N, H, W, 1]`` by ``writers``, ``int [N]``; the same from the same generator."""
     canvas = images.shape[1:3]
@@ -64,9 +72,9 @@ def apply_warp(image: np.ndarray, warp: Warp) -> np.ndarray:
     affine = np.column_stack([warp.matrix, translation]).astype(np.float32)
     if warp.displacement is None:
         return cv2.warpAffine(image, affine, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     map_x, map_y = (
-        axis[0] * x + axis[1] * y + axis[2] + displacement
+        displacement + (axis[0] * x + axis[2]) + axis[1] * y
         for axis, displacement in zip(affine, warp.displacement, strict=True)
     )
     return cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderValue=0)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from trainer.console.errors import UserError
-from trainer.settings.flags import BadSetting
 
 GENUINE_PER_WRITER, FORGED_PER_WRITER = 4, 4  # K and F
 FORGED_WRITERS_SHARE = 0.75  # of the writers in a batch: writers with forgeries teach more than those without
@@ -134,23 +133,6 @@ def check_writers(rows: WriterRows) -> None:
     if len(rows) < 2:
         raise TooFewWriters(
             f"{len(rows)} writers have two or more genuine signatures in the training data; comparing writers takes two"
-        )
-
-
-def check_batch_size(sampling: Sampling, size: int, replicas: int = 1) -> None:
-    """Raises ``BadSetting`` for a batch that this sampling cannot fill.
-
-    ``replicas`` are the devices that share a batch. A loss that compares images gets the rows of one device, so each
-    device needs whole writers, two at least, or whole pairs.
-    """
-    unit, min_units = GROUP_SIZES.get(sampling, 1), {Sampling.WRITERS: 2, Sampling.PAIRS: 1}.get(sampling, 0)
-    step = unit * replicas
-    if sampling in SAMPLERS and (size % step or size < min_units * step):
-        next_larger = max(min_units, -(-size // step)) * step
-        devices = f" for each of {replicas} devices" if replicas > 1 else ""
-        raise BadSetting(
-            f"--batch-size {size}: by {sampling.value}, a batch is a multiple of {unit} images{devices}, "
-            f"{min_units * step} or more in all; the next larger one is {next_larger}"
         )
 
 

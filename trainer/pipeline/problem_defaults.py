@@ -52,7 +52,7 @@ def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Con
             f"a canvas of {model.image_height} x {model.image_width} pixels: that of pages has to be a square whose "
             "sides are a multiple of 16"
         )
-    sampling.check_batch_size(plugins.load("losses", training.loss).sampling, training.batch_size, replicas)
+    check_batch_size(plugins.load("losses", training.loss).sampling, training.batch_size, replicas)
     compares_images = plugins.load("losses", training.loss).sampling in sampling.SAMPLERS
     if training.copies_share and not compares_images:
         raise BadSetting(
@@ -81,6 +81,23 @@ def resolve_settings(config: Config, problem: Problem, replicas: int = 1) -> Con
     if not data.train_dir:
         data = _resolve_generated(data, problem)
     return dataclasses.replace(config, model=model, training=training, data=data)
+
+
+def check_batch_size(method: sampling.Sampling, size: int, replicas: int = 1) -> None:
+    """Raises ``BadSetting`` for a batch that this sampling cannot fill.
+
+    ``replicas`` are the devices that share a batch: each gets as many whole writers, or pairs, of at least two writers
+    in all.
+    """
+    unit, min_units = sampling.GROUP_SIZES.get(method, 1), {sampling.Sampling.WRITERS: 2}.get(method, 1)
+    step = unit * replicas
+    if method in sampling.SAMPLERS and (size % step or size < min_units * unit):
+        next_larger = -(-max(size, min_units * unit) // step) * step
+        devices = f" for each of {replicas} devices" if replicas > 1 else ""
+        raise BadSetting(
+            f"--batch-size {size}: by {method.value}, a batch is a multiple of {unit} images{devices}, "
+            f"{max(min_units * unit, step)} or more in all; the next larger one is {next_larger}"
+        )
 
 
 def _resolve_generated(data: DataSettings, problem: Problem) -> DataSettings:

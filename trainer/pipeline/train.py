@@ -116,7 +116,7 @@ def _fit(run: RunContext, prepared: PreparedData, tracker: experiments.Tracker |
 
     stream = _make_stream(config, problem, prepared)
     records, backbone = prepared.records, config.model.backbone
-    spec = TrainingSpec(problem, build, records, config.training, stream, prepared.copies, backbone)
+    spec = TrainingSpec(problem, build, records, config.training, stream, prepared.copies, backbone, config.speed)
     callbacks = _make_callbacks(run, tracker)
     fitted = fit(spec, run_dir.checkpoint_dir, run_dir.history_file, callbacks, run.worker.strategy)
     if run.worker.is_chief:

@@ -16,10 +16,17 @@ import tomli_w
 from trainer import storage
 from trainer.settings import toml
 from trainer.settings.flags import BadSetting, Parser, get_flag_values, parse_values, use_current_names
-from trainer.settings.sections import DataSettings, ModelSettings, OutputSettings, TrainingSettings
+from trainer.settings.sections import DataSettings, ModelSettings, OutputSettings, SpeedSettings, TrainingSettings
 from trainer.settings.spelling import suggest_nearest
 
-SECTIONS = {"data": DataSettings, "model": ModelSettings, "training": TrainingSettings, "output": OutputSettings}
+SECTIONS = {
+    "data": DataSettings,
+    "model": ModelSettings,
+    "training": TrainingSettings,
+    "speed": SpeedSettings,
+    "output": OutputSettings,
+}
+NOT_LEARNING = ("speed", "output")  # sections that do not change what a run learns
 OLD_SECTIONS: dict[str, str] = {}  # names of tables in the previous release, each with the current one
 VERTEX_VARIABLES = {
     "AIP_MODEL_DIR": "model_dir",
@@ -44,12 +51,13 @@ class Config:
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     model: ModelSettings = dataclasses.field(default_factory=ModelSettings)
     training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    speed: SpeedSettings = dataclasses.field(default_factory=SpeedSettings)
     output: OutputSettings = dataclasses.field(default_factory=OutputSettings)
 
     def get_learning_settings(self) -> dict[str, Any]:
-        """Return all settings that affect the results, as JSON: all sections but ``output``."""
+        """Return all settings that affect the results, as JSON: all sections but ``NOT_LEARNING``."""
         tables = dataclasses.asdict(self)
-        return json.loads(json.dumps({name: table for name, table in tables.items() if name != "output"}))
+        return json.loads(json.dumps({name: table for name, table in tables.items() if name not in NOT_LEARNING}))
 
     def without_run_location(self) -> "Config":
         """Return the settings without job dir and ``verbose``, which are no part of ``config.toml``."""

@@ -236,6 +236,33 @@ class TrainingSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class SpeedSettings:
+    """Speed.
+
+    These change how fast a model is trained, and its numbers in the last digits at most. A run may be continued with
+    others. See docs/training.md for what they gain.
+    """
+
+    steps_per_execution: int = option(
+        1,
+        "training steps in one call of TensorFlow; more keep a GPU busy where steps are short",
+        _integer(1, 10_000),
+        "N",
+    )
+    augmentation_workers: int | None = option(
+        None,
+        "processes that draw and augment batches beside the training; 0 uses a thread (default: 0 without a GPU, else "
+        "one for each processor); the images are the same for any number",
+        _integer(0, 1024),
+        "N",
+    )
+    deterministic: bool = option(
+        True, "equal seeds and data give equal numbers; off, a GPU may use faster operations whose last digits differ"
+    )
+    jit_compile: bool = option(False, "compile the training step by XLA, on one GPU; slower on processors")
+
+
+@dataclasses.dataclass(frozen=True)
 class OutputSettings:
     """Output.
 

@@ -1,6 +1,8 @@
 """The similarities of the images of a batch, for losses that compare images, in TensorFlow.
 
-``trainer/artifact/similarity.py`` defines them and computes the same in NumPy. Next: ``trainer/losses``.
+``trainer/artifact/similarity.py`` defines them and computes the same in NumPy. Several devices share the work: each
+compares the groups of its own images with those that follow, which may be another device's. Next:
+``place_matching.py``, which does so on processors; ``trainer/losses``.
 """
 
 from collections.abc import Callable
@@ -9,34 +11,50 @@ import tensorflow as tf
 
 from trainer.artifact.similarity import BaseSimilarity, Cosine, LocalSimilarity
 from trainer.losses import NOT_COMPARED
+from trainer.training import place_matching
+from trainer.training.replicas import gather, get_replica_number
 
 # Each group of rows is compared with itself and the next ones; all pairs of a batch would take five times as long.
 GROUPS_COMPARED = 3
 ROUNDING = 1e-6  # of a cosine that is computed again
 
 
-def compute_similarities(vectors: tf.Tensor, similarity: BaseSimilarity, group_size: int) -> tf.Tensor:
-    """Return the similarity of each image to each: vectors ``float32 [N, D]`` to ``float32 [N, N]``.
+def compute_similarities(
+    vectors: tf.Tensor, similarity: BaseSimilarity, group_size: int, use_numba: bool = True
+) -> tf.Tensor:
+    """Return the similarity of each image to each: vectors ``float32 [n, D]`` of a device to ``float32 [N, N]`` of all.
 
     Local descriptors are compared within groups of ``group_size`` consecutive rows, and between a group and the two
-    before and after it, in a circle; other pairs are ``NOT_COMPARED``.
+    before and after it, in a circle; other pairs are ``NOT_COMPARED``. ``use_numba`` where there is no GPU; XLA does
+    not compile it.
     """
     vectors = tf.cast(vectors, tf.float32)
     if isinstance(similarity, Cosine):
-        return tf.matmul(vectors, vectors, transpose_b=True)
-    grids = tf.reshape(
-        vectors, [-1, group_size, similarity.rows, similarity.columns, _count_numbers(vectors, similarity)]
-    )
+        return gather(tf.matmul(vectors, gather(vectors), transpose_b=True))
+    if use_numba and not tf.config.list_logical_devices("GPU"):
+        match = place_matching.make_matching(similarity)
+    else:
+        match = make_matching(similarity)
+    shape = [group_size, similarity.rows, similarity.columns, _count_numbers(vectors, similarity)]
+    grids = tf.reshape(vectors, [-1, *shape])
     inked = tf.cast(tf.reduce_any(grids != 0, axis=-1), tf.float32)
     places = tf.maximum(1.0, tf.reduce_sum(inked, axis=[2, 3]))  # with ink, of each image
     grids *= tf.sqrt(places)[..., None, None, None]  # descriptors of length 1
-    neighbours, neighbour_places = (
-        tf.concat([tf.roll(values, -offset, axis=0) for offset in range(GROUPS_COMPARED)], axis=1)
-        for values in (grids, places)
-    )
-    to_neighbours, from_neighbours = _match_places(grids, neighbours, similarity)
+    neighbours, neighbour_places = (_list_neighbours(values) for values in (grids, places))
+    to_neighbours, from_neighbours = match(grids, neighbours)
     blocks = (to_neighbours / places[:, :, None] + from_neighbours / neighbour_places[:, None, :]) / 2
-    return _arrange(blocks, group_size)
+    return _arrange(gather(blocks), group_size)
+
+
+def _list_neighbours(values: tf.Tensor) -> tf.Tensor:
+    """Return, for each group of this device, its rows and those of the next ones of all devices, in a circle.
+
+    ``[groups, g, ...]`` to ``[groups, k g, ...]``.
+    """
+    groups, gathered = tf.shape(values)[0], gather(values)
+    first = get_replica_number() * groups
+    rolled = [tf.roll(gathered, -(first + offset), axis=0)[:groups] for offset in range(GROUPS_COMPARED)]
+    return tf.concat([tf.ensure_shape(each, values.shape) for each in rolled], axis=1)
 
 
 def _count_numbers(vectors: tf.Tensor, similarity: LocalSimilarity) -> int:
@@ -44,24 +62,25 @@ def _count_numbers(vectors: tf.Tensor, similarity: LocalSimilarity) -> int:
     return vectors.shape[1] // (similarity.rows * similarity.columns)
 
 
-def _match_places(grids: tf.Tensor, neighbours: tf.Tensor, similarity: LocalSimilarity) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sum the best cosine of each place, for all pairs: ``[G, a, R, C, D]``, ``[G, b, R, C, D]`` to ``[G, a, b]`` each.
+def make_matching(similarity: LocalSimilarity) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Make what ``place_matching.make_matching`` makes, of operations that GPUs and XLA have.
 
-    The first result is from the first grids to the second ones, the second the other way.
+    The gradient of a maximum is that of its largest terms. The gradients that TensorFlow derives keep all terms and
+    take more than twice as long; these compute the terms again and see which are the largest.
     """
     down, right = similarity.row_reach, similarity.column_reach
-    first = tf.transpose(grids, [0, 2, 3, 1, 4])  # [G, R, C, a, D]
-    second = tf.transpose(neighbours, [0, 2, 3, 4, 1])  # [G, R, C, D, b]
-    second = tf.pad(second, [[0, 0], [down, down], [right, right], [0, 0], [0, 0]])
-    return _make_matching(similarity)(first, second)
+    match = _make_matching(similarity)
+
+    def match_grids(grids: tf.Tensor, others: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        first = tf.transpose(grids, [0, 2, 3, 1, 4])  # [G, R, C, a, D]
+        second = tf.transpose(others, [0, 2, 3, 4, 1])  # [G, R, C, D, b]
+        return match(first, tf.pad(second, [[0, 0], [down, down], [right, right], [0, 0], [0, 0]]))
+
+    return match_grids
 
 
 def _make_matching(similarity: LocalSimilarity) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Make the differentiable matching of ``[G, R, C, a, D]`` with ``[G, R + 2 rows, C + 2 columns, D, b]``.
-
-    The gradient of a maximum is that of its largest term. The gradients that TensorFlow derives keep all terms and take
-    more than twice as long; these compute the terms again and see which are the largest.
-    """
+    """Make the differentiable matching of ``[G, R, C, a, D]`` with ``[G, R + 2 rows, C + 2 columns, D, b]``."""
     down, right = similarity.row_reach, similarity.column_reach
     rows, columns = similarity.rows, similarity.columns
     steps = [(row, column) for row in range(2 * down + 1) for column in range(2 * right + 1)]

@@ -4,15 +4,15 @@ After every epoch it saves the newest state, and the best weights by the metric 
 validation split; it stops ``patience`` epochs after the best one. The same command resumes from the
 newest state. ``keras.Model.fit`` is not used because it fails under multi-worker strategies (keras-team/keras#20585);
 ``keras.callbacks.CallbackList`` runs ordinary Keras callbacks. Works on records and problems, not image files. Next:
-``checkpoints.py`` for the state, ``export.py`` for what follows.
+``steps.py`` for what a step computes, ``checkpoints.py`` for the state, ``export.py`` for what follows.
 """
 
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -21,19 +21,22 @@ import tensorflow as tf
 from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 from trainer.console.progress import Progress
-from trainer.data import batches, sampling
+from trainer.data import batches
+from trainer.data.batch_settings import BatchSettings
 from trainer.data.records import Records
 from trainer.data.stream import StreamSpec
 from trainer.problems import Problem
 from trainer.settings import plugins
-from trainer.settings.config import TrainingSettings, list_changed_settings
+from trainer.settings.config import SpeedSettings, TrainingSettings, list_changed_settings
 from trainer.settings.flags import get_old_names, use_current_names
 from trainer.training import warm_start
-from trainer.training.batch_similarity import compute_similarities
 from trainer.training.checkpoints import CheckpointConflict, TrainState
 from trainer.training.network import get_base
+from trainer.training.normalization import fuse_normalization
 from trainer.training.optimizer import make_optimizer
+from trainer.training.steps import Learner, PredictStep, TrainSteps, compile_steps
 
+STEPS_BETWEEN_READINGS = 10  # of the loss: a GPU waits for each reading
 OLD_NAMES = {"source": "data_digest", "imaging": "imaging_fingerprint"}  # keys of run.json one release ago
 
 
@@ -56,23 +59,11 @@ class TrainingSpec:
     stream: StreamSpec | None = None  # generated images beside the records
     copies: Records | None = None  # of training images, for a share of the batches
     backbone: str = ""  # the name of that of the model
+    speed: SpeedSettings = dataclasses.field(default_factory=SpeedSettings)
 
     def count_images(self) -> int:
         """Count the training images of an epoch."""
         return self.records.count_images("train") + (self.stream.count if self.stream else 0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Learner:
-    """The models and the optimizer of a run, on the devices of a strategy.
-
-    ``ema_model`` has the exponential moving average of the weights of ``model``.
-    """
-
-    strategy: tf.distribute.Strategy
-    model: keras.Model
-    ema_model: keras.Model
-    optimizer: keras.optimizers.Optimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +73,6 @@ class FitResult:
     model: keras.Model
     best_epoch: int
     history: list[dict[str, float]]
-
-
-TrainStep = Callable[[Any, Any], Any]  # images, targets -> sums over the batch: loss, accuracy, images
-PredictStep = Callable[[Any], Any]  # images -> vectors
 
 
 def fit(
@@ -107,9 +94,10 @@ def fit(
             "add images or give a smaller --batch-size"
         )
     keras.utils.set_random_seed(settings.seed)
-    tf.config.experimental.enable_op_determinism()
+    if spec.speed.deterministic:
+        tf.config.experimental.enable_op_determinism()
     _claim_checkpoints(checkpoint_dir, spec)
-    learner = _make_learner(spec, strategy or get_default_strategy())
+    learner = make_learner(spec, strategy or get_default_strategy())
     state = TrainState(
         learner.model, learner.ema_model, learner.optimizer, checkpoint_dir, history_file, problem.monitor_tolerance
     )
@@ -126,7 +114,7 @@ def fit(
             break
         if steps is None or epoch == settings.frozen_epochs:  # a new graph, for a new set of trainable variables
             get_base(learner.model, problem).trainable = epoch >= settings.frozen_epochs
-            steps = compile_steps(learner, problem, settings)
+            steps = compile_steps(learner, problem, settings, spec.speed)
         callback_list.on_epoch_begin(epoch)
         row = {"epoch": epoch + 1, **_run_epoch(spec, learner, steps, epoch)}
         row[problem.monitor] = _average_over_replicas(learner.strategy, row[problem.monitor])
@@ -141,7 +129,8 @@ def fit(
     return FitResult(learner.ema_model, state.restore_best(), state.history)
 
 
-def _make_learner(spec: TrainingSpec, strategy: tf.distribute.Strategy) -> Learner:
+def make_learner(spec: TrainingSpec, strategy: tf.distribute.Strategy) -> Learner:
+    """Build both models, with equal weights, and the optimizer on the devices of a strategy."""
     settings = spec.settings
     num_steps = settings.epochs * (spec.count_images() // settings.batch_size)
     with strategy.scope():
@@ -163,7 +152,7 @@ def _build_trained_model(spec: TrainingSpec) -> keras.Model:
     if spec.settings.init_from:
         LOG.info(warm_start.load_weights(model, spec.settings.init_from, spec.records.labels, spec.backbone))
     model.summary(print_fn=LOG.debug)
-    return model
+    return fuse_normalization(model)
 
 
 def _claim_checkpoints(checkpoint_dir: Path, spec: TrainingSpec) -> None:
@@ -211,87 +200,59 @@ def _average_over_replicas(strategy: tf.distribute.Strategy, value: float) -> fl
     return float(mean(tf.constant(value, tf.float64)))
 
 
-def compile_steps(learner: Learner, problem: Problem, settings: TrainingSettings) -> tuple[TrainStep, PredictStep]:
-    """Compile the training step and the prediction step of one distributed batch.
-
-    ``ema_model`` follows ``model`` as a running average of its weights (Polyak and Juditsky 1992). It is evaluated and
-    exported because single steps swing between the few writers that are hard. Layers that are frozen when this is
-    called stay frozen in the training step.
-    """
-    strategy, model, ema_model, optimizer = learner.strategy, learner.model, learner.ema_model, learner.optimizer
-    loss = plugins.load("losses", settings.loss)
-    similarity, group_size = problem.similarity(model), sampling.GROUP_SIZES.get(loss.sampling, 1)
-    variables = model.trainable_variables
-    averages = [(average.value, weight.value) for average, weight in zip(ema_model.weights, model.weights, strict=True)]
-
-    def train_replica(images, targets):
-        with tf.GradientTape() as tape:
-            vectors = model(images, training=True)
-            outputs = vectors if similarity is None else compute_similarities(vectors, similarity, group_size)
-            losses = loss.function(targets, outputs)
-            # Divide by the global batch size: gradients are summed over the replicas.
-            total = tf.reduce_sum(losses) / settings.batch_size
-        optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
-        hits = problem.accuracy(targets, outputs)
-        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(hits), tf.cast(tf.shape(losses)[0], tf.float32)])
-
-    def update_averages():
-        # Outside the replicas, which all have the same weights now. The first steps count less: the rule is that of
-        # tf.train.ExponentialMovingAverage(num_updates=...), which takes no variables of Keras 3.
-        step = tf.cast(optimizer.iterations.value, tf.float32)
-        decay = tf.minimum(settings.ema_decay, (1 + step) / (10 + step))
-        for average, weight in averages:
-            strategy.extended.update(average, lambda a, w: a.assign(decay * a + (1 - decay) * w), args=(weight,))
-
-    @tf.function(reduce_retracing=True, autograph=False)  # nothing branches on a tensor
-    def train_step(images, targets):
-        sums = strategy.run(train_replica, args=(images, targets))
-        update_averages()
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def predict_step(images):
-        return strategy.run(lambda replica_images: ema_model(replica_images, training=False), args=(images,))
-
-    return train_step, predict_step
-
-
 def _run_epoch(
-    spec: TrainingSpec, learner: Learner, steps: tuple[TrainStep, PredictStep], epoch: int
+    spec: TrainingSpec, learner: Learner, steps: tuple[TrainSteps, PredictStep], epoch: int
 ) -> dict[str, float]:
     """Train on one pass over the training split, then predict the validation split; return the metrics of the epoch."""
-    train_step, predict_step = steps
+    train_steps, predict_step = steps
     strategy, records, settings = learner.strategy, spec.records, spec.settings
     canvas, batch_size = learner.ema_model.input_shape[1:3], settings.batch_size
-    train_images = spec.count_images() // batch_size * batch_size
-    num_images = train_images + records.count_images("validation")
+    num_steps = spec.count_images() // batch_size
+    num_images = num_steps * batch_size + records.count_images("validation")
     later_images = num_images * (settings.epochs - epoch - 1)
     with Progress(f"epoch {epoch + 1}/{settings.epochs}", num_images, later_total=later_images) as progress:
-        batch_settings = batches.BatchSettings(
-            canvas,
-            batch_size,
-            settings.seed,
-            settings.augment,
-            plugins.load("losses", settings.loss).sampling,
-            stream=spec.stream,
-            copies=spec.copies,
-            copies_share=settings.copies_share or 0.0,
-        )
-        dataset = batches.training_batches(records, batch_settings, epoch)
-        sums = tf.zeros(3)
-        for number, batch in enumerate(strategy.experimental_distribute_dataset(dataset), start=1):
-            sums += train_step(*batch)
-            loss, accuracy, count = sums.numpy()
-            row = {"loss": loss / count, "accuracy": accuracy / count}
-            progress.update(number * batch_size, **row)
+        dataset = batches.training_batches(records, make_batch_settings(spec, canvas), epoch)
+        iterator = iter(strategy.experimental_distribute_dataset(dataset))
+        row, sums, step = dict[str, float](), tf.zeros(3), 0
+        while step < num_steps:
+            count = min(spec.speed.steps_per_execution, num_steps - step)
+            sums += train_steps(iterator, tf.constant(count))
+            step += count
+            if step == num_steps or step % STEPS_BETWEEN_READINGS < count:
+                loss, accuracy, images = sums.numpy()
+                row = {"loss": loss / images, "accuracy": accuracy / images}
+                progress.update(step * batch_size, **row)
         vectors, targets = [], []
         dataset = batches.ordered_batches(records, "validation", canvas, batch_size)
         for images, batch_targets in strategy.experimental_distribute_dataset(dataset):
             vectors.append(strategy.gather(predict_step(images), axis=0).numpy())
             targets.append({name: strategy.gather(values, axis=0).numpy() for name, values in batch_targets.items()})
-            progress.update(train_images + sum(map(len, vectors)), **row)
+            progress.update(num_steps * batch_size + sum(map(len, vectors)), **row)
         all_targets = {name: np.concatenate([each[name] for each in targets]) for name in targets[0]}
         similarity = spec.problem.similarity(learner.ema_model)
         row.update(spec.problem.validation_metrics(np.concatenate(vectors), all_targets, similarity))
         progress.update(num_images, **row)
     return {name: float(value) for name, value in row.items()}
+
+
+def make_batch_settings(spec: TrainingSpec, canvas: tuple[int, int]) -> BatchSettings:
+    """Return how the batches of a training are made, for images of ``canvas``, height and width in pixels."""
+    settings = spec.settings
+    return BatchSettings(
+        canvas,
+        settings.batch_size,
+        settings.seed,
+        settings.augment,
+        plugins.load("losses", settings.loss).sampling,
+        stream=spec.stream,
+        copies=spec.copies,
+        copies_share=settings.copies_share or 0.0,
+        workers=_count_augmentation_workers(spec.speed),
+    )
+
+
+def _count_augmentation_workers(speed: SpeedSettings) -> int:
+    """Without a GPU the training needs the processors itself."""
+    if speed.augmentation_workers is not None:
+        return speed.augmentation_workers
+    return (os.cpu_count() or 1) if tf.config.list_physical_devices("GPU") else 0

@@ -1,7 +1,9 @@
 """What concerns single backbones: documented sizes, limits of size, and ImageNet weights from a folder."""
 
+import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -26,6 +28,15 @@ def count_multiply_adds(model) -> float:
             positions = np.prod(layer.output.shape[1:-1]) if len(layer.kernel.shape) == 4 else 1
             total += float(positions * np.prod(layer.kernel.shape))
     return total / 1e6
+
+
+@pytest.mark.parametrize("backbone", plugins.list_names("backbones"))
+def test_the_layers_of_a_first_model_have_names_that_differ(backbone):
+    """Keras numbers the operations of later models, which hides a layer with the name of an operation."""
+    keras.utils.clear_session()
+    problem = "signature_on_page" if backbone == "page_grid" else "same_writer"
+    settings = dataclasses.replace(make_small_config(problem, backbone).model, image_height=64, image_width=64)
+    network.build_model(settings, Imaging(64, 64), VERIFICATION_LABELS)
 
 
 def test_the_default_encoder_of_verification_stays_compact():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from trainer import corpora, prepare
-from trainer.data import batches, copies, image_index, records, splits
+from trainer.data import batches, copies, image_index, records, splits, writer_batches
+from trainer.data.batch_settings import BatchSettings
 from trainer.data.dataset import read_run_data
 from trainer.data.sampling import Sampling
 from trainer.data.shards import read_shards
@@ -193,12 +194,12 @@ def test_originals_are_spread_over_the_writers():
 
 
 def read_batches(prepared, copied, share: float, epoch: int, augment: bool = False) -> list[np.ndarray]:
-    settings = batches.BatchSettings(CANVAS, 16, 5, augment, Sampling.WRITERS, copies=copied, copies_share=share)
+    settings = BatchSettings(CANVAS, 16, 5, augment, Sampling.WRITERS, copies=copied, copies_share=share)
     return [images.numpy() for images, _ in batches.training_batches(prepared, settings, epoch)]
 
 
 def test_a_share_of_whole_batches_is_drawn_from_the_copies_and_epochs_are_as_long(prepared, copied, monkeypatch):
-    monkeypatch.setattr(batches, "_memory_capacity", lambda canvas: 60)  # a part of the copies at a time
+    monkeypatch.setattr(writer_batches, "memory_capacity", lambda canvas: 60)  # a part of the copies at a time
     known = {image.image.tobytes() for image in read_all(copied)}
 
     def count_copied(share):

@@ -11,7 +11,7 @@ import pytest
 
 from trainer import corpora
 from trainer.data import batches, files, image_index, records, splits
-from trainer.data.batches import BatchSettings
+from trainer.data.batch_settings import BatchSettings
 from trainer.data.records import RecordsChanged, RecordsSpec
 from trainer.imaging import Imaging, canonicalise
 

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from trainer import corpora
-from trainer.data import batches, image_index, records, sampling, splits
+from trainer.data import batches, image_index, records, sampling, splits, writer_batches
+from trainer.data.batch_settings import BatchSettings
 from trainer.data.sampling import FORGED_PER_WRITER, GENUINE_PER_WRITER, Sampling, TooFewWriters, WriterRows
 from trainer.generators import signatures as generator
 from trainer.imaging import Imaging
+from trainer.pipeline.problem_defaults import check_batch_size
 from trainer.samples.amount import DatasetSpec
 from trainer.settings.flags import BadSetting
 
@@ -121,32 +123,33 @@ def test_few_writers_are_drawn_several_times(method, forged):
 @pytest.mark.parametrize(("method", "size"), [(Sampling.WRITERS, 20), (Sampling.WRITERS, 8), (Sampling.PAIRS, 33)])
 def test_a_batch_that_cannot_be_filled_is_refused(method, size):
     with pytest.raises(BadSetting, match="a multiple of"):
-        sampling.check_batch_size(method, size)
+        check_batch_size(method, size)
 
 
 @pytest.mark.parametrize(
     ("method", "size", "replicas", "next_larger"),
     [
         (Sampling.WRITERS, 8, 1, 16),
-        (Sampling.WRITERS, 16, 2, 32),  # one writer on each device cannot be compared
+        (Sampling.WRITERS, 16, 4, 32),  # two devices would get no writer
         (Sampling.WRITERS, 40, 2, 48),  # a device would get half of a writer
         (Sampling.WRITERS, 128, 3, 144),
-        (Sampling.WRITERS, 128, 16, 256),
+        (Sampling.WRITERS, 128, 32, 256),
         (Sampling.PAIRS, 34, 4, 40),
         (Sampling.PAIRS, 2, 4, 8),
     ],
 )
 def test_a_batch_too_small_for_the_devices_is_refused_with_the_next_larger_size(method, size, replicas, next_larger):
     with pytest.raises(BadSetting, match=rf"--batch-size {size}:.* {next_larger}\b"):
-        sampling.check_batch_size(method, size, replicas)
-    sampling.check_batch_size(method, next_larger, replicas)
+        check_batch_size(method, size, replicas)
+    check_batch_size(method, next_larger, replicas)
 
 
 @pytest.mark.parametrize(
-    ("method", "size", "replicas"), [(Sampling.WRITERS, 128, 8), (Sampling.PAIRS, 8, 4), (Sampling.IMAGES, 5, 3)]
+    ("method", "size", "replicas"),
+    [(Sampling.WRITERS, 16, 2), (Sampling.WRITERS, 128, 16), (Sampling.PAIRS, 8, 4), (Sampling.IMAGES, 5, 3)],
 )
-def test_a_batch_that_every_device_can_compare_is_accepted(method, size, replicas):
-    sampling.check_batch_size(method, size, replicas)
+def test_a_batch_of_whole_writers_or_pairs_for_each_device_is_accepted(method, size, replicas):
+    check_batch_size(method, size, replicas)
 
 
 def test_no_image_of_a_writer_is_drawn_again_before_all_have_been():
@@ -175,21 +178,33 @@ def test_a_writer_is_in_one_shard(prepared, tensorflow):
 
 
 def test_large_data_is_drawn_window_by_window_and_every_writer_is_drawn(prepared, tensorflow, monkeypatch):
-    monkeypatch.setattr(batches, "_memory_capacity", lambda canvas: 25)
+    monkeypatch.setattr(writer_batches, "memory_capacity", lambda canvas: 25)
 
-    settings = batches.BatchSettings(CANVAS, 16, seed=1, augment=False, sampling=Sampling.WRITERS)
+    settings = BatchSettings(CANVAS, 16, seed=1, augment=False, sampling=Sampling.WRITERS)
 
     def read_epoch(number):
         stream = batches.training_batches(prepared, settings, number)
         return [(images.numpy(), targets["writer"].numpy()) for images, targets in stream]
 
     first, same_epoch, next_epoch = read_epoch(0), read_epoch(0), read_epoch(1)
-    assert len(first) == len(prepared.shard_paths("train")), "a step for each small window"
+    assert len(first) == prepared.count_images("train") // 16, "each window gives its share of the steps"
     drawn = [set(writer.tolist()) for number in range(8) for _, writer in read_epoch(number)]
     assert set.union(*drawn) == {writer for path in prepared.shard_paths("train") for writer in _read_writers(path)}
     assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(first, same_epoch, strict=True))
     assert not all(np.array_equal(a, b) for (a, _), (b, _) in zip(first, next_epoch, strict=False))
 
 
+def test_processes_augment_to_the_same_images_as_a_thread(prepared, tensorflow):
+    """Each batch has random numbers of its own, so their order and distribution do not depend on who augments."""
+
+    def read_images(workers):
+        settings = BatchSettings(CANVAS, 16, seed=1, augment=True, sampling=Sampling.WRITERS, workers=workers)
+        return [images.numpy() for images, _ in batches.training_batches(prepared, settings, 3)]
+
+    in_a_thread = read_images(0)
+    np.testing.assert_array_equal(in_a_thread, read_images(1))
+    np.testing.assert_array_equal(in_a_thread, read_images(3))
+
+
 def _read_writers(path) -> list[int]:
-    return batches._read_shards((path,), CANVAS)[1]["writer"].tolist()
+    return writer_batches._read_shards((path,), CANVAS)[1]["writer"].tolist()

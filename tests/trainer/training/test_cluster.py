@@ -1,5 +1,6 @@
 """Several machines train one model: only the chief writes, and the model is that of one machine."""
 
+import csv
 import dataclasses
 import json
 import os
@@ -67,10 +68,10 @@ class FakeStrategy:
     num_replicas_in_sync: int
 
 
-def test_a_batch_of_one_writer_for_each_device_is_refused_before_anything_is_written(tmp_path):
+def test_a_batch_with_too_few_writers_for_the_devices_is_refused_before_anything_is_written(tmp_path):
     flags = ["--problem", "same_writer", "--batch-size", "16", "--job-dir", str(tmp_path / "job")]
     with pytest.raises(BadSetting, match=r"--batch-size 16: .* 32\b"):
-        train(parse_config(flags), cluster.Worker(strategy=FakeStrategy(2)))
+        train(parse_config(flags), cluster.Worker(strategy=FakeStrategy(4)))
     assert not (tmp_path / "job").exists()
 
 
@@ -81,6 +82,12 @@ def test_a_machine_without_accelerators_is_one_replica():
 
 def read_numbers(path):
     return [float(value) for line in path.read_text().splitlines()[1:] for value in line.split(",")]
+
+
+def read_losses(path) -> list[float]:
+    """Read the losses of all epochs: error rates of few writers change in steps."""
+    with path.open(newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
 @pytest.mark.whole
@@ -99,3 +106,15 @@ def test_two_workers_make_one_model_and_only_the_chief_writes(scans, tmp_path):
     history, expected = (read_numbers(tmp_path / name / "training.csv") for name in ("job", "alone"))
     assert history == pytest.approx(expected, abs=2e-3), "the same batches, in two halves"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "job"]
+
+
+@pytest.mark.whole
+def test_two_workers_compare_the_images_of_both(tmp_path):
+    """The similarities of a batch are of images of both workers, so the numbers are those of one machine."""
+    flags = ["--problem", "same_writer", "--writers", "12", "--image-height", "32", "--image-width", "64"]
+    flags += ["--epochs", "2", "--batch-size", "32", "--copies-share", "0"]
+    assert task.main([*flags, "--job-dir", str(tmp_path / "alone")]) == 0
+    results = run_two_workers([*flags, "--job-dir", str(tmp_path / "job")], tmp_path)
+    assert [status for _, status in results] == [0, 0], results[0][0] + results[1][0]
+    losses, expected = (read_losses(tmp_path / name / "training.csv") for name in ("job", "alone"))
+    assert losses == pytest.approx(expected, rel=5e-3), "the same batches, in two halves"

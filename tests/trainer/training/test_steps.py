@@ -1,0 +1,102 @@
+"""A training step learns the same on one device and on several, in one call of TensorFlow and in many."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+PROGRAM = """
+import json, sys
+import keras
+import numpy as np
+from trainer.console import quiet
+tf = quiet.import_tensorflow()
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+from trainer.data import sampling
+from trainer.imaging import Imaging
+from trainer.pipeline.problem_defaults import resolve_settings
+from trainer.settings import plugins
+from trainer.settings.config import parse_config
+from trainer.settings.sections import SpeedSettings
+from trainer.training import network
+from trainer.training.normalization import fuse_normalization
+from trainer.training.steps import Learner, compile_steps
+
+STEPS, BATCH_SIZE = 3, 64
+problem = plugins.load("problems", "same_writer")
+
+def make_batches(sampling_kind):
+    rng = np.random.default_rng(7)
+    group = sampling.GROUP_SIZES[sampling_kind]
+    writers = np.repeat(np.arange(BATCH_SIZE // group), group).astype(np.int32)
+    labels = np.tile(np.arange(group) * 2 // group, len(writers) // group).astype(np.int32)
+    images = np.where(rng.random((STEPS, BATCH_SIZE, 32, 64, 1)) < 0.2, 255, 0).astype(np.uint8)
+    targets = {"writer": writers, "label": labels, "corpus_index": np.zeros_like(writers)}
+    repeated = {name: np.stack([values] * STEPS) for name, values in targets.items()}
+    return tf.data.Dataset.from_tensor_slices((images, repeated))
+
+def train(devices, backbone, loss, **speed):
+    flags = ["--problem", "same_writer", "--image-height", "32", "--image-width", "64", "--loss", loss, "--backbone",
+             backbone, "--batch-size", str(BATCH_SIZE), "--init-from", "none"]
+    config = resolve_settings(parse_config(flags, {}), problem, devices)
+    keras.utils.set_random_seed(3)
+    names = [f"CPU:{number}" for number in range(devices)]
+    strategy = tf.distribute.MirroredStrategy(names) if devices > 1 else tf.distribute.get_strategy()
+    with strategy.scope():
+        built, average = (network.build_model(config.model, Imaging(32, 64), ("genuine", "forged")) for _ in range(2))
+        model = fuse_normalization(built)
+        average.set_weights(model.get_weights())
+        optimizer = keras.optimizers.SGD(0.01)  # Adam divides by gradients, of which some are rounding alone
+        optimizer.build(model.trainable_variables)
+    learner = Learner(strategy, model, average, optimizer)
+    train_steps, _ = compile_steps(learner, problem, config.training, SpeedSettings(**speed))
+    kind = plugins.load("losses", loss).sampling
+    iterator = iter(strategy.experimental_distribute_dataset(make_batches(kind)))
+    counts = [speed.get("steps_per_execution", 1)] * (STEPS // speed.get("steps_per_execution", 1))
+    sums = [train_steps(iterator, tf.constant(count)).numpy() for count in counts]
+    weights = [*model.get_weights(), *average.get_weights()]
+    return [np.sum(sums, axis=0).tolist(), [[float(np.abs(w).sum()), float(w.ravel()[0])] for w in weights]]
+
+print(json.dumps([train(**arguments) for arguments in json.loads(sys.argv[1])]))
+"""
+
+
+def train(*runs: dict) -> list:
+    """Train each run of ``devices``, ``backbone`` and ``loss``; return sums and a summary of all weights of each."""
+    command = [sys.executable, "-c", PROGRAM, json.dumps(runs)]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert process.returncode == 0, process.stderr[-3000:]
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def assert_equal_but_for_rounding(run, expected):
+    assert run[0] == pytest.approx(expected[0], rel=1e-3)
+    for summary, expected_summary in zip(run[1], expected[1], strict=True):  # some are nearly 0
+        assert summary == pytest.approx(expected_summary, rel=0.1, abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "loss"),
+    [("strokes", "ranked_contrastive"), ("pooled", "supervised_contrastive"), ("strokes", "contrastive")],
+)
+def test_devices_compare_the_images_of_all_devices(backbone, loss):
+    """With losses of a half of the batch, or statistics of it, the weights would be others after one step."""
+    run = {"backbone": backbone, "loss": loss}
+    one, two = train({**run, "devices": 1}, {**run, "devices": 2})
+    (four,) = train({**run, "devices": 4})  # a process has one group of devices
+    assert one[0][2] == 3 * 64, "images"
+    for several in (two, four):
+        assert_equal_but_for_rounding(several, one)
+
+
+@pytest.mark.slow
+def test_steps_in_one_call_and_xla_learn_what_single_steps_learn():
+    run = {"devices": 1, "backbone": "strokes", "loss": "ranked_contrastive"}
+    single, together, compiled = train(run, {**run, "steps_per_execution": 3}, {**run, "jit_compile": True})
+    assert together == single
+    assert_equal_but_for_rounding(compiled, single)
