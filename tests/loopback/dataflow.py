@@ -25,10 +25,14 @@ JOBS = re.compile(r"/v1b3/projects/[^/]+/locations/[^/]+/jobs(/(?P<id>[^/]+))?(/
 
 
 class DataflowService:
-    """A running service: ``jobs`` by id, as JSON, in the order in which they were created."""
+    """A running service: ``jobs`` by id, as JSON, in the order in which they were created.
+
+    ``polled`` are the ids of those whose state a client has asked for.
+    """
 
     def __init__(self) -> None:
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.polled: set[str] = set()
         self.errors: dict[str, str] = {}
         self.counters: dict[str, list[dict[str, Any]]] = {}
         self.threads: list[threading.Thread] = []
@@ -50,6 +54,7 @@ class DataflowService:
             return 200, {"jobMessages": [message] if error else []}
         if match["part"] == "metrics":
             return 200, {"metrics": self.counters.get(match["id"], [])}
+        self.polled.add(match["id"])
         return 200, self.jobs[match["id"]]
 
     def _create(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from PIL import Image
 from tests.conftest import ROOT
 from tests.loopback.dataflow import dataflow_service
 from tests.loopback.storage import cloud_storage
-from trainer import prepare
+from trainer import prepare, storage
 from trainer.console.errors import UserError
 from trainer.data import blocking, image_index, records
 from trainer.storage import remote_files
@@ -240,6 +240,39 @@ def test_an_interrupted_command_cancels_its_job_of_dataflow(bucket, dataflow, mo
     assert prepare.main([*flags, "--runner", "dataflow", "--", *options]) == 130
     (job,) = service.jobs.values()
     assert job["currentState"] == "JOB_STATE_CANCELLED"
+
+
+@pytest.mark.slow
+def test_sigterm_cancels_the_job_of_dataflow(bucket, dataflow, tmp_path):
+    """Vertex AI sends it to the driver when its custom job is cancelled."""
+    service, options = dataflow
+    flags = ["--train-dir", "gs://bank-scans/people", *FLAGS, "--job-dir", "gs://bank-scans/runs/beam"]
+    command = [sys.executable, "-m", "trainer.prepare", *flags, "--runner", "dataflow", "--", *options]
+    output = tmp_path / "output.txt"
+    with output.open("w") as file, subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file) as process:
+        deadline = time.monotonic() + 120
+        while not service.polled and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.terminate()
+        process.wait(timeout=60)
+    assert process.returncode == 130, output.read_text()
+    assert "interrupted; the same command continues from here" in output.read_text()
+    (job,) = service.jobs.values()
+    assert job["requestedState"] == "cancelled"
+
+
+@pytest.mark.usefixtures("tensorflow", "small_parts")
+def test_what_workers_of_dataflow_read_is_not_read_through_the_mount_of_the_driver(
+    bucket, dataflow, tmp_path, monkeypatch
+):
+    """On Vertex AI, where the driver runs, every bucket is mounted; the job dir would be a local folder."""
+    monkeypatch.setattr(storage, "MOUNT", tmp_path / "gcs")
+    (tmp_path / "gcs" / "bank-scans").mkdir(parents=True)
+    flags = ["--train-dir", "gs://bank-scans/people", *FLAGS, "--job-dir", "gs://bank-scans/runs/beam"]
+    assert prepare.main([*flags, "--runner", "dataflow", "--", *dataflow[1]]) == 0
+    assert bucket.blob("runs/beam/records/manifest.json").exists()
+    assert not list((tmp_path / "gcs").rglob("*.*"))
+    assert not storage.is_remote("gs://bank-scans/runs/beam"), "mounts are used again"
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,13 @@ __all__ = [
     "get_cache_dir",
     "get_cache_path",
     "get_local_path",
+    "ignore_mounts",
     "is_remote",
     "list_paths",
     "read_generation",
 ]
 
-MOUNT = Path("/gcs")  # Vertex AI mounts all buckets here in training containers
+MOUNT: Path | None = Path("/gcs")  # Vertex AI mounts all buckets here in training containers
 TRANSFERS = 8  # files at the same time
 
 ProgressBar = Callable[[int], contextlib.AbstractContextManager[Callable[[int], None]]]
@@ -44,6 +45,17 @@ ProgressBar = Callable[[int], contextlib.AbstractContextManager[Callable[[int], 
 def is_remote(path: str) -> bool:
     """Return whether the path is a ``gs://`` path that is not mounted here, so that it has to be copied."""
     return path.startswith(REMOTE) and _mounted(path) is None
+
+
+@contextlib.contextmanager
+def ignore_mounts() -> Iterator[None]:
+    """In the block, in all threads, treat every ``gs://`` path as remote, for work shared with other machines."""
+    global MOUNT
+    before, MOUNT = MOUNT, None
+    try:
+        yield
+    finally:
+        MOUNT = before
 
 
 def get_local_path(path: str) -> Path:
@@ -56,7 +68,7 @@ def get_local_path(path: str) -> Path:
     mounted = _mounted(path)
     if mounted is None:
         raise StorageError(
-            f"{path!r} is on Cloud Storage and {str(MOUNT)!r} is not mounted here; a local folder is needed"
+            f"{path!r} is on Cloud Storage, which is not mounted here at '/gcs'; a local folder is needed"
         )
     return mounted
 
@@ -251,4 +263,4 @@ def _exclusive(folder: Path) -> Iterator[None]:
 def _mounted(path: str) -> Path | None:
     """Return the path below the mount, or None if the bucket is not mounted."""
     bucket, _, rest = path.removeprefix(REMOTE).partition("/")
-    return MOUNT / bucket / rest if bucket and (MOUNT / bucket).is_dir() else None
+    return MOUNT / bucket / rest if MOUNT and bucket and (MOUNT / bucket).is_dir() else None
