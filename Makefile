@@ -96,12 +96,13 @@ lint: $(VENV)/installed-dev  ## check style, types and Dockerfiles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/hadolint Dockerfile.serve deploy/jobs/Dockerfile
+	$(BIN)/hadolint Dockerfile.serve deploy/jobs/Dockerfile deploy/jobs/Dockerfile.prepare
 
 lock: $(VENV)/installed-dev  ## pin the requirements of setup.py and predictor/requirements.in again, for every supported Python
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) --override requirements-overrides.txt setup.py --extra dev -o requirements-dev.txt
 	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt setup.py --extra serve --extra hub --extra deploy -o requirements.txt
+	$(BIN)/uv pip compile $(LOCK) --override requirements-overrides.txt -c requirements-dev.txt setup.py --extra beam -o requirements-prepare.txt
 	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt predictor/requirements.in -o predictor/requirements.txt
 LOCK := -q --universal --python-version 3.10 --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 

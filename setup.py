@@ -104,7 +104,7 @@ setup(
             for name in ("*.json", "*.md", "*.pb", "*.tflite", "variables/*", "golden/*")
         ],
         "predictor": ["web/*", "web/static/*"],
-        "deploy": ["prices.toml", "environments/*.toml", "jobs/*", "monitoring/*"],
+        "deploy": ["prices.toml", "measured.toml", "environments/*.toml", "jobs/*", "monitoring/*"],
     },
     entry_points={"console_scripts": COMMANDS},
     install_requires=TRAINING + SHARED,

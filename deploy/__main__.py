@@ -1,4 +1,4 @@
-"""``python -m deploy COMMAND --env ENV``: train, plan, apply, smoke, promote, roll back and inspect on Vertex AI.
+"""``python -m deploy COMMAND --env ENV``: prepare, train, plan, apply, smoke, promote and inspect on Vertex AI.
 
 Runs one command and suggests the next one after a failure. Next: ``command_line.py`` declares commands and flags;
 ``commands.py``, ``endpoint_commands.py`` and ``job_commands.py`` implement the commands.
@@ -51,11 +51,21 @@ def _run(options: argparse.Namespace) -> int:
     environment = spec.load(options.env, {**(saved.flags if saved else {}), **overrides}, purpose)
     client = _connect(environment, options)
     match options.command:
+        case "prepare":
+            prepare_options = job_commands.PrepareOptions(
+                options.trainer_flags,
+                options.name,
+                _choose_commit(options),
+                options.images,
+                options.dry_run,
+                options.follow,
+            )
+            return job_commands.prepare(client, environment, prepare_options)
         case "train":
             train_options = job_commands.TrainOptions(
                 options.trainer_flags,
                 options.name,
-                command_line.read_commit() if options.commit is None else options.commit,
+                _choose_commit(options),
                 options.tune,
                 options.dry_run,
                 options.follow,
@@ -94,6 +104,10 @@ def _run(options: argparse.Namespace) -> int:
     return commands_without_options[options.command](client, environment)
 
 
+def _choose_commit(options: argparse.Namespace) -> str:
+    return command_line.read_commit() if options.commit is None else options.commit
+
+
 def _connect(environment: Environment, options: argparse.Namespace) -> VertexClient:
     """Return a client for the environment's project. Raises ``UserError`` for an address that cannot be used."""
     address = options.api_endpoint or os.environ.get("COUNTERSIGN_API_ENDPOINT", "")
@@ -129,7 +143,7 @@ def _suggest_next(command: str, flags: list[str], error: Exception) -> str:
     elif isinstance(error, StalePlan) and command == "apply" and "--yes" not in flags:
         suggested = [["plan", *(flag.replace("--plan", "--out") for flag in flags)]]
     elif isinstance(error, ApplyStopped | StalePlan) or (
-        isinstance(error, ServiceUnavailable) and command not in ("train", "batch")
+        isinstance(error, ServiceUnavailable) and command not in ("prepare", "train", "batch")
     ):
         suggested = [[command, *flags]]
     return "".join(f"\nrun next: {shlex.join(['python', '-m', 'deploy', *words])}" for words in suggested)

@@ -18,8 +18,9 @@ from trainer.settings.flags import OldFlag, Parser, between, get_flag_values, to
 from trainer.settings.spelling import suggest_nearest
 
 DESCRIPTION = """\
-Put a model on Vertex AI: train, register, deploy, promote, roll back and send it images.
+Put a model on Vertex AI: prepare data, train, register, deploy, promote, roll back and send it images.
 
+  python -m deploy prepare  --env staging --dry-run   the job that prepares data on Dataflow, and its cost
   python -m deploy train    --env staging --dry-run   the job that would be submitted
   python -m deploy plan     --env staging --artifact gs://... --image ...@sha256:...
   python -m deploy apply    --env staging             the plan that was shown, artefact and image included
@@ -37,7 +38,8 @@ ENV is a file of deploy/environments or a path to one; flags of the same name wi
 the flags of a command. Credentials are the application default ones.
 """
 SERVING_SETTINGS = (spec.LocationSettings, spec.RegisteredModelSettings, spec.EndpointSettings)
-JOB_SETTINGS = (spec.LocationSettings, spec.TrainingJobSettings)
+TRAINING_SETTINGS = (spec.LocationSettings, spec.TrainingJobSettings)
+PREPARATION_SETTINGS = (spec.LocationSettings, spec.JobSettings, spec.PreparationSettings)
 
 
 def read_commit() -> str:
@@ -51,14 +53,29 @@ def read_commit() -> str:
     return git.stdout.strip() if git.returncode == 0 else ""
 
 
-def _add_train_flags(parser: Parser) -> None:
+def _add_job_flags(parser: Parser, kind: str) -> None:
+    """Add the flags of all commands that submit a job of the trainer; ``kind`` is in the names of the jobs."""
     parser.add_argument("--dry-run", action="store_true", help="print the job and submit nothing")
     parser.add_argument(
         "trainer_flags", nargs="*", metavar="-- FLAG", help="flags of trainer.task, after those of [training]"
     )
     parser.add_argument("--no-follow", dest="follow", action="store_false", help="submit, and do not wait for the end")
-    parser.add_argument("--name", default="", help="name of the job and its folder (default: ENV-job-TIME-XXXX)")
+    parser.add_argument("--name", default="", help=f"name of the job and its folder (default: ENV-{kind}-TIME-XXXX)")
     parser.add_argument("--commit", help="label of the job (default: SHORT_SHA, or git's HEAD)")
+
+
+def _add_prepare_flags(parser: Parser) -> None:
+    _add_job_flags(parser, "data")
+    parser.add_argument(
+        "--images",
+        type=to_argparse_type(between(1, 10**10, int)),
+        metavar="COUNT",
+        help="number of images, for the estimate of the cost (default: they are listed and counted)",
+    )
+
+
+def _add_train_flags(parser: Parser) -> None:
+    _add_job_flags(parser, "job")
     parser.add_argument(
         "--tune",
         type=Path,
@@ -130,8 +147,17 @@ class Command:
 
 
 COMMANDS = {
+    "prepare": Command(
+        "submit a job that prepares training data on Dataflow, and follow it",
+        PREPARATION_SETTINGS,
+        "prepare",
+        _add_prepare_flags,
+    ),
     "train": Command(
-        "submit a training job, or a study of hyperparameters, and follow it", JOB_SETTINGS, "train", _add_train_flags
+        "submit a training job, or a study of hyperparameters, and follow it",
+        TRAINING_SETTINGS,
+        "train",
+        _add_train_flags,
     ),
     "plan": Command(
         "show the steps to what the environment declares, and keep them", SERVING_SETTINGS, "plan", _add_plan_flags

@@ -51,6 +51,7 @@ DATA_PATH = _matching(
     r"([^=/\s]+=)?(gs://[a-z0-9][\w.-]+(/\S*)?|/gcs/\S+)",
     "a gs:// path, LABEL=gs://... or /gcs/...; a job cannot read a folder of this machine",
 )
+BEAM_OPTION = _matching(r"--[a-z]\w*(=.+)?", "an option of Beam such as --subnetwork=... (one word, with =)")
 LABEL = _matching(r"[a-z0-9_-]{0,63}", "a label (up to 63 small letters, digits, _ and -)")
 EXPERIMENT = _matching(r"|[a-z0-9][a-z0-9-]{0,127}", "an experiment's name (small letters, digits, dashes)")
 

@@ -1,6 +1,6 @@
-"""The commands of ``python -m deploy`` that submit jobs and follow them: train and batch.
+"""The commands of ``python -m deploy`` that submit jobs and follow them: prepare, train and batch.
 
-Next: ``jobs.py`` and ``batch_prediction.py`` describe the jobs.
+Next: ``preparation_job.py``, ``jobs.py`` and ``batch_prediction.py`` describe the jobs.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy import batch_prediction, jobs
+from deploy import batch_prediction, jobs, preparation_cost, preparation_job
 from deploy.executor import VertexExecutor
 from deploy.spec import Environment, to_label
 from deploy.vertex import VertexClient
@@ -29,15 +29,50 @@ class TrainOptions:
     follow: bool = True
 
 
+@dataclasses.dataclass(frozen=True)
+class PrepareOptions:
+    """The flags of ``prepare`` itself; ``images`` is their number for the estimate, counted if it is ``None``."""
+
+    trainer_flags: Sequence[str] = ()
+    name: str = ""
+    commit: str = ""
+    images: int | None = None
+    dry_run: bool = False
+    follow: bool = True
+
+
+def prepare(client: VertexClient, environment: Environment, options: PrepareOptions) -> int:
+    """Print a job that prepares data on Dataflow and what it will cost, submit it and follow it.
+
+    All flags are checked before. The job of a name continues what an earlier job of this name has finished.
+    """
+    environment = _add_arguments(environment, options.trainer_flags)
+    name = options.name or _make_job_name(environment, "data")
+    job = preparation_job.make_job(environment, name, options.commit)
+    sources = preparation_job.check_flags(environment, name)
+    print(jobs.render(job), end="")
+    images = preparation_cost.ImageCount(options.images) if options.images else preparation_cost.count_images(sources)
+    print(preparation_cost.estimate(environment, images))
+    if options.dry_run:
+        return 0
+    resource_name = jobs.submit(client, job)
+    print(f"submitted: {resource_name}; --name {name} continues it if it fails or is cancelled")
+    if not options.follow:
+        return 0
+    try:
+        jobs.follow(client, resource_name)
+    except jobs.JobFailed as error:
+        raise jobs.JobFailed(f"{error}\nthe same command with --name {name} continues it") from None
+    print(f"records: {jobs.make_job_dir(environment.training, name)}/records")
+    return 0
+
+
 def train(client: VertexClient, environment: Environment, options: TrainOptions) -> int:
     """Print a training job, submit it and follow it.
 
     The flags of the trainer are checked before: a typo would cost the start of a machine.
     """
-    arguments = (*environment.training.arguments, *options.trainer_flags)
-    environment = dataclasses.replace(
-        environment, training=dataclasses.replace(environment.training, arguments=arguments)
-    )
+    environment = _add_arguments(environment, options.trainer_flags)
     name = options.name or _make_job_name(environment, "job")
     job = (
         jobs.make_tuning_job(environment, name, options.commit, options.study)
@@ -53,7 +88,7 @@ def train(client: VertexClient, environment: Environment, options: TrainOptions)
     if not options.follow:
         return 0
     finished = jobs.follow(client, resource_name)
-    job_dir = f"{environment.training.output.rstrip('/')}/{name}"
+    job_dir = jobs.make_job_dir(environment.training, name)
     if options.study:
         trial = jobs.best_trial(finished)
         if trial is None:
@@ -81,6 +116,12 @@ def predict_batch(
     finished = jobs.follow(client, resource_name)
     print(batch_prediction.summarize(finished))
     return 0 if finished.state.name == "JOB_STATE_SUCCEEDED" else 1
+
+
+def _add_arguments(environment: Environment, flags: Sequence[str]) -> Environment:
+    """Return the environment with further flags of the trainer."""
+    training = dataclasses.replace(environment.training, arguments=(*environment.training.arguments, *flags))
+    return dataclasses.replace(environment, training=training)
 
 
 def _make_job_name(environment: Environment, kind: str) -> str:

@@ -1,7 +1,7 @@
 """Training jobs and studies of hyperparameters: described by ``jobs/*.yaml`` and an environment, submitted, followed.
 
 gcloud accepts the YAML files as well, so a job has one form. Next: ``job_submission.py`` submits a job once, even where
-a reply is lost.
+a reply is lost; ``preparation_job.py`` describes the job that prepares data.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import yaml
 
 from deploy import job_submission
 from deploy.errors import CloudError, PermissionDenied
-from deploy.spec import Environment, to_label
+from deploy.spec import Environment, JobSettings, to_label
 from deploy.vertex import HyperparameterTuningJob, Job, Trial, VertexClient, make_message, message_to_json
 from trainer.console.errors import UserError
 
@@ -30,18 +30,18 @@ def make_custom_job(environment: Environment, name: str, commit: str) -> dict[st
     return {
         "displayName": name,
         "jobSpec": _make_job_spec(environment, name),
-        "labels": _make_labels(environment, commit),
+        "labels": make_labels(environment, commit),
     }
 
 
 def make_tuning_job(environment: Environment, name: str, commit: str, file: Path) -> dict[str, Any]:
     """Describe a ``HyperparameterTuningJob`` in JSON: the study of a YAML file, with trials as custom jobs are."""
-    study = _read_yaml(file)
+    study = read_yaml(file)
     for key in ("studySpec", "maxTrialCount", "parallelTrialCount"):
         if key not in study:
             raise UserError(f"{str(file)!r}: {key} is missing; see deploy/jobs/hp_tuning.yaml")
     trial = _make_job_spec(environment, name)
-    return {**study, "displayName": name, "trialJobSpec": trial, "labels": _make_labels(environment, commit)}
+    return {**study, "displayName": name, "trialJobSpec": trial, "labels": make_labels(environment, commit)}
 
 
 def render(job: dict[str, Any]) -> str:
@@ -136,23 +136,14 @@ def _make_job_spec(environment: Environment, name: str) -> dict[str, Any]:
 
     Several workers are two pools: the first one is the chief, the second one the other workers.
     """
-    form, settings = _read_yaml(JOBS_DIR / "custom_job.yaml"), environment.training
-    job_dir = f"{settings.output.rstrip('/')}/{name}"
+    form, settings = read_yaml(JOBS_DIR / "custom_job.yaml"), environment.training
     pool = form["workerPoolSpecs"][0]
     pool["machineSpec"]["machineType"] = settings.training_machine_type
     if settings.accelerator_count:
         pool["machineSpec"]["acceleratorType"] = settings.accelerator_type
         pool["machineSpec"]["acceleratorCount"] = settings.accelerator_count
-    if settings.train_dir and any(flag.partition("=")[0] == "--train-dir" for flag in settings.arguments):
-        raise UserError("give --train-dir once: as train_dir (or --train-dir before '--'), or among the arguments")
-    data = [f"--train-dir={path}" for path in settings.train_dir]
     pool["containerSpec"]["imageUri"] = settings.training_image
-    pool["containerSpec"]["args"] = [
-        *settings.arguments,
-        *data,
-        f"--job-dir={job_dir}",
-        *_make_experiment_flags(environment, name),
-    ]
+    pool["containerSpec"]["args"] = [*make_flags(settings, name), *_make_experiment_flags(environment, name)]
     workers = [{**pool, "replicaCount": settings.workers - 1}] if settings.workers > 1 else []
     form["workerPoolSpecs"] = [{**pool, "replicaCount": 1}, *workers]
     form["scheduling"] = {
@@ -160,12 +151,25 @@ def _make_job_spec(environment: Environment, name: str) -> dict[str, Any]:
         "strategy": "SPOT" if settings.spot else "STANDARD",
         "restartJobOnWorkerRestart": True,
     }
-    form["baseOutputDirectory"] = {"outputUriPrefix": job_dir}
+    form["baseOutputDirectory"] = {"outputUriPrefix": make_job_dir(settings, name)}
     if settings.training_service_account:
         form["serviceAccount"] = settings.training_service_account
     if settings.tensorboard and not settings.experiment:  # an experiment has its own flag for the TensorBoard
         form["tensorboard"] = settings.tensorboard
     return form
+
+
+def make_flags(settings: JobSettings, name: str) -> list[str]:
+    """Return the flags of the trainer for the data and the folder of a job. Raises ``UserError``."""
+    if settings.train_dir and any(flag.partition("=")[0] == "--train-dir" for flag in settings.arguments):
+        raise UserError("give --train-dir once: as train_dir (or --train-dir before '--'), or among the arguments")
+    data = [f"--train-dir={path}" for path in settings.train_dir]
+    return [*settings.arguments, *data, f"--job-dir={make_job_dir(settings, name)}"]
+
+
+def make_job_dir(settings: JobSettings, name: str) -> str:
+    """Return the folder of a job: a preparation and a training of one name have the same."""
+    return f"{settings.output.rstrip('/')}/{name}"
 
 
 def _make_experiment_flags(environment: Environment, name: str) -> Sequence[str]:
@@ -179,12 +183,12 @@ def _make_experiment_flags(environment: Environment, name: str) -> Sequence[str]
     ]
 
 
-def _make_labels(environment: Environment, commit: str) -> dict[str, str]:
+def make_labels(environment: Environment, commit: str) -> dict[str, str]:
     optional = {"commit": to_label(commit), "data-version": environment.training.data_version}
     return {**environment.resource_labels(), **{name: value for name, value in optional.items() if value}}
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping. Raises ``UserError``."""
     try:
         content = yaml.safe_load(file.read_text())

@@ -2,7 +2,7 @@
 
 A setting stands once, as a field of a dataclass below: TOML keys, flags and ``--help`` derive from the fields.
 Independent of the SDK. Next: ``plan.py`` plans the steps to an environment, ``jobs.py`` makes training jobs of
-``[training]``.
+``[training]``, ``preparation_job.py`` those that prepare data of ``[preparation]``.
 """
 
 import dataclasses
@@ -89,8 +89,24 @@ class EndpointSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingJobSettings:
-    """Training jobs: machines, data and output."""
+class JobSettings:
+    """Jobs: data, output and time; of a training and of the preparation of its data."""
+
+    train_dir: tuple[str, ...] = option(
+        (),
+        "training data of a job: gs:// path or LABEL=PATH; may be given several times",
+        formats.DATA_PATH,
+        "[LABEL=]PATH",
+    )
+    output: str = option("", "gs:// prefix below which each job has its folder", formats.GS_PREFIX, "PREFIX")
+    data_version: str = option("", "label of the job: version of its training data", formats.LABEL, "LABEL")
+    timeout_hours: float = option(24.0, "hours after which the job is stopped", between(0.1, 168))
+    arguments: tuple[str, ...] = option((), "flags of trainer.task", metavar="FLAG")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingJobSettings(JobSettings):
+    """Training jobs: machines and experiments."""
 
     training_image: str = option("", "image with the trainer, see docs/vertex.md", metavar="IMAGE")
     training_machine_type: str = option(
@@ -102,7 +118,6 @@ class TrainingJobSettings:
     accelerator_count: int = option(0, "GPUs of each worker", _whole(0, 16), was="accelerators")
     workers: int = option(1, "machines that train together", _whole(1, 64))
     spot: bool = option(True, "cheaper machines that may be taken away; the job resumes from its checkpoint")
-    timeout_hours: float = option(24.0, "hours after which the job is stopped", between(0.1, 168))
     training_service_account: str = option(
         "",
         "service account of the job; the project's default if empty",
@@ -110,19 +125,37 @@ class TrainingJobSettings:
         "EMAIL",
         was="training_account",
     )
-    train_dir: tuple[str, ...] = option(
-        (),
-        "training data of a job: gs:// path or LABEL=PATH; may be given several times",
-        formats.DATA_PATH,
-        "[LABEL=]PATH",
-    )
-    output: str = option("", "gs:// prefix below which each job has its folder", formats.GS_PREFIX, "PREFIX")
-    data_version: str = option("", "label of the job: version of its training data", formats.LABEL, "LABEL")
     experiment: str = option(
         "", "Vertex Experiment that keeps parameters, metrics and curves", formats.EXPERIMENT, "NAME"
     )
     tensorboard: str = option("", "Vertex TensorBoard that shows the curves: projects/P/locations/R/tensorboards/N")
-    arguments: tuple[str, ...] = option((), "flags of trainer.task", metavar="FLAG")
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparationSettings:
+    """Preparing data on Dataflow: the machine that submits its jobs, and their workers."""
+
+    preparation_image: str = option("", "image of driver and workers, see docs/preparing.md", metavar="IMAGE")
+    driver_machine_type: str = option(
+        "n1-standard-4",
+        "machine type of the job on Vertex AI that submits those of Dataflow",
+        formats.MACHINE_TYPE,
+        "TYPE",
+    )
+    worker_machine_type: str = option(
+        "n1-standard-4",
+        "machine type of a worker of Dataflow: 1.5 GB or more for each core",
+        formats.MACHINE_TYPE,
+        "TYPE",
+    )
+    max_workers: int = option(20, "largest number of workers; Dataflow adds and removes them", _whole(1, 1000))
+    worker_disk_gb: int = option(50, "disk of a worker in GB", _whole(30, 2000))
+    preparation_service_account: str = option(
+        "", "service account of driver and workers; the project's default if empty", formats.SERVICE_ACCOUNT, "EMAIL"
+    )
+    beam_options: tuple[str, ...] = option(
+        (), "further options of Beam, such as --subnetwork=...", formats.BEAM_OPTION, "OPTION"
+    )
 
 
 SECTIONS: dict[str, type] = {
@@ -130,12 +163,14 @@ SECTIONS: dict[str, type] = {
     "model": RegisteredModelSettings,
     "endpoint": EndpointSettings,
     "training": TrainingJobSettings,
+    "preparation": PreparationSettings,
 }
 OLD_SECTIONS = {"place": "location"}  # accepted with a warning until the next release
 REQUIRED_KEYS = {  # by purpose
     "plan": ("location.project", "model.artifact", "model.store", "model.image", "endpoint.endpoint_id"),
     "read": ("location.project", "endpoint.endpoint_id"),
     "train": ("location.project", "training.training_image", "training.output"),
+    "prepare": ("location.project", "preparation.preparation_image", "training.train_dir", "training.output"),
 }
 
 
@@ -148,6 +183,7 @@ class Environment:
     model: RegisteredModelSettings = RegisteredModelSettings()
     endpoint: EndpointSettings = EndpointSettings()
     training: TrainingJobSettings = TrainingJobSettings()
+    preparation: PreparationSettings = PreparationSettings()
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property

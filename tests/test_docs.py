@@ -28,6 +28,7 @@ NAMES = {
     "IMAGE": f"{REGISTRY}/predictor@sha256:{'1f' * 32}",
     "NEXT_IMAGE": f"{REGISTRY}/predictor@sha256:{'2f' * 32}",
     "TRAINER": f"{REGISTRY}/trainer:1",
+    "PREPARATION": f"{REGISTRY}/preparation:1",
 }
 
 COMMIT = "git init -q && git -c user.name=x -c user.email=x@example.com commit -q --allow-empty -m x"

@@ -147,6 +147,18 @@ def test_every_requirement_is_pinned_and_serving_has_no_tensorflow():
     assert required <= serving
     assert not serving & {"tensorflow", "keras", "scikit-learn", "matplotlib", "scipy"}
     assert serving <= read_pinned(ROOT / "requirements.txt") <= read_pinned(ROOT / "requirements-dev.txt")
+    preparing = read_pinned(ROOT / "requirements-prepare.txt")
+    assert (
+        {"apache-beam", "tensorflow", "google-cloud-storage"} <= preparing <= read_pinned(ROOT / "requirements-dev.txt")
+    )
+
+
+def test_the_preparation_image_starts_workers_with_the_pinned_version_of_beam():
+    lines = (ROOT / "deploy" / "jobs" / "Dockerfile.prepare").read_text().splitlines()
+    (pinned,) = re.findall(r"^apache-beam==(\S+)", (ROOT / "requirements-prepare.txt").read_text(), re.MULTILINE)
+    assert f"ARG BEAM=apache/beam_python3.11_sdk:{pinned}" in lines
+    assert "COPY --from=beam /opt/apache/beam /opt/apache/beam" in lines
+    assert lines[-1] == 'ENTRYPOINT ["/opt/apache/beam/boot"]'
 
 
 def test_the_serving_image_has_what_the_server_imports(artifact, tmp_path):
@@ -174,7 +186,7 @@ def read_included(name):
 
 def test_docker_builds_include_the_files_that_images_copy_and_no_data():
     copied = {"setup.py", "requirements.txt", "trainer"}  # files that the packaging of gcloud needs
-    for file in ("Dockerfile.serve", "deploy/jobs/Dockerfile"):
+    for file in ("Dockerfile.serve", "deploy/jobs/Dockerfile", "deploy/jobs/Dockerfile.prepare"):
         for line in (ROOT / file).read_text().splitlines():
             if line.startswith("COPY") and "--from" not in line:
                 copied |= {source.split("/")[0] for source in line.split()[1:-1]}

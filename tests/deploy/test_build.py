@@ -112,19 +112,17 @@ class Workspace:
 
 
 def test_images_are_built_run_strictly_and_pushed_by_digest(workspace):
-    for step in ("build-predictor", "build-trainer", "start", "push"):
+    for step in ("build-predictor", "build-trainer", "build-preparation", "start", "push"):
         workspace.run(step)
     assert [line.split()[0] for line in workspace.docker_calls] == [
         "build",
         "build",
+        "build",
         "run",
-        "push",
-        "inspect",
-        "push",
-        "inspect",
+        *["push", "inspect"] * 3,
     ]
-    assert "--read-only" in workspace.docker_calls[2]
-    assert "--cap-drop=ALL" in workspace.docker_calls[2]
+    assert "--read-only" in workspace.docker_calls[3]
+    assert "--cap-drop=ALL" in workspace.docker_calls[3]
     assert re.fullmatch(r".*/predictor@sha256:[0-9a-f]{64}\n", (workspace.root / "predictor.image").read_text())
 
 

@@ -38,6 +38,7 @@ def load(tmp_path):
 @pytest.mark.parametrize("name", ["staging", "production"])
 def test_the_environments_of_the_package_are_valid(name):
     overrides = {"artifact": "runs/model", "image": "x@sha256:" + "0" * 64, "training_image": "trainer"}
+    overrides["preparation_image"] = "preparation"
     for purpose in spec.REQUIRED_KEYS:
         assert spec.load(name, overrides, purpose).name == name
 
