@@ -275,6 +275,22 @@ def test_what_workers_of_dataflow_read_is_not_read_through_the_mount_of_the_driv
     assert not storage.is_remote("gs://bank-scans/runs/beam"), "mounts are used again"
 
 
+@pytest.mark.usefixtures("tensorflow", "small_parts")
+def test_a_training_whose_buckets_are_mounted_continues_what_workers_prepared(bucket, data, tmp_path, monkeypatch):
+    """The files of a mount have other times than their objects; equal images are the same data."""
+    flags = ["--train-dir", "gs://bank-scans/people", *FLAGS, "--job-dir"]
+    assert prepare.main([*flags, "gs://bank-scans/runs/beam", *IN_MEMORY]) == 0
+    mount = tmp_path / "gcs" / "bank-scans"
+    for blob in bucket.list_blobs():
+        (mount / blob.name).parent.mkdir(parents=True, exist_ok=True)
+        blob.download_to_filename(str(mount / blob.name))
+    monkeypatch.setattr(storage, "MOUNT", tmp_path / "gcs")
+    prepared = {path: path.stat().st_mtime_ns for path in (mount / "runs" / "beam" / "records").rglob("*")}
+    assert prepare.main([*flags, "gs://bank-scans/runs/beam"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in prepared} == prepared, "nothing is written again"
+    assert not list((tmp_path / "cache").rglob("000.*")), "no image is downloaded"
+
+
 @pytest.mark.parametrize(
     ("job_dir", "options", "message"),
     [

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from trainer import storage
 from trainer.console.errors import UserError
+from trainer.console.messages import LOG
 from trainer.console.progress import Progress, transfer_progress
 from trainer.imaging.formats import FILE_SUFFIXES
 from trainer.storage import remote_files
@@ -52,6 +53,8 @@ def fetch_source(argument: str) -> DataSource:
     if suffix == CSV_SUFFIX and storage.is_remote(path):
         folder = storage.fetch(path.rstrip("/").rpartition("/")[0], is_selected=_is_data, progress=transfer_progress)
         return DataSource(argument, label, folder / name, PurePosixPath(name).stem)
+    if storage.is_mounted(path) and suffix not in (CSV_SUFFIX, ZIP_SUFFIX) and (listed := _list_mounted(path)):
+        return DataSource(argument, label, listed, name)
     local = storage.fetch(path, is_selected=_is_data, progress=transfer_progress)
     if suffix == ZIP_SUFFIX and local.is_file():
         local = unpack_zip(local)
@@ -78,6 +81,23 @@ def list_source(argument: str) -> DataSource:
     if any(map(_is_annotation, folder.statuses)):
         storage.fetch(path, folder.local, _is_annotation, transfer_progress)
     return DataSource(argument, label, folder, name)
+
+
+def _list_mounted(path: str) -> RemoteFolder | None:
+    """List a mounted ``gs://`` folder, whose files are read from the mount; None where it cannot be listed.
+
+    A mount gives files other times than their objects have, so records that other machines prepared would not fit.
+    """
+    try:
+        statuses = dict(remote_files.list_objects(path))
+    except storage.StorageError as error:
+        LOG.info(f"{path} is read from its mount alone, because it cannot be listed: {error}")
+        return None
+    return RemoteFolder(path.rstrip("/"), statuses, storage.get_local_path(path), _read_mounted) if statuses else None
+
+
+def _read_mounted(path: str) -> bytes:
+    return storage.get_local_path(path).read_bytes()
 
 
 def _is_annotation(name: str) -> bool:

@@ -30,6 +30,7 @@ __all__ = [
     "get_cache_path",
     "get_local_path",
     "ignore_mounts",
+    "is_mounted",
     "is_remote",
     "list_paths",
     "read_generation",
@@ -45,6 +46,11 @@ ProgressBar = Callable[[int], contextlib.AbstractContextManager[Callable[[int], 
 def is_remote(path: str) -> bool:
     """Return whether the path is a ``gs://`` path that is not mounted here, so that it has to be copied."""
     return path.startswith(REMOTE) and _mounted(path) is None
+
+
+def is_mounted(path: str) -> bool:
+    """Whether this is a ``gs://`` path whose bucket is mounted on this machine."""
+    return path.startswith(REMOTE) and _mounted(path) is not None
 
 
 @contextlib.contextmanager
