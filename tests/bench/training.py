@@ -22,9 +22,8 @@ from trainer.settings import plugins
 from trainer.settings.config import Config, parse_config
 
 ROUNDS = 5
-AMOUNT = {"signature_on_page": ["--pages", "200"]}  # generated; else writers:
-WRITERS = ["--writers", "160"]
-SMALL = {"same_writer": ["--writers", "60"]}
+AMOUNT = {"signature_on_page": ["--pages", "200"]}  # of the generated data; of other problems:
+WRITERS = ["--writers", "120"]
 
 
 class Rates(NamedTuple):
@@ -43,19 +42,20 @@ def main() -> None:
     parser.add_argument("--flags", default="", help="more flags of trainer.task, in one word")
     options = parser.parse_args()
     tf = quiet.import_tensorflow()
-    print("problem                 batch   input alone  from shards  in memory  images/s   ratio (min to max)   waits")
+    print("problem                 batch  input alone  from shards    in memory   ratio (min to max)   waits for input")
     for name in options.problems or names:
         with tempfile.TemporaryDirectory() as folder:
-            amount = AMOUNT.get(name) or SMALL.get(name) or WRITERS
+            amount = AMOUNT.get(name, WRITERS)
             flags = ["--problem", name, "--job-dir", f"{folder}/job", *amount, *options.flags.split()]
             config = resolve_settings(parse_config(flags, {}), plugins.load("problems", name))
             rounds = _measure(config)
         ratios = sorted(rates.from_shards / rates.in_memory for rates in rounds)
         medians = [statistics.median(values) for values in zip(*rounds, strict=True)]
         ratio = statistics.median(ratios)
+        waits = max(0.0, 1 - ratio)
         print(
-            f"{name:22}  {config.training.batch_size:5}  {medians[0]:12.0f}  {medians[1]:11.0f}  {medians[2]:9.0f}"
-            f"             {ratio:5.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})   {max(0.0, 1 - ratio):5.0%}",
+            f"{name:22}  {config.training.batch_size:5}  {medians[0]:7.0f} im/s {medians[1]:7.0f} im/s "
+            f"{medians[2]:7.0f} im/s   {ratio:5.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})   {waits:15.0%}",
             flush=True,
         )
     devices = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
