@@ -57,6 +57,7 @@ BEAM = [
     "google-auth-httplib2>=0.1",
     "google-cloud-dataflow-client>=0.8",
 ]
+PARQUET = ["pyarrow>=15"]  # predictor.offline --out answers.parquet; not in the container
 DEVELOPING = [
     "pytest>=8.3",
     "pytest-randomly>=3.15",
@@ -113,6 +114,7 @@ setup(
         "hub": HUB,
         "deploy": DEPLOYING,
         "beam": BEAM,
-        "dev": SERVING + HUB + DEPLOYING + BEAM + DEVELOPING,
+        "parquet": PARQUET,
+        "dev": SERVING + HUB + DEPLOYING + BEAM + PARQUET + DEVELOPING,
     },
 )

@@ -1,7 +1,7 @@
 """Answers with an artefact: the prediction container, a request maker, offline prediction and a Python API.
 
-Of ``trainer`` it imports what both share, ``artifact``, ``ready``, ``imaging``, ``storage``, ``settings`` and
-``console``, and never TensorFlow at import. Start at ``service.py`` (what an answer is), ``app.py`` (how a request
+Of ``trainer`` it imports what both share, ``artifact``, ``ready``, ``imaging``, ``storage``, ``settings``, ``parallel``
+and ``console``, and never TensorFlow at import. Start at ``service.py`` (what an answer is), ``app.py`` (how a request
 comes to it) or ``recognizer.py`` (the Python API, whose names are here, too).
 """
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import storage
-from trainer.artifact.verification import Verifier
 from trainer.enrolment import sealing
 from trainer.enrolment.errors import EnrolmentError
 from trainer.enrolment.gallery import Gallery
@@ -25,6 +24,7 @@ from trainer.enrolment.store import EnrolmentStore
 if TYPE_CHECKING:
     from predictor.settings import Settings
     from trainer.artifact.artifact import Artifact
+    from trainer.artifact.verification import Verifier
 
 OWNER_ONLY = 0o077  # permissions that a file of biometric data should not give
 

@@ -15,13 +15,19 @@ SHARED = (
     "trainer.documents",
     "trainer.enrolment",
     "trainer.imaging",
+    "trainer.parallel",
     "trainer.ready",
     "trainer.settings",
     "trainer.storage",
 )
 ALLOWED = {
     "trainer": ("trainer",),
-    "predictor": ("predictor", "trainer.artifact", *SHARED),
+    "predictor": (
+        "predictor",
+        "trainer.artifact",
+        *(f"trainer.beam.{name}" for name in ("options", "running", "work_folder")),
+        *SHARED,
+    ),
     "deploy": (
         "deploy",
         *(f"trainer.artifact.{name}" for name in ("card", "manifest", "golden_file", "monitoring")),

@@ -14,6 +14,8 @@ import numpy as np
 from trainer.artifact.cohort import CohortSimilarity
 from trainer.artifact.local_similarity import BadSimilarity, LocalSimilarity
 
+COPY_DISTANCE = 2e-3  # of the embeddings of one image, one of them stored as float16; other images are much farther
+
 __all__ = [
     "SIMILARITIES",
     "BadSimilarity",
@@ -75,3 +77,12 @@ def make_similarity(described: Mapping[str, Any]) -> Similarity:
         raise BadSimilarity(
             f"the manifest's {kind} similarity lacks or adds a field, or has a wrong value: {error}"
         ) from None
+
+
+def find_distinct(vectors: np.ndarray) -> list[int]:
+    """Return the positions of embeddings ``float32 [n, D]`` of length 1 without copies of an earlier one."""
+    distinct: list[int] = []
+    for position, vector in enumerate(vectors):
+        if not distinct or np.linalg.norm(vectors[distinct] - vector, axis=1).min() > COPY_DISTANCE:
+            distinct.append(position)
+    return distinct

@@ -16,12 +16,11 @@ import numpy as np
 
 from trainer.artifact import thresholds as stored_thresholds
 from trainer.artifact.manifest import BadArtifact
-from trainer.artifact.similarity import BadSimilarity, Cosine, Similarity, make_similarity
+from trainer.artifact.similarity import BadSimilarity, Cosine, Similarity, find_distinct, make_similarity
 from trainer.artifact.thresholds import EQUAL_ERROR, UnsupportedRequest
 
 FUSION_WEIGHTS = {"max": 1.0, "mean": 0.0, "both": 0.5}  # weight of the largest similarity; the mean has the rest
 NORM_TOLERANCE = 0.02  # largest accepted difference of the length of a stored vector from 1
-COPY_DISTANCE = 2e-3  # of the embeddings of one image, one of them stored as float16; other images are much farther
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,12 +264,3 @@ class Verifier:
     def to_manifest(self) -> dict[str, Any]:
         """Return the JSON form that the manifest keeps."""
         return {"kind": self.kind, **dataclasses.asdict(self)}
-
-
-def find_distinct(vectors: np.ndarray) -> list[int]:
-    """Return the positions of embeddings ``float32 [n, D]`` of length 1 without copies of an earlier one."""
-    distinct: list[int] = []
-    for position, vector in enumerate(vectors):
-        if not distinct or np.linalg.norm(vectors[distinct] - vector, axis=1).min() > COPY_DISTANCE:
-            distinct.append(position)
-    return distinct

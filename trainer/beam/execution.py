@@ -14,8 +14,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from trainer.beam import duplicates, indexing, shards
 from trainer.beam.options import name_job
+from trainer.beam.running import run_pipeline
 from trainer.beam.work_folder import WorkFolder
-from trainer.console.errors import UserError
 from trainer.console.messages import LOG
 from trainer.corpora import Sample
 from trainer.data import blocking, image_index, sources
@@ -25,10 +25,6 @@ from trainer.data.sources import DataSource
 from trainer.imaging import Imaging
 
 FINISHED = "finished"  # file of a search whose pairs are complete
-
-
-class PipelineFailed(UserError):
-    """A pipeline of Beam did not succeed; the message has its state, and the command continues what it has finished."""
 
 
 class BeamExecution:
@@ -110,20 +106,8 @@ class BeamExecution:
         name_job(self._options, title, self._remote_job_dir)
         pipeline = beam.Pipeline(options=self._options)
         build(pipeline | "chunks" >> beam.Create(chunk_numbers))
-        try:
-            result = pipeline.run()
-            try:
-                state = result.wait_until_finish()
-            except KeyboardInterrupt:
-                result.cancel()
-                raise
-        except Exception as error:  # of any type, because runners raise what the code of a worker raised
-            raise PipelineFailed(f"the pipeline for {title} failed; the same command continues it: {error}") from error
-        if state != "DONE":
-            raise PipelineFailed(f"the pipeline for {title} ended as {state}; the same command continues it")
-        for counter in result.metrics().query()["counters"]:
-            if counter.key.metric.namespace == "countersign":
-                LOG.info(f"  {counter.key.metric.name}: {counter.committed:,}")
+        for name, count in run_pipeline(pipeline, title, "the same command continues it").items():
+            LOG.info(f"  {name}: {count:,}")
 
 
 def _count_chunks(samples: list[Sample]) -> int:

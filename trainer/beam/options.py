@@ -15,8 +15,9 @@ from trainer.console.errors import UserError
 WORKER_LOG = "apache_beam.runners.portability.local_job_service"  # what workers of local runners write
 
 
-def make_options(runner: str, arguments: list[str], job_dir: str) -> PipelineOptions:
+def make_options(runner: str, arguments: list[str], job_dir: str, flag: str = "--job-dir") -> PipelineOptions:
     """Return the options of a runner; ``arguments`` are options of Beam, which replace those that are set here.
+    ``flag`` is that of the command whose value is, or leads to, the job dir.
 
     Raises ``UserError`` when Dataflow lacks an option.
     """
@@ -41,14 +42,14 @@ def make_options(runner: str, arguments: list[str], job_dir: str) -> PipelineOpt
     }
     options = PipelineOptions(["--default_sdk_harness_log_level=WARNING", *defaults[runner], *arguments])
     if runner == "dataflow":
-        _check_dataflow(options, job_dir)
+        _check_dataflow(options, job_dir, flag)
     return options
 
 
-def _check_dataflow(options: PipelineOptions, job_dir: str) -> None:
+def _check_dataflow(options: PipelineOptions, job_dir: str, flag: str) -> None:
     """Raise ``UserError`` when something is missing that only the user knows."""
     if not storage.is_remote(job_dir):
-        raise UserError(f"--runner dataflow needs a --job-dir on Cloud Storage (gs://BUCKET/PATH), not {job_dir!r}")
+        raise UserError(f"--runner dataflow needs a {flag} on Cloud Storage (gs://BUCKET/PATH), not {job_dir!r}")
     cloud, worker = options.view_as(GoogleCloudOptions), options.view_as(WorkerOptions)
     values = {"project": cloud.project, "region": cloud.region, "sdk_container_image": worker.sdk_container_image}
     if missing := [name for name, value in values.items() if not value]:

@@ -83,6 +83,13 @@ class WorkFolder:
             partial.write_bytes(self.read(name))
             partial.replace(target)
 
+    def delete(self, name: str) -> None:
+        """Delete a file."""
+        if self.is_remote:
+            remote_files.delete(f"{self.path}/{name}")
+        else:
+            (Path(self.path) / name).unlink()
+
     def clear(self) -> None:
         """Delete all files."""
         if self.is_remote:

@@ -21,10 +21,10 @@ from trainer.console.progress import Progress
 from trainer.corpora import Sample
 from trainer.data import records
 from trainer.data.files import compute_files_digest
-from trainer.data.processes import run_in_order
 from trainer.data.records import Records
 from trainer.data.shards import ShardWriter, read_shards, serialise
 from trainer.imaging import ImageError, Imaging, canonicalise, draw_ink
+from trainer.parallel.processes import run_in_order
 from trainer.samples import copying
 from trainer.storage.listing import RemoteFile
 

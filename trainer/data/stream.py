@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.data.processes import run_in_order
+from trainer.parallel.processes import run_in_order
 from trainer.settings import plugins
 
 if TYPE_CHECKING:

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from trainer.artifact.verification import Verifier
 from trainer.enrolment import calibration
 from trainer.enrolment.calibration import Calibration
 from trainer.enrolment.errors import NotEnrolled
 from trainer.enrolment.records import normalize_name
-from trainer.enrolment.store import EnrolmentStore
 from trainer.enrolment.writers import pool_vectors, summarise
 
 if TYPE_CHECKING:
     from trainer.artifact.artifact import EncodedImage
+    from trainer.artifact.verification import Verifier
+    from trainer.enrolment.store import EnrolmentStore
 
 MAX_COMPARED = 20  # writers whose references are compared; docs/people.md has what that costs and finds
 DEFAULT_FPIR = 0.01

@@ -3,19 +3,24 @@
 Each function is one write of the store. Next: ``store.py``; ``gallery.py`` reads the summaries that are made here.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.artifact.cohort import CohortSimilarity, pool
-from trainer.artifact.verification import Verifier, find_distinct
+from trainer.artifact.similarity import find_distinct
 from trainer.enrolment import records
 from trainer.enrolment.errors import EnrolmentError, NotEnrolled
 from trainer.enrolment.records import Reference, WriterSummary
-from trainer.enrolment.store import EnrolmentStore
+
+if TYPE_CHECKING:
+    from trainer.artifact.verification import Verifier
+    from trainer.enrolment.store import EnrolmentStore
 
 MAX_REFERENCES = 100  # of one writer; a verifier's thresholds end at fewer
 POOLED_PLACES = (3, 6)  # rows and columns that a grid of local descriptors is reduced to, for the prototypes

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from trainer.corpora import LabelledBox
-from trainer.data.processes import run_in_order
 from trainer.generators import MODIFIED_TIME, Generator
+from trainer.parallel.processes import run_in_order
 from trainer.samples import capture, fonts, lexicon
 from trainer.samples.amount import DatasetSpec
 from trainer.samples.documents import handwritten, parts, typesetting

@@ -1,7 +1,7 @@
 """Answer one file of ``predictor.offline`` as a row: a document, or an image that is classified or compared.
 
-The row of a file that cannot be used has its error. Next: ``trainer/artifact/finder.py`` for documents,
-``trainer/artifact/artifact.py`` for single images.
+The row of a file that cannot be used has its error. Next: ``workers.py`` answers many files,
+``trainer/artifact/finder.py`` documents, ``trainer/artifact/artifact.py`` single images.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from predictor.batch.listing import InputFile
+from predictor.batch.tables import make_error_row
 from predictor.drawing import draw_page
 from trainer.artifact import explain, finder
 from trainer.artifact.artifact import Artifact, EncodedImage
@@ -82,19 +84,24 @@ class FileAnswerer:
         """Those of the files that the task answers beside images."""
         return frozenset({".pdf"} if self.task == Locator.task else ())
 
-    def answer(self, number: int, path: Path) -> dict[str, Any]:
-        """Answer a file, the ``number``-th one, as a row, which has an error when the file cannot be used."""
+    def answer(self, number: int, file: InputFile) -> dict[str, Any]:
+        """Answer a file, the ``number``-th one, as a row, which has an error when the file cannot be used.
+
+        Raises ``OSError`` when crops or pictures cannot be written, such as on a full disk.
+        """
+        path = Path(str(file))
         name = f"{number:03d}-{path.stem}"
         try:
-            data, references = path.read_bytes(), self.get_references(path)
-            if self.task == Locator.task:
-                return {"file": str(path), **self._find(data, references, name)}
-            return {"file": str(path), **self._answer_image(data, references, name)}
-        except (ImageError, EnrolmentError) as error:
-            code = error.code if isinstance(error, ImageError) else "not_enrolled"
-            return {"file": str(path), "error": {"code": code, "message": str(error)}}
+            data = file.read_bytes()
         except OSError as error:
-            return {"file": str(path), "error": {"code": "unreadable_file", "message": str(error)}}
+            return make_error_row(str(file), "unreadable_file", error)
+        try:
+            references = self.get_references(path)
+            if self.task == Locator.task:
+                return {"file": str(file), **self._find(data, references, name)}
+            return {"file": str(file), **self._answer_image(data, references, name)}
+        except (ImageError, EnrolmentError) as error:
+            return make_error_row(str(file), error.code if isinstance(error, ImageError) else "not_enrolled", error)
 
     def _answer_image(self, data: bytes, references: References, name: str) -> dict[str, Any]:
         """Classify an image, or compare it as it is."""
@@ -145,7 +152,7 @@ def _make_reference_lookup(
     needs_references = options.far is not None or options.threshold is not None or options.explanation_dir
     if takes_references and needs_references and not has_references:
         raise UnsupportedRequest("--far, --threshold and --explanation-dir need --reference or --people")
-    if takes_references and not has_references and options.format != "jsonl" and not is_optional:
+    if takes_references and not has_references and options.format in ("table", "csv") and not is_optional:
         raise UnsupportedRequest(
             "nothing to compare with: give --reference or --people (or enrol: python -m trainer.enrol)"
         )
