@@ -59,8 +59,9 @@ class LineOutput:
                         rows, errors = rows + 1, errors + has_error
                     end += size
         self._file = self._path.open("r+b" if self._path.exists() else "xb")
-        self._file.truncate(end)
-        self._file.seek(end)
+        if self._file.seek(0, os.SEEK_END) != end:
+            self._file.truncate(end)
+            self._file.seek(end)
         sync_folder(self._path.parent)
         if not end:
             self._file.write(self._header)
@@ -96,7 +97,7 @@ class LineOutput:
         if self._header:
             header = file.read(len(self._header))
             if header != self._header:
-                if self._header.startswith(header):
+                if self._header.startswith(header.rstrip(b"\0")):
                     return  # torn, or empty
                 raise OutputError(f"{str(self._path)!r} begins with other columns; {REMEDY}")
             yield None, False, len(header)

@@ -16,7 +16,7 @@ def find_free_port() -> int:
 def measure_cpu_seconds(pid: int) -> float:
     """Return the CPU seconds of a process and all its descendants since their start."""
     ticks = 0
-    for member in _list_tree(pid):
+    for member in list_tree(pid):
         with contextlib.suppress(OSError):
             ticks += sum(map(int, Path(f"/proc/{member}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
     return ticks / os.sysconf("SC_CLK_TCK")
@@ -25,7 +25,7 @@ def measure_cpu_seconds(pid: int) -> float:
 def measure_memory(pid: int) -> float:
     """Return the proportional set size of a process and all its descendants, MB: shared pages count once."""
     total = 0
-    for member in _list_tree(pid):
+    for member in list_tree(pid):
         with contextlib.suppress(OSError):
             lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
             total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
@@ -38,7 +38,7 @@ def measure_peak_memory(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
 
 
-def _list_tree(pid: int) -> list[int]:
+def list_tree(pid: int) -> list[int]:
     """List the ids of a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):

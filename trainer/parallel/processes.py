@@ -81,6 +81,7 @@ class _Worker(Generic[Result]):
         self._start()
 
     def _start(self) -> None:
+        self._is_started = True
         context = multiprocessing.get_context("spawn")  # a forked process would share the threads of TensorFlow
         self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _prepare_process, (self._initializer,))
         with _without_interruption():
@@ -94,6 +95,8 @@ class _Worker(Generic[Result]):
 
     def submit(self, call: _Call[Result]) -> None:
         """Make the call after those that were submitted before. Raises ``ProcessNotStarted``."""
+        if not self._is_started:
+            self._start()
         self._calls.append(call)
         try:
             call.future = self._pool.submit(self._function, *call.arguments)
@@ -101,7 +104,7 @@ class _Worker(Generic[Result]):
             self.replace_process()
 
     def replace_process(self) -> None:
-        """Start a new process for the calls behind the one on which the process was killed.
+        """Leave the calls behind the one on which the process was killed to a new one, which starts if there are any.
 
         Raises ``ProcessNotStarted``.
         """
@@ -109,8 +112,8 @@ class _Worker(Generic[Result]):
             raise ProcessNotStarted("a process ended before it began its work; what it printed says why")
         self.count_calls()  # leaves out those with results
         self._pool.shutdown()
+        self._is_started = False
         self._calls.popleft().has_crashed = True
-        self._start()
         calls, self._calls = self._calls, collections.deque()
         for call in calls:
             self.submit(call)
