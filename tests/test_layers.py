@@ -126,7 +126,7 @@ def test_only_two_files_import_the_vertex_sdk():
 
 @pytest.mark.parametrize("module", ["predictor.app", "predictor.offline", "predictor.request", "deploy.__main__"])
 def test_serving_and_deploying_load_no_tensorflow(module):
-    heavy = "{'tensorflow', 'keras', 'sklearn', 'matplotlib', 'scipy'}"
+    heavy = "{'tensorflow', 'keras', 'sklearn', 'matplotlib', 'scipy', 'pyarrow', 'apache_beam'}"
     code = f"import sys, {module}; loaded = {heavy} & set(sys.modules); assert not loaded, loaded"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

@@ -5,7 +5,8 @@ which answer and format their share of the files in a loop and discard the outpu
 measured in turns, with their start, and with the processor time of a file; goal: processes reach 0.90 of the limit.
 Memory is the peak of the command and of its largest process, which must not grow with the number of files.
 ``--break-even`` measures few files instead, to find from which number on processes are faster. ``python -m
-trainer.samples FOLDER --layout paired_folders`` writes images, which are linked as often as needed. Next: ``predictor/batch/workers.py``, the measured code.
+trainer.samples FOLDER --layout paired_folders`` writes images, which are linked as often as needed. Next:
+``predictor/batch/workers.py``, the measured code.
 """
 
 import argparse

@@ -14,7 +14,9 @@ from predictor import offline
 from predictor.batch import tables
 from predictor.batch.beam import AnswerFiles, AnswerHandler
 from tests import drawings
+from tests.loopback.storage import cloud_storage
 from trainer import ready
+from trainer.storage import remote_files
 
 TWO_PROCESSES = ["--runner", "direct", "--", "--direct_num_workers=2"]
 IN_MEMORY = ["--runner", "direct", "--", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
@@ -105,3 +107,22 @@ def test_without_beam_the_error_says_what_to_install(folder, tmp_path, monkeypat
     flags = ["--artifact", ready.CLASSIFIER, "--out", str(tmp_path / "answers")]
     assert offline.main([str(folder), *flags, *IN_MEMORY]) == 1
     assert "--runner direct needs Apache Beam: pip install 'countersign[beam]'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_answers_on_cloud_storage_are_those_of_a_local_run(folder, tmp_path, monkeypatch):
+    from google.cloud.storage import Client
+
+    assert offline.main([str(folder), "--artifact", ready.CLASSIFIER, "--out", str(tmp_path / "local.jsonl")]) == 1
+    with cloud_storage("bank-scans") as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        bucket = Client(project="test").bucket("bank-scans")
+        for path in folder.rglob("*.png"):
+            bucket.blob(f"scans/{path.relative_to(folder).as_posix()}").upload_from_filename(str(path))
+        command = ["gs://bank-scans/scans", "--artifact", ready.CLASSIFIER, "--out", "gs://bank-scans/answers"]
+        assert offline.main([*command, *IN_MEMORY]) == 1
+        parts = [blob.download_as_bytes().decode() for blob in bucket.list_blobs(prefix="answers/")]
+        assert offline.main([*command, "--overwrite", *IN_MEMORY]) == 1
+        remote_files._connect.cache_clear()
+    local = (tmp_path / "local.jsonl").read_text().replace(str(folder), "gs://bank-scans/scans")
+    assert sorted("".join(parts).splitlines()) == sorted(local.splitlines())
