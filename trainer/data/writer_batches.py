@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from trainer.data import augmentation
 from trainer.data.examples import FEATURES, Canvas, Targets, Window, make_parser, memory_capacity
-from trainer.data.processes import run_in_order
 from trainer.data.sampling import SAMPLERS, WriterRows, check_writers
+from trainer.parallel.processes import run_in_order
 
 if TYPE_CHECKING:
     from trainer.data.batch_settings import BatchSettings
