@@ -49,14 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{PROG}: {error}{_suggest_same_command(options, error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        note = "; the same command continues from here" if options.out else ""
+        note = "; the same command continues from here" if options.out and not options.runner else ""
         print(f"\ninterrupted{note}", file=sys.stderr)
         return INTERRUPTED
 
 
 def _suggest_same_command(options: argparse.Namespace, error: Exception) -> str:
     is_temporary = isinstance(error, (OSError, ProcessNotStarted)) and not isinstance(error, FileNotFoundError)
-    return "; the same command continues" if options.out and is_temporary else ""
+    return "; the same command continues" if options.out and not options.runner and is_temporary else ""
 
 
 def _run(options: argparse.Namespace) -> int:

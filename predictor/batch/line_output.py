@@ -101,7 +101,7 @@ class LineOutput:
                     return  # torn, or empty
                 raise OutputError(f"{str(self._path)!r} begins with other columns; {REMEDY}")
             yield None, False, len(header)
-        cells = self._header.decode().count(",") + 1
+        cells = len(_split_cells(self._header)) if self._header else 0
         for line in self._read_lines(file):
             try:
                 name, has_error = _parse_json(line) if self._format == "jsonl" else _parse_csv(line, cells)
@@ -137,7 +137,12 @@ def _parse_json(line: bytes) -> tuple[str, bool]:
 
 
 def _parse_csv(line: bytes, cells: int) -> tuple[str, bool]:
-    (row,) = csv.reader(io.StringIO(line.decode(*ENCODING), newline=""))
+    row = _split_cells(line)
     if len(row) != cells:
         raise ValueError(f"{len(row)} cells, not {cells}")
     return row[0], bool(row[-1])
+
+
+def _split_cells(line: bytes) -> list[str]:
+    (cells,) = csv.reader(io.StringIO(line.decode(*ENCODING), newline=""))
+    return cells

@@ -92,14 +92,16 @@ class RunState:
     def _read(self) -> dict[str, Any] | None:
         """Return what the file describes; None for a new one, or one that was being written at a power failure."""
         try:
-            return json.loads(os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0))
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            return json.loads(os.read(self._descriptor, os.fstat(self._descriptor).st_size))
         except ValueError:
             return None
 
     def _write(self) -> None:
         text = json.dumps(self._described, indent=1) + "\n"
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, text.encode(), 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.write(self._descriptor, text.encode())
         os.fsync(self._descriptor)
         sync_folder(self._path.parent)
 
