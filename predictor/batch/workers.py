@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from predictor.batch.answering import FileAnswerer
     from predictor.batch.opening import AnswererSpec
 
-FEW_IMAGES = 128  # below this number the start of processes takes longer than they save; tests/bench/offline.py
-FEW_DOCUMENTS = 8
+# Below these numbers the start of processes takes longer than they save. Measured on two processors, where threads and
+# processes are equally fast but for the start (tests/bench/offline.py); more threads wait more for the lock.
+FEW_IMAGES = 512
+FEW_DOCUMENTS = 32
 FILES_PER_CALL = 8  # of a process; a document is large enough for a call of its own
 
 NumberedFile = tuple[int, str]
