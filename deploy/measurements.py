@@ -1,4 +1,7 @@
-"""``measured.toml``: unit costs that were measured, with date and machine. Next: ``preparation_cost.py`` uses them."""
+"""``measured.toml``: unit costs that were measured, with date and machine.
+
+Next: ``preparation_cost.py`` and ``scale.py`` use them.
+"""
 
 import functools
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 Unknown where images cannot be counted or a price is missing. The start of workers, storage, requests and discounts are
 not included. Independent of the SDK. Next: ``measured.toml`` and ``prices.toml`` hold the numbers, ``cost.py`` is the
-same for endpoints.
+same for endpoints, ``scale.py`` adds training and answers.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from deploy import cost, measurements
 from deploy.machine_types import parse_machine_type
-from deploy.spec import Environment
+from deploy.spec import Environment, PreparationSettings
 from trainer.imaging.formats import FILE_SUFFIXES
 from trainer.storage import StorageError, remote_files
 
@@ -75,8 +75,12 @@ def count_images(paths: Sequence[str]) -> ImageCount:
 
 
 def estimate(environment: Environment, images: ImageCount) -> PreparationCost:
-    """Estimate time and cost with as many workers as are allowed."""
-    settings, region = environment.preparation, environment.location.region
+    """Estimate time and cost of an environment's preparation, with as many workers as are allowed."""
+    return estimate_preparation(environment.preparation, environment.location.region, images)
+
+
+def estimate_preparation(settings: PreparationSettings, region: str, images: ImageCount) -> PreparationCost:
+    """Estimate time and cost on these machines in this region."""
     workers = f"{settings.max_workers} x {settings.worker_machine_type}"
     if images.number is None:
         return PreparationCost(images, None, workers, None, "")

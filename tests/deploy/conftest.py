@@ -1,6 +1,7 @@
-"""Fixtures on loopback: Cloud Storage, Vertex AI, an environment and its executor."""
+"""Fixtures on loopback: Cloud Storage, Vertex AI, an environment and its executor; and the generator of a page."""
 
 import dataclasses
+import importlib.util
 import shutil
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from deploy import artifact_store, spec
 from deploy.executor import VertexExecutor
 from deploy.vertex import Connection, VertexClient
+from tests.conftest import ROOT
 from tests.loopback.machines import Machines
 from tests.loopback.server import Loopback
 from tests.loopback.storage import cloud_storage
@@ -87,3 +89,12 @@ def copy_artifact(artifact, tmp_path):
         return folder
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def calculator():
+    """The module of docs/calculator.py."""
+    module_spec = importlib.util.spec_from_file_location("calculator", ROOT / "docs" / "calculator.py")
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    return module
