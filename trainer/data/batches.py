@@ -160,9 +160,11 @@ def random_affine(images: tf.Tensor, seed: list) -> tf.Tensor:
 def _augment(images: tf.Tensor, targets: dict[str, tf.Tensor], seed: list) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Move the images of a batch at random, and the regions on them."""
     if "regions" not in targets:
-        return random_affine(images, seed), targets
-    images, moved = regions.move_pages(images, targets["regions"], seed)
-    return images, {**targets, "regions": moved}
+        moved = random_affine(images, seed)
+    else:
+        moved, moved_regions = regions.move_pages(images, targets["regions"], seed)
+        targets = {**targets, "regions": moved_regions}
+    return tf.ensure_shape(moved, images.shape), targets  # the transformation does not know the shape of its result
 
 
 def _combine_seed(seed: int, epoch: int) -> int:

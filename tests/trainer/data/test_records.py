@@ -181,6 +181,13 @@ def test_an_epoch_depends_only_on_seed_and_number_and_holds_every_image_once(sca
     assert not np.array_equal(read_epoch(1, 0, True), read_epoch(1, 0))
 
 
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_batch_declares_the_size_of_its_images_by_which_a_training_step_is_compiled(scans, prepare, augment):
+    _, prepared = prepare(scans)
+    images, _ = batches.training_batches(prepared, BatchSettings((32, 64), 5, 1, augment), 0).element_spec
+    assert images.shape[1:] == (32, 64, 1)
+
+
 def test_training_shards_hold_labels_in_random_order(scans, prepare, tensorflow):
     """With sorted shards every epoch ends with one label, which cost three points of accuracy."""
     _, prepared = prepare(scans)
