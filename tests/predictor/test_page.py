@@ -881,7 +881,7 @@ def test_answers_that_arrive_scroll_neither_the_list_nor_the_page(open_page, ver
     page.set_input_files("#choose", copies)
     page.locator(ITEMS).first.click()
     let_go(page, held, 1)
-    page.wait_for_selector(f"{ITEMS} .answer")
+    page.wait_for_selector(f"{ANSWERED} .comparison")  # its pictures have come: the page has its height
     page.evaluate("document.querySelector('.items').scrollTop = 300")
     page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
     before = page.evaluate("[document.querySelector('.items').scrollTop, window.scrollY]")
