@@ -7,12 +7,14 @@ settings, such as ``"--dtype-policy mixed_bfloat16"``. Next: ``trainer/training/
 """
 
 import argparse
+import collections
 import datetime
 import itertools
 import statistics
 import tempfile
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from trainer.console import quiet
 from trainer.pipeline.preparation import LocalExecution, prepare_data
@@ -21,7 +23,7 @@ from trainer.pipeline.run_dir import open_run_dir
 from trainer.settings import plugins
 from trainer.settings.config import Config, parse_config
 
-ROUNDS = 5
+ROUNDS, EPOCHS = 5, 2  # measured; epochs in a round
 AMOUNT = {"signature_on_page": ["--pages", "200"]}  # of the generated data; of other problems:
 WRITERS = ["--writers", "120"]
 
@@ -66,7 +68,7 @@ def _measure(config: Config) -> list[Rates]:
     """Train a model of the settings from shards and from memory, in alternation, after one round that compiles."""
     import tensorflow as tf
 
-    from trainer.data import batches
+    from trainer.data.examples import without_tuning
     from trainer.training import loop, network
     from trainer.training.steps import compile_steps
 
@@ -84,30 +86,40 @@ def _measure(config: Config) -> list[Rates]:
     strategy = loop.get_default_strategy()
     learner = loop.make_learner(spec, strategy)
     train_steps, _ = compile_steps(learner, problem, config.training, config.speed)
-    settings = loop.make_batch_settings(spec, learner.ema_model.input_shape[1:3])
-    num_steps = spec.count_images() // settings.batch_size
-    epoch = itertools.count()
+    num_steps = spec.count_images() // config.training.batch_size
+    iterators = loop.iterate_batches(spec, learner, range(10**6))
 
-    def make_epoch():
-        return batches.training_batches(prepared.records, settings, next(epoch))
-
-    def measure_alone() -> float:
-        start = time.perf_counter()
-        count = sum(1 for _ in make_epoch())
-        return count * settings.batch_size / (time.perf_counter() - start)
-
-    def measure_training(dataset: tf.data.Dataset) -> float:
-        iterator, done = iter(strategy.experimental_distribute_dataset(dataset)), 0
-        start = time.perf_counter()
+    def train(iterator: Iterator[Any]) -> None:
+        done = 0
         while done < num_steps:
             count = min(config.speed.steps_per_execution, num_steps - done)
             sums, done = train_steps(iterator, tf.constant(count)), done + count
         sums.numpy()
-        return num_steps * settings.batch_size / (time.perf_counter() - start)
 
-    in_memory = tf.data.Dataset.from_tensors(next(iter(make_epoch()))).repeat()
-    measure_training(make_epoch()), measure_training(in_memory)  # compile
-    return [Rates(measure_alone(), measure_training(make_epoch()), measure_training(in_memory)) for _ in range(ROUNDS)]
+    def measure(use: Callable[[Any], None], source: Callable[[], Any]) -> float:
+        """Return images per second; what was drawn in advance meanwhile goes to an epoch before, not measured."""
+        use(source())
+        start = time.perf_counter()
+        for _ in range(EPOCHS):
+            use(source())
+        return EPOCHS * num_steps * config.training.batch_size / (time.perf_counter() - start)
+
+    def draw(iterator: Iterator[Any]) -> None:
+        collections.deque(itertools.islice(iterator, num_steps), maxlen=0)
+
+    batch = next(next(loop.iterate_batches(spec, learner, range(1))))
+    repeated = without_tuning(tf.data.Dataset.from_tensors(batch).repeat())
+    in_memory = iter(strategy.experimental_distribute_dataset(repeated))
+    for iterator in (next(iterators), in_memory):  # compile
+        train(iterator)
+    return [
+        Rates(
+            measure(draw, lambda: next(iterators)),
+            measure(train, lambda: next(iterators)),
+            measure(train, lambda: in_memory),
+        )
+        for _ in range(ROUNDS)
+    ]
 
 
 if __name__ == "__main__":

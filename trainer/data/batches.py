@@ -5,8 +5,10 @@ had not been interrupted. Small splits are kept in memory, large ones stream fro
 on the number of images. Next: ``writer_batches.py`` for a loss that compares images, ``examples.py`` for the shards.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +23,7 @@ from trainer.data.examples import (
     memory_capacity,
     read_examples,
     without_autograph,
+    without_tuning,
 )
 from trainer.data.records import Records
 from trainer.data.sampling import SAMPLERS
@@ -35,13 +38,29 @@ MAX_STRETCH = 0.05  # of the two axes against each other
 MAX_SHIFT = 0.04  # as a share of the canvas
 
 
+def iterate_epochs(
+    records: Records, settings: BatchSettings, epochs: range, distribute: Callable[[tf.data.Dataset], Iterable[Any]]
+) -> Iterator[Iterator[Any]]:
+    """Yield for each epoch an iterator of its batches, as ``distribute`` shares a dataset among the devices.
+
+    For a loss that compares images it is one and the same: the next epoch is drawn while devices validate, and the
+    processes that augment stay. Raises ``TooFewWriters`` when a sampler cannot compare.
+    """
+    if settings.sampling in SAMPLERS:
+        batches = sampled_batches(records, settings, epochs)
+        yield from itertools.repeat(iter(distribute(_shard_by_data(batches).prefetch(4))), len(epochs))
+        return
+    for epoch in epochs:
+        yield iter(distribute(training_batches(records, settings, epoch)))
+
+
 def training_batches(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:
     """Stream one epoch of whole batches: images ``uint8 [B, H, W, 1]``, and targets ``int32 [B]`` by name.
 
     The targets have the keys of ``FEATURES``. Raises ``TooFewWriters`` when a sampler cannot compare.
     """
     if settings.sampling in SAMPLERS:
-        return _shard_by_data(sampled_batches(records, settings, epoch)).prefetch(4)
+        return _shard_by_data(sampled_batches(records, settings, range(epoch, epoch + 1))).prefetch(4)
     if settings.stream:
         batches = _mixed_batches(records, settings, settings.stream, epoch)
     else:
@@ -59,7 +78,7 @@ def _shard_by_data(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Give each of several machines its share of every batch; shares of the files would give other batches."""
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return batches.with_options(options)
+    return without_tuning(batches).with_options(options)
 
 
 def _mixed_batches(records: Records, settings: BatchSettings, stream: StreamSpec, epoch: int) -> tf.data.Dataset:

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data import augmentation
-from trainer.data.examples import FEATURES, Canvas, Targets, Window, make_parser, memory_capacity
+from trainer.data.examples import FEATURES, Canvas, Targets, Window, make_parser, memory_capacity, without_tuning
 from trainer.data.sampling import SAMPLERS, WriterRows, check_writers
 from trainer.parallel.processes import run_in_order
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 COPIES_STREAM, AUGMENTATION_STREAM = 1, 2  # distinguish random numbers from those by which records are drawn
 
 
-def sampled_batches(records: Records, settings: BatchSettings, epoch: int) -> tf.data.Dataset:
-    """As many batches as the split holds, sampled from windows of writers, or of copies, that fit into memory."""
+def sampled_batches(records: Records, settings: BatchSettings, epochs: range) -> tf.data.Dataset:
+    """As many batches in each epoch as the split holds, from windows of writers, or of copies, that fit into memory."""
     canvas, size, seed = settings.canvas, settings.batch_size, settings.seed
-    if epoch == 0:  # outside of the generator, whose errors TensorFlow wraps
-        _, targets = next(_windows(records, canvas, np.random.default_rng([seed, epoch])))
+    if epochs[0] == 0:  # outside of the generator, whose errors TensorFlow wraps
+        _, targets = next(_windows(records, canvas, np.random.default_rng([seed, 0])))
         check_writers(_group_rows(targets))
 
     def batches():
-        drawn = _draw_batches(records, settings, epoch)
+        drawn = ((epoch, *each) for epoch in epochs for each in enumerate(_draw_batches(records, settings, epoch)))
         if not settings.augment:
-            yield from drawn
+            yield from (batch for _, _, batch in drawn)
             return
-        arguments = ((*batch, [seed, epoch, AUGMENTATION_STREAM, step]) for step, batch in enumerate(drawn))
+        arguments = ((*batch, [seed, epoch, AUGMENTATION_STREAM, step]) for epoch, step, batch in drawn)
         if settings.workers:
             yield from run_in_order(augmentation.augment_batch, arguments, settings.workers)
         else:
@@ -107,7 +107,7 @@ def _windows(records: Records, canvas: Canvas, rng: np.random.Generator) -> Iter
 def _read_shards(paths: tuple[str, ...], canvas: Canvas) -> Window:
     """Read whole shards, in order."""
     batches = tf.data.TFRecordDataset(paths, compression_type="GZIP").batch(1024)
-    batches = batches.map(make_parser(canvas), num_parallel_calls=1)
+    batches = without_tuning(batches.map(make_parser(canvas), num_parallel_calls=1))
     pieces = [(images.numpy(), {name: targets[name].numpy() for name in FEATURES}) for images, targets in batches]
     targets = {name: np.concatenate([values[name] for _, values in pieces]) for name in FEATURES}
     return np.concatenate([images for images, _ in pieces]), targets

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -34,7 +34,7 @@ from trainer.training.checkpoints import CheckpointConflict, TrainState
 from trainer.training.network import get_base
 from trainer.training.normalization import fuse_normalization
 from trainer.training.optimizer import make_optimizer
-from trainer.training.steps import Learner, PredictStep, TrainSteps, compile_steps
+from trainer.training.steps import Batches, Learner, PredictStep, TrainSteps, compile_steps
 
 STEPS_BETWEEN_READINGS = 10  # of the loss: a GPU waits for each reading
 OLD_NAMES = {"source": "data_digest", "imaging": "imaging_fingerprint"}  # keys of run.json one release ago
@@ -104,7 +104,9 @@ def fit(
     callback_list = keras.callbacks.CallbackList([*callbacks], model=learner.ema_model)
     callback_list.on_train_begin()
     steps = None
-    for epoch in range(state.resume(), settings.epochs):
+    epochs = range(state.resume(), settings.epochs)
+    iterators = iterate_batches(spec, learner, epochs)
+    for epoch in epochs:
         # Epochs with a frozen backbone do not count: the error may well fall once it is trained.
         if settings.patience and epoch - max(state.best_epoch, settings.frozen_epochs) >= settings.patience:
             best = state.best_epoch
@@ -116,7 +118,7 @@ def fit(
             get_base(learner.model, problem).trainable = epoch >= settings.frozen_epochs
             steps = compile_steps(learner, problem, settings, spec.speed)
         callback_list.on_epoch_begin(epoch)
-        row = {"epoch": epoch + 1, **_run_epoch(spec, learner, steps, epoch)}
+        row = {"epoch": epoch + 1, **_run_epoch(spec, learner, steps, epoch, next(iterators))}
         row[problem.monitor] = _average_over_replicas(learner.strategy, row[problem.monitor])
         if not math.isfinite(row["loss"] + row[problem.monitor]):
             raise Diverged(
@@ -201,7 +203,7 @@ def _average_over_replicas(strategy: tf.distribute.Strategy, value: float) -> fl
 
 
 def _run_epoch(
-    spec: TrainingSpec, learner: Learner, steps: tuple[TrainSteps, PredictStep], epoch: int
+    spec: TrainingSpec, learner: Learner, steps: tuple[TrainSteps, PredictStep], epoch: int, iterator: Batches
 ) -> dict[str, float]:
     """Train on one pass over the training split, then predict the validation split; return the metrics of the epoch."""
     train_steps, predict_step = steps
@@ -211,8 +213,6 @@ def _run_epoch(
     num_images = num_steps * batch_size + records.count_images("validation")
     later_images = num_images * (settings.epochs - epoch - 1)
     with Progress(f"epoch {epoch + 1}/{settings.epochs}", num_images, later_total=later_images) as progress:
-        dataset = batches.training_batches(records, make_batch_settings(spec, canvas), epoch)
-        iterator = iter(strategy.experimental_distribute_dataset(dataset))
         row, sums, step = dict[str, float](), tf.zeros(3), 0
         while step < num_steps:
             count = min(spec.speed.steps_per_execution, num_steps - step)
@@ -235,11 +235,11 @@ def _run_epoch(
     return {name: float(value) for name, value in row.items()}
 
 
-def make_batch_settings(spec: TrainingSpec, canvas: tuple[int, int]) -> BatchSettings:
-    """Return how the batches of a training are made, for images of ``canvas``, height and width in pixels."""
+def iterate_batches(spec: TrainingSpec, learner: Learner, epochs: range) -> Iterator[Batches]:
+    """Yield for each epoch the iterator of its batches, on the devices of the learner."""
     settings = spec.settings
-    return BatchSettings(
-        canvas,
+    batch_settings = BatchSettings(
+        learner.ema_model.input_shape[1:3],
         settings.batch_size,
         settings.seed,
         settings.augment,
@@ -249,6 +249,8 @@ def make_batch_settings(spec: TrainingSpec, canvas: tuple[int, int]) -> BatchSet
         copies_share=settings.copies_share or 0.0,
         workers=_count_augmentation_workers(spec.speed),
     )
+    distribute = learner.strategy.experimental_distribute_dataset
+    return batches.iterate_epochs(spec.records, batch_settings, epochs, distribute)
 
 
 def _count_augmentation_workers(speed: SpeedSettings) -> int:

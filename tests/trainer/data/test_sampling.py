@@ -206,5 +206,17 @@ def test_processes_augment_to_the_same_images_as_a_thread(prepared, tensorflow):
     np.testing.assert_array_equal(in_a_thread, read_images(3))
 
 
+@pytest.mark.parametrize("sampling", [Sampling.WRITERS, Sampling.IMAGES])
+def test_epochs_in_a_row_have_the_batches_of_each_epoch_alone(prepared, tensorflow, sampling):
+    """A run that continues begins with any epoch."""
+    settings = BatchSettings(CANVAS, 16, seed=1, augment=True, sampling=sampling)
+    steps = prepared.count_images("train") // 16
+    epochs = batches.iterate_epochs(prepared, settings, range(2, 5), lambda dataset: dataset)
+    in_a_row = [[next(iterator)[0].numpy() for _ in range(steps)] for iterator in epochs]
+    for epoch, read in enumerate(in_a_row, 2):
+        alone = [images.numpy() for images, _ in batches.training_batches(prepared, settings, epoch)]
+        np.testing.assert_array_equal(read, alone)
+
+
 def _read_writers(path) -> list[int]:
     return writer_batches._read_shards((path,), CANVAS)[1]["writer"].tolist()
