@@ -125,7 +125,7 @@ def test_a_dry_run_prints_job_and_cost_and_submits_nothing(cloud, capsys):
     assert estimate.startswith(
         "20,400\nwork: 0.1 core-hours, at least 0.4 minutes on 4 x n1-standard-4 (17 ms of a core"
     )
-    assert "cost: about $0.02; workers 0.01, shuffle 0.01, driver 0.00; list prices of 20" in estimate
+    assert "cost: about $0.01; workers 0.01, shuffle 0.01, driver 0.00; list prices of 20" in estimate
     assert cloud.world.calls == []
 
 
@@ -135,7 +135,7 @@ def test_the_cost_is_that_of_a_calculation_by_hand(load):
     assert cost.work.core_hours == pytest.approx(core_hours)
     assert cost.work.hours == pytest.approx(core_hours / 160)
     workers = core_hours * (0.056 + 3.75 * 0.003557 + 50 / 4 * 0.000054)
-    shuffle = 2 * 100e6 * 25e3 / 1e9 * 0.011
+    shuffle = 2 * 100e6 * 12e3 / 1e9 * 0.011
     assert cost.dollars == pytest.approx(workers + shuffle + core_hours / 160 * 0.2185)
 
 

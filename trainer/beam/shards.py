@@ -4,6 +4,7 @@ Next: ``trainer/data/shard_plan.py`` plans, ``trainer/data/shards.py`` writes a 
 """
 
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
@@ -59,7 +60,7 @@ class _QuietDoFn(beam.DoFn):
 
 
 class SerialiseChunk(_QuietDoFn):
-    """Chunk number to (shard, (image number, example)) of its planned images."""
+    """Chunk number to (shard, (image number, compressed example)) of its planned images: most pixels are paper."""
 
     def __init__(self, work: WorkFolder, imaging: Imaging):
         self.work, self.imaging = work, imaging
@@ -69,11 +70,11 @@ class SerialiseChunk(_QuietDoFn):
         images = image_index.parse_images(self.work.read(image_index.images_name(element)), self.imaging)
         for image in planned:
             example = image.serialise(images[image.number % image_index.IMAGES_PER_CHUNK])
-            yield (image.split, image.shard), (image.number, example)
+            yield (image.split, image.shard), (image.number, zlib.compress(example, 1))
 
 
 class WriteShard(_QuietDoFn):
-    """(shard, examples) to the name of the file that is written."""
+    """(shard, compressed examples) to the name of the file that is written."""
 
     def __init__(self, work: WorkFolder):
         self.work = work
@@ -81,7 +82,7 @@ class WriteShard(_QuietDoFn):
 
     def process(self, element: tuple[Shard, Iterable[tuple[int, bytes]]]) -> Iterator[str]:
         (split, number), numbered = element
-        examples = [example for _, example in sorted(numbered)]
+        examples = [zlib.decompress(example) for _, example in sorted(numbered)]
         with self.work.publish() as folder:
             write_shard(folder / format_shard_name(split, number), examples, split, number)
         self.written.inc(len(examples))
